@@ -1,0 +1,28 @@
+"""Variational memory addressing: a generative model that picks one memory slot and redraws it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmacore.config import Config
+    from vmacore.models.vma import VariationalMemoryAddressing
+
+__version__ = "0.1.0"
+
+
+def load(
+    run: str | Path, *, runs_dir: str | Path = "runs", weights: str = "averaged", device: str = "cpu"
+) -> tuple[VariationalMemoryAddressing, Config]:
+    """The model of a run directory, a checkpoint folder or shipped weights, with the configuration it was trained by.
+
+    Raises:
+        VmaError: there is no such run, or its weights cannot be read.
+    """
+    # Here, so that `import vmacore` does not import torch.
+    from vmacore.checkpoint import find_run
+    from vmacore.training import load_model
+
+    location = find_run(run, runs_dir=Path(runs_dir))
+    return load_model(location, weights=weights, device=device), location.config

@@ -1,0 +1,80 @@
+"""Addressing: similarities, the address prior and posterior, exact drawing (equations 4 to 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Similarity of slots with embeddings keys [S, E] to queries [B, E], as [B, S]. Only the memory side of the paper's
+# own is normalised: the norm of a query is the inverse temperature of its softmax.
+SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "normalised": lambda keys, queries: queries @ F.normalize(keys, dim=1).T,
+    "inner": lambda keys, queries: queries @ keys.T,
+    "cosine": lambda keys, queries: F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T,
+}
+
+
+def address_posterior(keys: Tensor, queries: Tensor, similarity: str = "normalised") -> Tensor:
+    """log q(a|x, M) [B, S] for keys e_a = h(m_a) [S, E] and queries e_x = h_q(x) [B, E] (equations 4 and 5)."""
+    return SIMILARITIES[similarity](keys, queries).log_softmax(1)
+
+
+def address_prior(keys: Tensor, point: Tensor | None, similarity: str = "normalised") -> Tensor:
+    """log p(a|M) [S] for a learned query point e_p [E] (equation 6), or flat where there is none."""
+    if point is None:
+        return keys.new_zeros(len(keys)).log_softmax(0)
+    return address_posterior(keys, point[None], similarity)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Addressing:
+    """What is known about addresses before any is drawn; entropies and divergences in nats.
+
+    log_q: log q(a|x) [B, S].
+    log_p: log p(a) [S].
+    """
+
+    log_q: Tensor
+    log_p: Tensor
+
+    def kl(self) -> Tensor:
+        """KL(q(a|x) ‖ p(a)) [B], exact: a sum over the slots."""
+        # A slot whose probability underflows contributes nothing, as the limit of t log t does.
+        return (self.log_q.exp() * (self.log_q - self.log_p)).nan_to_num(nan=0.0).sum(1)
+
+    def posterior_entropy(self) -> Tensor:
+        """Entropy of q(a|x) [B]."""
+        return torch.special.entr(self.log_q.exp()).sum(1)
+
+    def prior_entropy(self) -> Tensor:
+        """Entropy of p(a), a scalar."""
+        return torch.special.entr(self.log_p.exp()).sum()
+
+    @cached_property
+    def _cumulative(self) -> Tensor:
+        return self.log_q.detach().double().exp().cumsum(1)
+
+    def draw(self, samples: int, generator: torch.Generator | None = None) -> Tensor:
+        """Addresses a ~ q(a|x), int64 [B, samples], exactly: the inverse of the cumulative distribution in float64."""
+        return _inverse_cdf(self._cumulative, samples, generator)
+
+    def draw_prior(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+        """Addresses a ~ p(a), int64 of the shape given."""
+        count = int(torch.Size(shape).numel())
+        cumulative = self.log_p.detach().double().exp().cumsum(0)[None]
+        return _inverse_cdf(cumulative, count, generator).view(shape)
+
+
+def _inverse_cdf(cumulative: Tensor, samples: int, generator: torch.Generator | None) -> Tensor:
+    total = cumulative[:, -1:]
+    uniform = torch.rand(
+        len(cumulative), samples, dtype=torch.float64, device=cumulative.device, generator=generator
+    )
+    # Below the total whatever the rounding; right=True then never returns a slot of probability zero.
+    uniform = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, uniform, right=True)

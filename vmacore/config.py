@@ -1,0 +1,171 @@
+"""Configuration of a run: what a recipe holds, `config.toml` stores and the Python API takes."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vmacore.errors import VmaError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Section):
+    """Which drawings a run sees."""
+
+    dataset: str
+    protocol: str | None = None  # None: the data set's default
+    seed: int = Field(0, ge=0)  # made-up data, and the binarisation of evaluation images
+    refit: bool = False  # train on the validation classes too: a final fit, never for selection
+
+
+class EpisodeConfig(_Section):
+    """A step's targets and memory (section 4.2): the same classes, disjoint drawings."""
+
+    classes: int = Field(8, ge=1)
+    targets: int = Field(4, ge=1)  # drawings of each class
+    shots: int = Field(4, ge=1)  # slots of each class
+
+
+class ModelConfig(_Section):
+    """Shapes of the networks."""
+
+    network: Literal["convolutional", "fully-connected"] = "convolutional"
+    size: tuple[int, int] = (26, 26)  # set from the data when a run starts
+    latent: int = Field(64, ge=1)
+    embedding: int = Field(128, ge=1)
+    channels: tuple[int, ...] = (48, 48, 48, 64, 64, 64)  # convolutional: maps of each layer
+    hidden: int = Field(256, ge=1)  # convolutional: units of each MLP's hidden layer
+    layers: tuple[int, ...] = (256, 128)  # fully connected: units of each layer
+    similarity: Literal["normalised", "inner", "cosine"] = "normalised"
+    address_prior: Literal["learned", "flat"] = "learned"
+    learned_slots: int = Field(0, ge=0)  # slots that are parameters; 0: memory comes with each episode
+    slot: int = Field(256, ge=1)  # size of a learned slot of a fully connected model
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelConfig:
+        if not self.channels or min(self.channels) < 1 or not self.layers or min(self.layers) < 1:
+            raise ValueError("channels and layers need at least one entry, and every entry at least 1")
+        if min(self.size) < 1:
+            raise ValueError("size must be positive")
+        return self
+
+
+class ObjectiveConfig(_Section):
+    """The bound and how its gradient is estimated."""
+
+    estimator: Literal["vimco"] = "vimco"
+    samples: int = Field(4, ge=1)  # K
+
+    @model_validator(mode="after")
+    def _check(self) -> ObjectiveConfig:
+        if self.estimator == "vimco" and self.samples < 2:
+            raise ValueError("VIMCO needs objective.samples of at least 2: its baseline leaves one sample out")
+        return self
+
+
+class OptimiserConfig(_Section):
+    """Adam."""
+
+    learning_rate: float = Field(3e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0)  # L2, added to the gradient
+    clip: float | None = Field(None, gt=0)  # largest norm of the gradient
+    average: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights
+
+
+class TrainingConfig(_Section):
+    """How long, and how often a run looks at itself. All schedules count steps."""
+
+    steps: int = Field(10_000, ge=1)
+    seed: int = Field(0, ge=0)
+    metrics_every: int = Field(20, ge=1)
+    validate_every: int = Field(500, ge=1)
+    validation_episodes: int = Field(20, ge=2)
+    checkpoint_every: int = Field(500, ge=1)
+
+
+class Config(_Section):
+    """A run, whole."""
+
+    recipe: str | None = None
+    data: DataConfig
+    episode: EpisodeConfig = EpisodeConfig()
+    model: ModelConfig = ModelConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def with_overrides(self, settings: Iterable[str]) -> Config:
+        """A copy with fields replaced, each given as "section.field=value" with the value in TOML, or a bare word.
+
+        Raises:
+            VmaError: a field that does not exist, or a value that it does not take.
+        """
+        document = self.model_dump()
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            *sections, field = key.strip().split(".")
+            place: Any = document
+            for section in sections:
+                place = place.get(section) if isinstance(place, dict) else None
+            if not equals or not isinstance(place, dict) or field not in place or isinstance(place[field], dict):
+                raise VmaError(f"cannot set {setting!r}: write section.field=value, such as model.latent=32")
+            place[field] = _value(text.strip())
+        return _validated(document)
+
+    def to_toml(self) -> str:
+        """The whole configuration as TOML; what is unset is left out, since TOML has no null."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    @staticmethod
+    def from_toml(text: str) -> Config:
+        """The inverse of `to_toml`.
+
+        Raises:
+            VmaError: not TOML, or not a configuration.
+        """
+        try:
+            return _validated(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise VmaError(f"not a configuration: {error}") from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None if text == "none" else text
+
+
+def _validated(document: dict[str, Any]) -> Config:
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise VmaError(f"configuration: {field}: {first['msg']} (got {first['input']!r})") from error
+
+
+def recipe_names() -> list[str]:
+    """Names that `load_recipe` knows."""
+    files = resources.files("vmacore").joinpath("recipes").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load_recipe(name: str) -> Config:
+    """A recipe that comes with the package.
+
+    Raises:
+        VmaError: there is no such recipe.
+    """
+    if name not in recipe_names():
+        raise VmaError(f"there is no recipe {name!r}; choose one of {', '.join(recipe_names())}")
+    text = resources.files("vmacore").joinpath("recipes", f"{name}.toml").read_text("utf-8")
+    return _validated({"recipe": name, **tomllib.loads(text)})

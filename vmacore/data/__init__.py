@@ -1,0 +1,70 @@
+"""Files become characters, characters become episodes. Stands alone: nothing of the model is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from vmacore.data.characters import SPLITS, Characters, Dataset
+from vmacore.data.splits import TEST_ALPHABETS, merged
+from vmacore.errors import VmaError
+
+__all__ = ["DATASETS", "PROTOCOLS", "SPLITS", "Characters", "Dataset", "load_dataset"]
+
+# The first is the default.
+PROTOCOLS: Mapping[str, tuple[str, ...]] = {
+    "omniglot": tuple(TEST_ALPHABETS),
+    "mnist": ("standard",),
+    "glyphs": ("standard",),
+    "digits": ("standard",),
+}
+DATASETS = tuple(PROTOCOLS)
+
+
+def load_dataset(
+    name: str,
+    *,
+    protocol: str | None = None,
+    data_dir: Path = Path("data"),
+    refit: bool = False,
+    seed: int = 0,
+    offline: bool = False,
+) -> Dataset:
+    """A data set cut into train, validation and test.
+
+    protocol: None is the data set's default.
+    data_dir: where downloads lie; glyphs and digits need none.
+    refit: the validation classes train too, for a final fit that is to be labelled as one; validation stays.
+    seed: decides what glyphs look like and how digits are split; the data sets in files don't depend on it.
+    offline: makes no difference, as loading never downloads; taken so that callers can pass it on.
+
+    Raises:
+        VmaError: unknown name or protocol; the data are missing or damaged.
+    """
+    if name not in PROTOCOLS:
+        raise VmaError(f"there is no data set {name!r}; choose one of {', '.join(DATASETS)}")
+    protocol = protocol or PROTOCOLS[name][0]
+    if protocol not in PROTOCOLS[name]:
+        raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS[name])}")
+    dataset = _load(name, protocol, Path(data_dir), seed)
+    return replace(dataset, train=merged(dataset.train, dataset.validation)) if refit else dataset
+
+
+def _load(name: str, protocol: str, data_dir: Path, seed: int) -> Dataset:
+    # Imported one by one, so that what a data set needs is loaded with it alone.
+    if name == "omniglot":
+        from vmacore.data import omniglot
+
+        return omniglot.load(data_dir, protocol)
+    if name == "mnist":
+        from vmacore.data import mnist
+
+        return mnist.load(data_dir)
+    if name == "glyphs":
+        from vmacore.data import glyphs
+
+        return glyphs.load(seed)
+    from vmacore.data import digits
+
+    return digits.load(seed)

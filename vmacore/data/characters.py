@@ -1,0 +1,101 @@
+"""Drawings of character classes: the one form in which every data set reaches the rest of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from vmacore.errors import VmaError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Characters:
+    """Drawings sorted by class.
+
+    images: uint8 [N, H, W]; 0 is paper, `levels` is full ink.
+    labels: int64 [N], ascending, 0 … n_classes − 1.
+    classes: a name for each class, such as "Tengwar/character03".
+    levels: 1 where images are binary; otherwise image / levels is the mean of a Bernoulli to draw pixels from.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    levels: int = 1
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.dim() != 3:
+            raise ValueError(f"images must be uint8 [N, H, W], not {self.images.dtype} {list(self.images.shape)}")
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"{len(self.images)} images but labels of shape {list(self.labels.shape)}")
+        if len(self.labels) and bool((self.labels.diff() < 0).any()):
+            raise ValueError("labels must be sorted: the order of drawings decides the episodes")
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.images.shape[1], self.images.shape[2]
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """int64 [C]: drawings of each class."""
+        return torch.bincount(self.labels, minlength=self.n_classes)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """int64 [C + 1]: class c holds drawings offsets[c] … offsets[c + 1] − 1."""
+        return torch.cat([torch.zeros(1, dtype=torch.int64), self.counts.cumsum(0)])
+
+    def select(self, classes: Sequence[int]) -> Characters:
+        """The classes given, relabelled 0, 1, … in the order given."""
+        index = [torch.arange(int(self.offsets[c]), int(self.offsets[c + 1])) for c in classes]
+        labels = [torch.full((len(rows),), new) for new, rows in enumerate(index)]
+        none = torch.zeros(0, dtype=torch.int64)
+        return Characters(
+            images=self.images[torch.cat([none, *index])],
+            labels=torch.cat([none, *labels]),
+            classes=tuple(self.classes[c] for c in classes),
+            levels=self.levels,
+        )
+
+    def binarised(self, seed: int) -> Characters:
+        """Binary images drawn once from the Bernoulli means, the same for the same seed; binary ones stay as they are."""
+        if self.levels == 1:
+            return self
+        generator = torch.Generator().manual_seed(seed)
+        threshold = torch.rand(self.images.shape, generator=generator) * self.levels
+        return Characters((self.images > threshold).to(torch.uint8), self.labels, self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set cut into splits, with the words that stand beside every number made from it."""
+
+    name: str
+    protocol: str
+    preparation: str
+    binarisation: str
+    train: Characters
+    validation: Characters
+    test: Characters
+
+    def split(self, name: str) -> Characters:
+        """One of train, validation, test.
+
+        Raises:
+            VmaError: there is no such split.
+        """
+        if name not in SPLITS:
+            raise VmaError(f"there is no split {name!r}; choose one of {', '.join(SPLITS)}")
+        characters: Characters = getattr(self, name)
+        return characters

@@ -1,0 +1,108 @@
+"""Which classes train, which validate, which test.
+
+Omniglot's two protocols are named by how many of its 50 alphabets stand on either side: 45-5, the paper's,
+and 30-20, the one that the data came with. Only names and counts decide here, no drawing and no result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+
+from vmacore.data.characters import Characters
+
+PAPER_TEST = ("Sylheti", "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG")
+
+EVALUATION = (
+    "Angelic", "Atemayar_Qelisayer", "Atlantean", "Aurek-Besh", "Avesta", "Ge_ez", "Glagolitic", "Gurmukhi",
+    "Kannada", "Keble", "Malayalam", "Manipuri", "Mongolian", "Old_Church_Slavonic_(Cyrillic)", "Oriya",
+    "Sylheti", "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG",
+)  # fmt: skip
+
+TEST_ALPHABETS = {"45-5": PAPER_TEST, "30-20": EVALUATION}
+VALIDATION_SHARE = 10  # one class in so many
+
+
+@dataclass(frozen=True)
+class ClassSplit:
+    """Indices of classes, ascending, each in exactly one of the three."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def alphabet_of(name: str) -> str:
+    """The alphabet in a class name such as "Tengwar/character03"."""
+    return name.rpartition("/")[0]
+
+
+def split_by_alphabet(classes: Sequence[str], test_alphabets: Sequence[str]) -> ClassSplit:
+    """Classes of the test alphabets test; of the others, a tenth validates and the rest train.
+
+    classes: names sorted by alphabet, such as "Tengwar/character03".
+    """
+    test = {c for c, name in enumerate(classes) if alphabet_of(name) in test_alphabets}
+    seen = [c for c in range(len(classes)) if c not in test]
+    chosen = {seen[i] for i in validation_classes([classes[c] for c in seen])}
+    return ClassSplit(
+        train=tuple(c for c in seen if c not in chosen),
+        validation=tuple(sorted(chosen)),
+        test=tuple(sorted(test)),
+    )
+
+
+def validation_classes(classes: Sequence[str]) -> list[int]:
+    """A tenth of the classes, rounded, as whole alphabets wherever those add up.
+
+    Alphabets queue by the SHA-256 of their names: an order that no one chose and that mixes scripts of all
+    kinds. One after another is taken if those behind it can still make up the exact number (148 of 1479 in
+    45-5, 96 of 964 in 30-20). Where no set of whole alphabets gives it, the nearest smaller number is made up
+    of whole ones, and the first characters of the next in the queue fill the rest.
+    """
+    wanted = round(len(classes) / VALIDATION_SHARE)
+    members = {
+        alphabet: list(rows)
+        for alphabet, rows in groupby(range(len(classes)), key=lambda c: alphabet_of(classes[c]))
+    }
+    queue = sorted(members, key=lambda alphabet: hashlib.sha256(alphabet.encode()).hexdigest())
+
+    reachable = [{0}]  # reachable[i]: totals that whole alphabets from the last i of the queue can have
+    for alphabet in reversed(queue):
+        reachable.append(reachable[-1] | {total + len(members[alphabet]) for total in reachable[-1]})
+    left = max(total for total in reachable[-1] if total <= wanted)
+    short = wanted - left
+
+    chosen: list[int] = []
+    for place, alphabet in enumerate(queue):
+        behind = reachable[len(queue) - place - 1]
+        size = len(members[alphabet])
+        if size <= left and left - size in behind:
+            chosen += members[alphabet]
+            left -= size
+        else:
+            chosen += members[alphabet][:short]
+            short -= min(short, size)
+    return sorted(chosen)
+
+
+def merged(first: Characters, second: Characters) -> Characters:
+    """Both together, for a final fit on training and validation classes alike.
+
+    A class in both keeps one label, drawings in `first` before those in `second`; new classes follow the old.
+    """
+    classes = first.classes + tuple(name for name in second.classes if name not in first.classes)
+    where = {name: label for label, name in enumerate(classes)}
+    relabel = torch.tensor([where[name] for name in second.classes], dtype=torch.int64)
+    labels = torch.cat([first.labels, relabel[second.labels]])
+    order = labels.argsort(stable=True)
+    return Characters(
+        images=torch.cat([first.images, second.images])[order],
+        labels=labels[order],
+        classes=classes,
+        levels=first.levels,
+    )

@@ -1,0 +1,140 @@
+"""Likelihood bounds of held-out drawings, and where the nats go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vmacore.data.characters import Characters
+from vmacore.data.episodes import EpisodeSampler
+from vmacore.errors import VmaError
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.objectives import importance_bound
+from vmacore.seeds import Stream, generator
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over targets, in nats per image.
+
+    nll: minus the K-sample bound; nll_se: its standard error over episodes, the drawings held fixed.
+    −elbo = reconstruction + kl_address + kl_latent, where kl_address is exact and kl_latent in closed form for each of
+    the addresses drawn. per_episode: the bound of each episode, for paired comparisons.
+    """
+
+    nll: float
+    nll_se: float
+    elbo: float
+    reconstruction: float
+    kl_address: float
+    kl_latent: float
+    prior_entropy: float
+    posterior_entropy: float
+    targets: int
+    episodes: int
+    slots: int
+    per_episode: tuple[float, ...]
+
+
+@torch.no_grad()
+def score(
+    model: VariationalMemoryAddressing,
+    characters: Characters,
+    *,
+    classes: int,
+    shots: int,
+    samples: int,
+    episodes: int,
+    targets: int = 4,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    budget_bytes: int = 2**28,
+    progress: Callable[[int, int], None] | None = None,
+) -> Score:
+    """The K-sample bound and its parts, over episodes that `seed` fixes.
+
+    Every episode draws `classes` classes, `shots` slots and `targets` other drawings of each. Of a model with a learned
+    memory the targets are drawings of all classes alike, classes · targets of them, and `shots` is not used.
+    `budget_bytes` limits what decoding holds at a time, not the result. progress(done, total) counts episodes.
+
+    Raises:
+        VmaError: a split that cannot hold the episodes, images of another size, or counts below 1.
+    """
+    if min(samples, targets, shots, classes) < 1 or episodes < 2:
+        raise VmaError("classes, shots, targets and samples must be at least 1, and episodes at least 2")
+    check_size(model, characters)
+    learned = model.learned_memory() if model.learned_memory is not None else None
+    sampler = EpisodeSampler(
+        characters,
+        n_way=classes,
+        n_shot=0 if learned is not None else shots,
+        n_target=targets,
+        seed=seed,
+        device=device,
+    )
+    chunk = max(1, budget_bytes // model.bytes_per_sample)
+    rows = []
+    for index in range(episodes):
+        if learned is not None:
+            x, slots = sampler.minibatch(index), learned
+        else:
+            episode = sampler.at(index)
+            x, slots = episode.targets, episode.memory
+        noise = generator(seed, index, Stream.NOISE, device)
+        rows.append(_episode(model, x, slots, samples, noise, chunk))
+        if progress:
+            progress(index + 1, episodes)
+    table = torch.stack(rows).double().cpu()  # [episodes, 6]
+    nll, reconstruction, kl_address, kl_latent, prior_entropy, posterior_entropy = table.mean(0).tolist()
+    return Score(
+        nll=nll,
+        nll_se=float(table[:, 0].std()) / math.sqrt(episodes),
+        elbo=-(reconstruction + kl_address + kl_latent),
+        reconstruction=reconstruction,
+        kl_address=kl_address,
+        kl_latent=kl_latent,
+        prior_entropy=prior_entropy,
+        posterior_entropy=posterior_entropy,
+        targets=len(x) * episodes,
+        episodes=episodes,
+        slots=len(slots),
+        per_episode=tuple(table[:, 0].tolist()),
+    )
+
+
+def _episode(
+    model: VariationalMemoryAddressing,
+    targets: Tensor,
+    slots: Tensor,
+    samples: int,
+    noise: torch.Generator,
+    chunk: int,
+) -> Tensor:
+    memory = model.read(slots)
+    addressing = model.address(targets, memory)
+    address = addressing.draw(samples, noise)
+    draws = model.draws(targets, memory, address, noise, chunk)
+    log_w = draws.log_weight + addressing.log_p[address] - addressing.log_q.gather(1, address)
+    return torch.stack(
+        [
+            -importance_bound(log_w).mean(),
+            -draws.log_px.mean(),
+            addressing.kl().mean(),
+            draws.kl_z.mean(),
+            addressing.prior_entropy(),
+            addressing.posterior_entropy().mean(),
+        ]
+    )
+
+
+def check_size(model: VariationalMemoryAddressing, characters: Characters) -> None:
+    """Raises:
+    VmaError: the model reads images of another size.
+    """
+    if model.size != characters.size:
+        have, want = characters.size, model.size
+        raise VmaError(f"images are {have[0]}×{have[1]}, but the model reads {want[0]}×{want[1]}: use its own data set")

@@ -1,0 +1,159 @@
+"""Pictures: a grid of drawings generated from memory slots, as PNG and in the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+
+from vmacore.data.characters import Characters
+from vmacore.data.episodes import EpisodeSampler
+from vmacore.errors import VmaError
+from vmacore.evaluation.likelihood import check_size
+from vmacore.models.vma import VariationalMemoryAddressing, normal
+from vmacore.nn.layers import rows as gather
+from vmacore.seeds import Stream, generator
+
+SOURCES = ("train", "validation", "test", "learned")
+SCALE = 3  # screen pixels a drawn pixel takes in the PNG
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Drawings generated from slots: those of a row share its slot.
+
+    slots: [R, H, W] in [0, 1]; NaN where a learned slot is no image.
+    samples: [R, C, H, W], Bernoulli means or pixels of 0 and 1.
+    addresses: int64 [R], the slot of each row.
+    """
+
+    slots: Tensor
+    samples: Tensor
+    addresses: Tensor
+
+
+@torch.no_grad()
+def sample_grid(
+    model: VariationalMemoryAddressing,
+    characters: Characters | None,
+    *,
+    classes: int = 8,
+    shots: int = 1,
+    rows: int | None = None,
+    columns: int = 8,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    address: str = "shared",
+    pixels: str = "mean",
+) -> Grid:
+    """Draw z ~ p(z|m_a) and x ~ p(x|z, m_a), `columns` times for each row's slot.
+
+    characters: the split that memory is drawn from, `classes` × `shots` slots; None: the model's learned memory.
+    address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address from
+    p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: as many as there are slots, if None.
+
+    Raises:
+        VmaError: an unknown choice, no learned memory, more than the split holds, or images of another size.
+    """
+    if address not in ("shared", "prior") or pixels not in ("mean", "sample"):
+        raise VmaError(f"address is shared or prior, not {address!r}; pixels are mean or sample, not {pixels!r}")
+    if columns < 1 or classes < 1 or shots < 1 or (rows is not None and rows < 1):
+        raise VmaError("classes, shots, rows and columns must be at least 1")
+    slots = _slots(model, characters, classes, shots, seed, device)
+    memory = model.read(slots)
+    noise = generator(seed, 0, Stream.NOISE, device)
+    rows = len(slots) if rows is None else rows
+    if address == "prior":
+        log_p = memory.log_prior.double()
+        addresses = log_p.exp().multinomial(rows, replacement=True, generator=noise)
+    elif rows > len(slots):
+        raise VmaError(f"{rows} rows asked for, but memory holds {len(slots)} slots: more --classes or --shots")
+    else:
+        addresses = torch.arange(rows, device=slots.device)
+
+    templates = model.templates(gather(slots, addresses))
+    row = torch.arange(rows, device=slots.device).repeat_interleave(columns)
+    prior = normal(gather(templates.prior, row))
+    scale = prior.base_dist.scale
+    z = prior.base_dist.loc + scale * torch.randn(scale.shape, generator=noise, device=scale.device)
+    drawn = model.decode(z, templates, row).sigmoid()
+    if pixels == "sample":
+        drawn = torch.bernoulli(drawn, generator=noise)
+    shown = gather(slots, addresses)
+    if shown.dim() != 4:
+        shown = torch.full((rows, 1, *model.size), torch.nan, device=slots.device)
+    return Grid(shown[:, 0].cpu(), drawn.view(rows, columns, *model.size).cpu(), addresses.cpu())
+
+
+def _slots(
+    model: VariationalMemoryAddressing,
+    characters: Characters | None,
+    classes: int,
+    shots: int,
+    seed: int,
+    device: torch.device | str,
+) -> Tensor:
+    """Slots with the first drawing of every class before the second of any."""
+    if characters is None:
+        if model.learned_memory is None:
+            raise VmaError("this model has no learned memory: take --memory-from train, validation or test")
+        learned: Tensor = model.learned_memory()
+        return learned
+    if model.learned_memory is not None:
+        raise VmaError("this model's memory is learned: take --memory-from learned")
+    check_size(model, characters)
+    sampler = EpisodeSampler(characters, n_way=classes, n_shot=shots, n_target=0, seed=seed, device=device)
+    slots = sampler.at(0).memory
+    return slots.unflatten(0, (classes, shots)).transpose(0, 1).flatten(0, 1)
+
+
+def save_grid(grid: Grid, path: Path) -> tuple[int, int]:
+    """Write a PNG, dark ink on white, the slots in a left column set apart by a gap. Returns (rows, columns).
+
+    Raises:
+        VmaError: the file cannot be written.
+    """
+    R, C, H, W = grid.samples.shape
+    slots = make_grid((1 - grid.slots[:, None]).nan_to_num(nan=0.9), nrow=1, padding=1, pad_value=0.75)
+    drawn = make_grid(1 - grid.samples.reshape(R * C, 1, H, W), nrow=C, padding=1, pad_value=0.75)
+    gap = torch.ones(3, slots.shape[1], W // 4)
+    picture = torch.cat([slots, gap, drawn], 2)
+    picture = picture.repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2)
+    if path.suffix.lower() != ".png":
+        raise VmaError(f"{path}: pictures are written as PNG; choose a name that ends in .png")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp.png")
+        save_image(picture, temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
+    return R, C
+
+
+def preview(grid: Grid, width: int = 80) -> str:
+    """The grid in Braille, 2 × 4 pixels a character, as many rows and columns as fit `width` and some thirty lines."""
+    H, W = grid.samples.shape[2:]
+    cell = (W + 1) // 2 + 1  # characters a picture takes, the space after it included
+    columns = max(1, min(grid.samples.shape[1], (width - cell - 2) // cell))
+    rows = max(1, min(len(grid.samples), 32 // ((H + 3) // 4)))
+    lines = []
+    for row in range(rows):
+        pictures = [grid.slots[row].nan_to_num(nan=0.0), *grid.samples[row, :columns]]
+        slot, *drawn = [_braille(picture > 0.5) for picture in pictures]
+        lines += [" ".join([left, "│", *rest]) for left, *rest in zip(slot, *drawn, strict=True)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _braille(ink: Tensor) -> list[str]:
+    """Lines of Braille for ink [H, W]."""
+    H, W = ink.shape
+    padded = torch.zeros(-(-H // 4) * 4, -(-W // 2) * 2, dtype=torch.int64)
+    padded[:H, :W] = ink.long()
+    # Dots of a Braille character are numbered down the left column, then the right, the bottom row last.
+    weight = torch.tensor([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+    cells = padded.view(len(padded) // 4, 4, -1, 2).permute(0, 2, 1, 3)
+    return ["".join(chr(0x2800 + code) for code in line) for line in (cells * weight).sum((2, 3)).tolist()]

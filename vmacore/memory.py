@@ -1,0 +1,54 @@
+"""What a model keeps of a memory once it has read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedMemory:
+    """A memory that has been read: what addressing needs of every slot, and the slots themselves.
+
+    What generation needs of a slot is made from `slots` for the addresses that are drawn (`Templates`), so that a large
+    memory costs no more than its drawings and keys.
+
+    slots: contents m_a, images [S, 1, H, W] or vectors [S, D].
+    keys: embeddings e_a = h(m_a) [S, E].
+    log_prior: log p(a|M) [S], nats.
+    """
+
+    slots: Tensor
+    keys: Tensor
+    log_prior: Tensor
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """All that q(z|x, m), p(z|m) and p(x|z, m) need of some slots [T], computed once a slot.
+
+    prior: mean and log standard deviation of p(z|m) [T, 2Z].
+    recognition: the slot's share of the first layer of q(z|x, m) [T, …].
+    decoder: the slot's share of every layer of p(x|z, m), coarse to fine, each [T, …].
+    """
+
+    prior: Tensor
+    recognition: Tensor
+    decoder: list[Tensor]
+
+
+class LearnedMemory(nn.Module):
+    """Slots that are parameters, initialised at random and moved by the gradient (section 2)."""
+
+    def __init__(self, slots: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.slots = nn.Parameter(torch.rand(slots, *shape))
+
+    def forward(self) -> Tensor:
+        """The slots [S, …]."""
+        return self.slots

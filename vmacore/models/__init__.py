@@ -1,0 +1,1 @@
+"""Generative models with a memory, one a file."""

@@ -1,0 +1,152 @@
+"""Convolutional networks of the Omniglot experiments (section 4.2): a downscaling pyramid and its mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vmacore.nn.layers import (
+    MLP,
+    ConcatConv2d,
+    ConcatConvTranspose2d,
+    ConcatLinear,
+    channels_last,
+    nhwc_flat,
+    nhwc_unflat,
+    rows,
+)
+
+Size = tuple[int, int]
+
+
+def halved(size: Size) -> Size:
+    """The size after a 3×3 convolution of stride 2 with padding 1: 26 → 13 → 7 → 4, 28 → 14 → 7 → 4."""
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def sizes_of(size: Size, layers: int) -> list[Size]:
+    """Sizes of the maps after each layer of a pyramid, in which every second layer has stride 2."""
+    sizes = []
+    for layer in range(layers):
+        size = halved(size) if layer % 2 else size
+        sizes.append(size)
+    return sizes
+
+
+class Pyramid(nn.Module):
+    """3×3 convolutions with ReLU, stride 2 in every second: [N, 1, H, W] → maps of every layer, finest first."""
+
+    def __init__(self, size: Size, channels: Sequence[int], first_layer: int = 0) -> None:
+        super().__init__()
+        into = (1, *channels[:-1])
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(into[layer], channels[layer], 3, stride=1 + layer % 2, padding=1)
+            for layer in range(first_layer, len(channels))
+        )
+        height, width = sizes_of(size, len(channels))[-1]
+        self.out_features = channels[-1] * height * width
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = []
+        for convolution in self.convolutions:
+            x = F.relu_(convolution(x))
+            maps.append(x)
+        return maps
+
+
+class Embedding(nn.Module):
+    """h and h_q: images [N, 1, H, W] → embeddings [N, E] (equation 5)."""
+
+    def __init__(self, size: Size, channels: Sequence[int], hidden: int, embedding: int) -> None:
+        super().__init__()
+        self.pyramid = Pyramid(size, channels)
+        self.head = MLP(self.pyramid.out_features, hidden, embedding)
+
+    def forward(self, images: Tensor) -> Tensor:
+        embeddings: Tensor = self.head(nhwc_flat(self.pyramid(channels_last(images))[-1]))
+        return embeddings
+
+
+class Recognition(nn.Module):
+    """q(z|x, m): x and m concatenated as channels, a pyramid, an MLP into mean and log standard deviation."""
+
+    def __init__(self, size: Size, channels: Sequence[int], hidden: int, latent: int) -> None:
+        super().__init__()
+        self.first = ConcatConv2d(1, 1, channels[0])
+        self.pyramid = Pyramid(size, channels, first_layer=1)
+        self.head = MLP(self.pyramid.out_features, hidden, 2 * latent)
+
+    def memory_side(self, slots: Tensor) -> Tensor:
+        """slots [S, 1, H, W] → their share of the first layer [S, C, H, W]."""
+        return self.first.right(channels_last(slots))
+
+    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> Tensor:
+        """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z]."""
+        x = rows(self.first.left(channels_last(targets)), target)
+        x = F.relu_(x + rows(memory_side, slot))
+        parameters: Tensor = self.head(nhwc_flat(self.pyramid(x)[-1]))
+        return parameters
+
+
+class Template(nn.Module):
+    """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
+
+    def __init__(self, size: Size, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.pyramid = Pyramid(size, channels)
+        self.out_features = self.pyramid.out_features
+
+    def forward(self, slots: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.pyramid(channels_last(slots))
+        return maps
+
+    def top(self, maps: list[Tensor]) -> Tensor:
+        """The coarsest maps as vectors [S, F]."""
+        return nhwc_flat(maps[-1])
+
+
+class Decoder(nn.Module):
+    """p(x|z, m): the pyramid mirrored, with skip connections from the maps of the slot at every resolution.
+
+    The slot enters four ways: as a vector beside z, and beside the input of every upscaling layer. A transposed
+    convolution of stride 1 is a convolution with its kernel turned round, so those layers are plain convolutions.
+    """
+
+    def __init__(self, size: Size, channels: Sequence[int], hidden: int, latent: int, features: int) -> None:
+        super().__init__()
+        self.top_size = sizes_of(size, len(channels))[-1]
+        self.top_channels = channels[-1]
+        self.vector = nn.Linear(features, latent)
+        self.start = ConcatLinear(latent, latent, hidden)
+        self.expand = nn.Linear(hidden, features)
+        into = (1, *channels[:-1])
+        sizes = [size, *sizes_of(size, len(channels))]
+        layers: list[nn.Module] = []
+        for layer in reversed(range(len(channels))):
+            below, maps = into[layer], channels[layer]
+            if layer % 2:
+                fine, coarse = sizes[layer], sizes[layer + 1]
+                # Stride 2 gives 2n − 1; where the finer map is even one more row and column are needed.
+                more = (fine[0] - 2 * coarse[0] + 1, fine[1] - 2 * coarse[1] + 1)
+                layers.append(ConcatConvTranspose2d(maps, maps, below, more))
+            else:
+                layers.append(ConcatConv2d(maps, maps, below))
+        self.layers = nn.ModuleList(layers)
+        self.layers[-1].is_output = True  # type: ignore[assignment]
+
+    def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
+        """A slot's share of every layer: [S, hidden], then the skip connections from coarse to fine."""
+        skips = [layer.right(skip) for layer, skip in zip(self.layers, reversed(maps), strict=True)]  # type: ignore[operator]
+        return [self.start.right(self.vector(top)), *skips]
+
+    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor) -> Tensor:
+        """z [P, Z] with slot [P] → logits [P, 1, H, W]."""
+        start, *skips = memory_side
+        h = F.relu_(self.start.left(z) + rows(start, slot))
+        x = nhwc_unflat(F.relu_(self.expand(h)), self.top_channels, *self.top_size)
+        for layer, skip in zip(self.layers, skips, strict=True):
+            x = layer.left(x) + rows(skip, slot)  # type: ignore[operator]
+            x = x if layer is self.layers[-1] else F.relu_(x)
+        return x

@@ -1,0 +1,341 @@
+"""Training: the loop on one screen, and what it needs around it."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vmacore import checkpoint as ckpt
+from vmacore.checkpoint import Location, RunDirectory
+from vmacore.config import Config
+from vmacore.data.characters import Dataset
+from vmacore.data.episodes import EpisodeSampler
+from vmacore.errors import VmaError
+from vmacore.estimators import estimator_for
+from vmacore.evaluation.classification import classify
+from vmacore.evaluation.likelihood import score
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.seeds import Stream, generator
+
+METRICS = ("nll", "elbo", "reconstruction", "kl_address", "kl_latent", "prior_entropy", "posterior_entropy")
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Means over the steps since the last report, in nats."""
+
+    step: int
+    steps: int
+    nll: float
+    elbo: float
+    reconstruction: float
+    kl_address: float
+    kl_latent: float
+    prior_entropy: float
+    posterior_entropy: float
+    steps_per_second: float
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """The averaged weights on validation classes: nats, and the accuracy of 5-way 1-shot by q(a|x)."""
+
+    step: int
+    nll: float
+    nll_se: float
+    kl_address: float
+    kl_latent: float
+    accuracy: float | None
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """Where a run stands when `train` returns; nats are those of the last report, NaN if there was none."""
+
+    run: Path
+    step: int
+    steps_per_second: float
+    nll: float
+    kl_address: float
+    kl_latent: float
+    interrupted: bool
+
+
+def prepare(config: Config, dataset: Dataset) -> Config:
+    """The configuration with what follows from the data filled in: protocol and image size.
+
+    Raises:
+        VmaError: a split cannot hold the episodes.
+    """
+    size = dataset.train.size
+    filled = config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"protocol": dataset.protocol}),
+            "model": config.model.model_copy(update={"size": size}),
+        }
+    )
+    _sampler(filled, dataset, "cpu")
+    return filled
+
+
+def train(
+    run: RunDirectory,
+    dataset: Dataset,
+    *,
+    steps: int | None = None,
+    device: torch.device | str = "cpu",
+    resume: bool = False,
+    init: Location | None = None,
+    on_step: Callable[[StepReport], None] | None = None,
+    on_validation: Callable[[ValidationReport], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> TrainingSummary:
+    """Train a run made by `RunDirectory.create(path, prepare(config, dataset))` up to `steps`.
+
+    steps: where to end; None: as configured. With `resume`, on from the latest checkpoint, bit for bit as if never
+    stopped on the same CPU with the same threads. init: weights to start from. stop: polled every step; when true the
+    state is saved and the summary says `interrupted`.
+
+    Raises:
+        VmaError: a loss that is not finite, shapes that differ, nothing to resume, or a disk that cannot be written.
+    """
+    if steps is not None and steps != run.config.training.steps:
+        run = run.with_config(run.config.with_overrides([f"training.steps={steps}"]))
+    config, device = run.config, torch.device(device)
+    trainer = _Trainer(run, dataset, device)
+    if resume:
+        trainer.restore()
+    elif init is not None:
+        ckpt.load_weights(trainer.model, weights_file(init, "averaged"))
+        ckpt.load_weights(trainer.averaged.module, weights_file(init, "averaged"))
+
+    seed, schedule = config.training.seed, config.training
+    sampler = _sampler(config, dataset, device)
+    report: StepReport | None = None
+    started, first = time.perf_counter(), trainer.step
+    total, count = torch.zeros(len(METRICS), dtype=torch.float64, device=device), 0
+    interrupted = False
+    while trainer.step < schedule.steps:
+        noise = generator(seed, trainer.step, Stream.NOISE, device)
+        total += trainer.update(sampler, noise)
+        count += 1
+        step, last = trainer.step, trainer.step == schedule.steps
+        interrupted = stop() and not last
+        validating = step % schedule.validate_every == 0 or last
+        saving = step % schedule.checkpoint_every == 0 or last or interrupted
+        if step % schedule.metrics_every == 0 or validating or saving:
+            rate = (step - first) / (time.perf_counter() - started)
+            values = dict(zip(METRICS, (total / count).tolist(), strict=True))
+            if not math.isfinite(values["nll"]):
+                raise VmaError(_diverged(run, step))
+            report = StepReport(step=step, steps=schedule.steps, steps_per_second=rate, **values)
+            total.zero_()
+            count = 0
+            trainer.log("train", asdict(report))
+            if on_step:
+                on_step(report)
+        if validating and not interrupted:
+            pause = time.perf_counter()
+            validation = trainer.validate(dataset)
+            saving = saving or validation.is_best
+            trainer.log("validation", asdict(validation))
+            if on_validation:
+                on_validation(validation)
+            started += time.perf_counter() - pause
+        if saving:
+            trainer.save()
+        if interrupted:
+            break
+    nats = (report.nll, report.kl_address, report.kl_latent) if report else (math.nan,) * 3
+    rate = report.steps_per_second if report else math.nan
+    return TrainingSummary(run.path, trainer.step, rate, *nats, interrupted=interrupted)
+
+
+class _Trainer:
+    """Model, averaged weights, optimiser and the step they have reached."""
+
+    def __init__(self, run: RunDirectory, dataset: Dataset, device: torch.device) -> None:
+        config = run.config
+        if config.model.size != dataset.train.size:
+            raise VmaError(f"{run.path} reads images of {config.model.size}, {dataset.name} has {dataset.train.size}")
+        self.run, self.device = run, device
+        self.model = build_model(config, device)
+        self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.optimiser.average))
+        self.optimiser = torch.optim.Adam(
+            self.model.parameters(),
+            lr=config.optimiser.learning_rate,
+            weight_decay=config.optimiser.weight_decay,
+            fused=True,
+        )
+        self.estimator = estimator_for(config.objective)
+        self.step = 0
+        self.best: dict[str, Any] = {}
+
+    def update(self, sampler: EpisodeSampler, noise: torch.Generator) -> Tensor:
+        """One step of the optimiser; means over the targets of the METRICS, float64, still on the device."""
+        model = self.model
+        if model.learned_memory is None:
+            episode = sampler.at(self.step)
+            targets, slots = episode.targets, episode.memory
+        else:
+            targets, slots = sampler.minibatch(self.step), model.learned_memory()
+        memory = model.read(slots)
+        addressing = model.address(targets, memory)
+        address = self.estimator.draw(addressing, noise)
+        draws = model.draws(targets, memory, address, noise)
+        objective = self.estimator.objective(draws, addressing, address)
+        self.optimiser.zero_grad()
+        (-objective.surrogate.mean()).backward()
+        clip = self.run.config.optimiser.clip
+        if clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        self.optimiser.step()
+        self.averaged.update_parameters(model)
+        self.step += 1
+        with torch.no_grad():
+            reconstruction, kl_a, kl_z = -draws.log_px.mean(), addressing.kl().mean(), draws.kl_z.mean()
+            entropies = [addressing.prior_entropy(), addressing.posterior_entropy().mean()]
+            elbo = -(reconstruction + kl_a + kl_z)
+            return torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies]).double()
+
+    def validate(self, dataset: Dataset) -> ValidationReport:
+        """The K-sample bound and 5-way 1-shot accuracy of the averaged weights on validation classes."""
+        config, model = self.run.config, self.averaged.module
+        characters = dataset.validation.binarised(config.data.seed)
+        episode = config.episode
+        result = score(
+            model,
+            characters,
+            classes=min(episode.classes, characters.n_classes),
+            shots=episode.shots,
+            targets=episode.targets,
+            samples=config.objective.samples,
+            episodes=config.training.validation_episodes,
+            device=self.device,
+        )
+        accuracy = None
+        if model.learned_memory is None:
+            way = min(5, characters.n_classes)
+            accuracy = classify(model, characters, way=way, shot=1, episodes=100, device=self.device).accuracy
+        is_best = result.nll < self.best.get("nll", math.inf)
+        if is_best:
+            self.best = {"step": self.step, "nll": result.nll, "accuracy": accuracy}
+        return ValidationReport(
+            self.step, result.nll, result.nll_se, result.kl_address, result.kl_latent, accuracy, is_best
+        )
+
+    def save(self) -> None:
+        """Save the state as the latest checkpoint."""
+        if self.run.pointed("latest") == self.step:
+            return
+        moments = {
+            file: {name: self.optimiser.state[weight][moment] for name, weight in self.model.named_parameters()}
+            for moment, file in ckpt.MOMENTS.items()
+        }
+        tensors = {
+            ckpt.WEIGHTS["raw"]: self.model.state_dict(),
+            ckpt.WEIGHTS["averaged"]: self.averaged.module.state_dict(),
+            **moments,
+        }
+        self.run.save(self.step, tensors, {"best": self.best, "torch": torch.__version__})
+
+    def restore(self) -> None:
+        """Take up the latest checkpoint; metrics written after it are cut off."""
+        step = self.run.pointed("latest")
+        if step is None:
+            raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: train under another name")
+        if step > self.run.config.training.steps:
+            raise VmaError(f"{self.run.path} stands at step {step} already: ask for more --steps")
+        folder = self.run.checkpoint(step)
+        ckpt.load_weights(self.model, folder / ckpt.WEIGHTS["raw"])
+        ckpt.load_weights(self.averaged.module, folder / ckpt.WEIGHTS["averaged"])
+        self.averaged.n_averaged.fill_(step)
+        moments = {moment: ckpt.read_tensors(folder / file) for moment, file in ckpt.MOMENTS.items()}
+        for name, weight in self.model.named_parameters():
+            state: dict[str, Tensor] = {"step": torch.tensor(float(step), device=self.device)}
+            for moment, stored in moments.items():
+                if name not in stored or stored[name].shape != weight.shape:
+                    raise VmaError(f"{folder / ckpt.MOMENTS[moment]}: {name} is missing or of another shape")
+                # The strides of the weight, without which the fused optimiser would take another path.
+                state[moment] = torch.empty_like(weight).copy_(stored[name])
+            self.optimiser.state[weight] = state
+        self.step, self.best = step, ckpt.read_state(folder)["best"]
+        metrics = self.run.path / "metrics.jsonl"
+        if metrics.exists():
+            kept = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= step]
+            ckpt.replace_file(metrics, "".join(line + "\n" for line in kept).encode())
+
+    def log(self, kind: str, row: dict[str, Any]) -> None:
+        """Append a row to metrics.jsonl."""
+        with (self.run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, **row}) + "\n")
+
+
+def build_model(config: Config, device: torch.device | str = "cpu") -> VariationalMemoryAddressing:
+    """The model of a configuration, its weights drawn from the training seed; global generators stay untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(config.training.seed, 0, Stream.INITIAL).initial_seed())
+        model = VariationalMemoryAddressing(config.model)
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def weights_file(location: Location, weights: str) -> Path:
+    """The file with raw or averaged weights of a location.
+
+    Raises:
+        VmaError: a name other than those, or weights that this location does not hold.
+    """
+    if weights not in ckpt.WEIGHTS:
+        raise VmaError(f"there are no {weights!r} weights; choose one of {', '.join(ckpt.WEIGHTS)}")
+    file = location.path / ckpt.WEIGHTS[weights]
+    if not file.exists():
+        raise VmaError(f"{location.run} holds no {weights} weights: leave out --weights {weights}")
+    return file
+
+
+def load_model(
+    location: Location, *, weights: str = "averaged", device: torch.device | str = "cpu"
+) -> VariationalMemoryAddressing:
+    """A trained model, ready for evaluation.
+
+    Raises:
+        VmaError: weights that are absent, damaged or of another shape.
+    """
+    model = build_model(location.config, device)
+    ckpt.load_weights(model, weights_file(location, weights))
+    return model.eval().requires_grad_(False)
+
+
+def _sampler(config: Config, dataset: Dataset, device: torch.device | str) -> EpisodeSampler:
+    episode = config.episode
+    return EpisodeSampler(
+        dataset.train,
+        n_way=episode.classes,
+        n_shot=episode.shots,
+        n_target=episode.targets,
+        seed=config.training.seed,
+        device=device,
+    )
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # a line cut short by a crash
+
+
+def _diverged(run: RunDirectory, step: int) -> str:
+    latest = run.pointed("latest")
+    kept = f"the checkpoint of step {latest} is kept" if latest is not None else "nothing was saved yet"
+    return f"the loss was not finite before step {step}: stopped, {kept}; try a lower optimiser.learning_rate or a clip"
