@@ -21,7 +21,8 @@ SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def address_posterior(keys: Tensor, queries: Tensor, similarity: str = "normalised") -> Tensor:
     """log q(a|x, M) [B, S] for keys e_a = h(m_a) [S, E] and queries e_x = h_q(x) [B, E] (equations 4 and 5)."""
-    return SIMILARITIES[similarity](keys, queries).log_softmax(1)
+    log_q: Tensor = SIMILARITIES[similarity](keys, queries).log_softmax(1)
+    return log_q
 
 
 def address_prior(keys: Tensor, point: Tensor | None, similarity: str = "normalised") -> Tensor:
@@ -49,11 +50,11 @@ class Addressing:
 
     def posterior_entropy(self) -> Tensor:
         """Entropy of q(a|x) [B]."""
-        return torch.special.entr(self.log_q.exp()).sum(1)
+        return _entropy(self.log_q)
 
     def prior_entropy(self) -> Tensor:
         """Entropy of p(a), a scalar."""
-        return torch.special.entr(self.log_p.exp()).sum()
+        return _entropy(self.log_p)
 
     @cached_property
     def _cumulative(self) -> Tensor:
@@ -78,3 +79,8 @@ def _inverse_cdf(cumulative: Tensor, samples: int, generator: torch.Generator | 
     # Below the total whatever the rounding; right=True then never returns a slot of probability zero.
     uniform = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, uniform, right=True)
+
+
+def _entropy(log_probability: Tensor) -> Tensor:
+    entropy: Tensor = torch.special.entr(log_probability.exp()).sum(-1)
+    return entropy

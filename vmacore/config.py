@@ -77,7 +77,7 @@ class OptimiserConfig(_Section):
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)  # L2, added to the gradient
     clip: float | None = Field(None, gt=0)  # largest norm of the gradient
-    average: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights
+    average: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights, reached gradually
 
 
 class TrainingConfig(_Section):

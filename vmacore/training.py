@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from vmacore import checkpoint as ckpt
 from vmacore.checkpoint import Location, RunDirectory
@@ -170,7 +170,7 @@ class _Trainer:
             raise VmaError(f"{run.path} reads images of {config.model.size}, {dataset.name} has {dataset.train.size}")
         self.run, self.device = run, device
         self.model = build_model(config, device)
-        self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.optimiser.average))
+        self.averaged = AveragedModel(self.model, multi_avg_fn=_averaging(config.optimiser.average))
         self.optimiser = torch.optim.Adam(
             self.model.parameters(),
             lr=config.optimiser.learning_rate,
@@ -211,6 +211,7 @@ class _Trainer:
     def validate(self, dataset: Dataset) -> ValidationReport:
         """The K-sample bound and 5-way 1-shot accuracy of the averaged weights on validation classes."""
         config, model = self.run.config, self.averaged.module
+        assert isinstance(model, VariationalMemoryAddressing)
         characters = dataset.validation.binarised(config.data.seed)
         episode = config.episode
         result = score(
@@ -286,7 +287,7 @@ def build_model(config: Config, device: torch.device | str = "cpu") -> Variation
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(config.training.seed, 0, Stream.INITIAL).initial_seed())
         model = VariationalMemoryAddressing(config.model)
-    return model.to(device, memory_format=torch.channels_last)
+    return model.to(device).to(memory_format=torch.channels_last)
 
 
 def weights_file(location: Location, weights: str) -> Path:
@@ -314,6 +315,20 @@ def load_model(
     model = build_model(location.config, device)
     ckpt.load_weights(model, weights_file(location, weights))
     return model.eval().requires_grad_(False)
+
+
+def _averaging(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """Exponential averaging whose window is a ninth of the steps so far, until it is as long as `decay` says.
+
+    Without that, a short run's average would still be made of its first weights.
+    """
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        reached = (1 + float(count)) / (10 + float(count))
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, reached))
+
+    return update
 
 
 def _sampler(config: Config, dataset: Dataset, device: torch.device | str) -> EpisodeSampler:

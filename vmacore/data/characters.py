@@ -69,7 +69,7 @@ class Characters:
         )
 
     def binarised(self, seed: int) -> Characters:
-        """Binary images drawn once from the Bernoulli means, the same for the same seed; binary ones stay as they are."""
+        """Binary images drawn once from the Bernoulli means, the same for the same seed; binary ones stay."""
         if self.levels == 1:
             return self
         generator = torch.Generator().manual_seed(seed)

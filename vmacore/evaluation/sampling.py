@@ -52,8 +52,8 @@ def sample_grid(
     """Draw z ~ p(z|m_a) and x ~ p(x|z, m_a), `columns` times for each row's slot.
 
     characters: the split that memory is drawn from, `classes` × `shots` slots; None: the model's learned memory.
-    address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address from
-    p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: as many as there are slots, if None.
+    address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address
+    from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: as many as there are slots, if None.
 
     Raises:
         VmaError: an unknown choice, no learned memory, more than the split holds, or images of another size.
@@ -107,7 +107,7 @@ def _slots(
     check_size(model, characters)
     sampler = EpisodeSampler(characters, n_way=classes, n_shot=shots, n_target=0, seed=seed, device=device)
     slots = sampler.at(0).memory
-    return slots.unflatten(0, (classes, shots)).transpose(0, 1).flatten(0, 1)
+    return slots.view(classes, shots, *slots.shape[1:]).transpose(0, 1).flatten(0, 1)
 
 
 def save_grid(grid: Grid, path: Path) -> tuple[int, int]:

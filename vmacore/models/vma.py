@@ -137,7 +137,7 @@ class VariationalMemoryAddressing(nn.Module):
         )
         target = torch.arange(B, device=address.device).repeat_interleave(K)
         flat = address.flatten()
-        if chunk is None or B * K <= chunk:
+        if chunk is None or chunk >= B * K:
             terms = self._draws(targets, memory.slots, target, flat, noise)
         else:
             order = flat.argsort(stable=True)
@@ -173,7 +173,6 @@ def normal(parameters: Tensor) -> Independent:
 
 def pixels_log_prob(logits: Tensor, pixels: Tensor) -> Tensor:
     """log p(x) [N], nats, of binary pixels [N, D] under independent Bernoulli with logits [N, D]."""
-    log_prob: Tensor = Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False).log_prob(
-        pixels
-    )
+    bernoulli = Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
+    log_prob: Tensor = bernoulli.log_prob(pixels)
     return log_prob

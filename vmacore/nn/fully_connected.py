@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from vmacore.nn.layers import MLP, ConcatLinear, rows
 
 
 def _relu_layers(sizes: Sequence[int]) -> nn.ModuleList:
-    return nn.ModuleList(nn.Linear(before, after) for before, after in zip(sizes[:-1], sizes[1:], strict=True))
+    return nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(sizes))
 
 
 class Embedding(nn.Module):
@@ -67,8 +68,8 @@ class Template(nn.Module):
 class Decoder(nn.Module):
     """p(x|z, m): the encoder mirrored, z beside the template's last layer, skip connections into every layer after.
 
-    The last skip connection enters at the pixels, from the slot itself: a slot holds more than a narrow hidden layer can
-    carry, and one that has been seen should be drawn again exactly.
+    The last skip connection enters at the pixels, from the slot itself: a slot holds more than a narrow hidden layer
+    can carry, and one that has been seen should be drawn again exactly.
     """
 
     def __init__(self, pixels: int, slot: int, layers: Sequence[int], latent: int) -> None:

@@ -7,6 +7,8 @@ every tensor stays in channels_last, gathers included.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,7 +57,8 @@ class ConcatConv2d(nn.Conv2d):
         """v [N, right, H, W] → [N, out, H, W], with the bias."""
         weight = self.weight[:, self.split :]
         if len(weight) == 1:
-            return one_map_conv(v, weight) + self.bias
+            maps = one_map_conv(v, weight)
+            return maps if self.bias is None else maps + self.bias
         return F.conv2d(v, weight, self.bias, padding=1)
 
 
@@ -65,22 +68,22 @@ class ConcatConvTranspose2d(nn.ConvTranspose2d):
     def __init__(self, left: int, right: int, out_channels: int, output_padding: tuple[int, int]) -> None:
         super().__init__(left + right, out_channels, 3, stride=2, padding=1, output_padding=output_padding)
         self.split = left
-        self._output_padding = output_padding
+        self.more = output_padding
 
     def left(self, u: Tensor) -> Tensor:
         """u [N, left, H, W] → [N, out, H', W'], without the bias."""
-        return F.conv_transpose2d(u, self.weight[: self.split], None, 2, 1, self._output_padding)
+        return F.conv_transpose2d(u, self.weight[: self.split], None, 2, 1, self.more)
 
     def right(self, v: Tensor) -> Tensor:
         """v [N, right, H, W] → [N, out, H', W'], with the bias."""
-        return F.conv_transpose2d(v, self.weight[self.split :], self.bias, 2, 1, self._output_padding)
+        return F.conv_transpose2d(v, self.weight[self.split :], self.bias, 2, 1, self.more)
 
 
 def one_map_conv(x: Tensor, weight: Tensor) -> Tensor:
     """3×3 convolution with padding 1 of x [N, C, H, W] by weight [1, C, 3, 3] → [N, 1, H, W].
 
-    A convolution onto one map leaves matrix units idle, in backward most of all. As one matrix product for the nine taps
-    and a sum of shifted maps it is twice as fast: the rows of the product are the pixels of the NHWC view.
+    A convolution onto one map leaves matrix units idle, in backward most of all. As one matrix product for the nine
+    taps and a sum of shifted maps it is twice as fast: the rows of the product are the pixels of the NHWC view.
     """
     N, C, H, W = x.shape
     # fold adds tap t at q + t − 1 where a convolution reads at q = p + t − 1: hence the flip.
@@ -94,7 +97,7 @@ class MLP(nn.Sequential):
 
     def __init__(self, *sizes: int) -> None:
         layers: list[nn.Module] = []
-        for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+        for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
         super().__init__(*layers[:-1])
 
@@ -107,7 +110,7 @@ def initialise(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, MLP):
             last = layer[-1]
-            last.is_output = True  # type: ignore[assignment, union-attr]
+            last.is_output = True  # type: ignore[assignment]
     for layer in network.modules():
         if getattr(layer, "is_output", False) or not isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             continue
@@ -130,7 +133,7 @@ def nhwc_unflat(flat: Tensor, channels: int, height: int, width: int) -> Tensor:
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """Images [N, C, H, W] in channels_last. With one channel both formats agree, and torch must be told which is meant."""
+    """Images [N, C, H, W] in channels_last. One channel fits both formats, and torch must be told which is meant."""
     if images.shape[1] == 1:
         N, C, H, W = images.shape
         return images.contiguous().as_strided((N, C, H, W), (H * W * C, 1, W * C, C))

@@ -1,0 +1,137 @@
+"""The bound and the VIMCO gradient against enumeration, finite differences and quadrature, in float64."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from vmacore.objectives import importance_bound, leave_one_out, vimco
+
+SLOTS, K = 4, 3
+
+
+def _logits() -> tuple[Tensor, Tensor, Tensor]:
+    """Parameters of q(a|x) and p(a) and the log-likelihood of each slot, so far apart that the bound is loose."""
+    draw = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(SLOTS, dtype=torch.float64, generator=draw) * scale for scale in (1.0, 0.5, 2.0))  # type: ignore[return-value]
+
+
+def _log_w(q: Tensor, p: Tensor, likelihood: Tensor, address: Tensor) -> Tensor:
+    return (likelihood + p.log_softmax(0) - q.log_softmax(0))[address]
+
+
+def _expected_bound(parameters: Tensor) -> Tensor:
+    """The exact expectation of the K-sample bound over all SLOTS^K address tuples."""
+    q, p, likelihood = parameters.split(SLOTS)
+    tuples = torch.tensor(list(itertools.product(range(SLOTS), repeat=K)))  # [SLOTS^K, K]
+    probability = q.log_softmax(0)[tuples].sum(1).exp()
+    return (probability * importance_bound(_log_w(q, p, likelihood, tuples))).sum()
+
+
+def _finite_difference(parameters: Tensor, width: float = 1e-5) -> Tensor:
+    gradient = torch.zeros_like(parameters)
+    for index in range(len(parameters)):
+        shift = torch.zeros_like(parameters)
+        shift[index] = width
+        gradient[index] = (_expected_bound(parameters + shift) - _expected_bound(parameters - shift)) / (2 * width)
+    return gradient
+
+
+def _right(log_w_detached_q: Tensor, log_w: Tensor, log_qa: Tensor) -> Tensor:
+    return vimco(log_w_detached_q, log_qa).surrogate
+
+
+def _without_the_term(log_w_detached_q: Tensor, log_w: Tensor, log_qa: Tensor) -> Tensor:
+    """−ω̄ left out, with log q(a) detached inside w."""
+    signal = (importance_bound(log_w)[:, None] - leave_one_out(log_w)).detach()
+    return importance_bound(log_w_detached_q) + (signal * log_qa).sum(1)
+
+
+def _with_it_twice(log_w_detached_q: Tensor, log_w: Tensor, log_qa: Tensor) -> Tensor:
+    """−ω̄ written out, with log q(a) not detached."""
+    return vimco(log_w, log_qa).surrogate
+
+
+def _estimator_bias(estimator) -> float:  # type: ignore[no-untyped-def]
+    """Largest difference between the expectation of the estimator over all tuples and the exact gradient."""
+    parameters = torch.cat(_logits()).requires_grad_()
+    q, p, likelihood = parameters.split(SLOTS)
+    tuples = torch.tensor(list(itertools.product(range(SLOTS), repeat=K)))
+    log_qa = q.log_softmax(0)[tuples]
+    probability = log_qa.sum(1).exp().detach()
+    surrogate = estimator(
+        _log_w(q.detach(), p, likelihood, tuples), _log_w(q, p, likelihood, tuples), log_qa
+    )
+    (expected,) = torch.autograd.grad((probability * surrogate).sum(), parameters)
+    return float((expected - _finite_difference(parameters.detach())).abs().max())
+
+
+def test_vimco_is_unbiased_over_all_address_tuples() -> None:
+    assert _estimator_bias(_right) < 1e-6
+
+
+@pytest.mark.parametrize("wrong", [_without_the_term, _with_it_twice])
+def test_the_same_check_finds_both_wrong_forms(wrong) -> None:  # type: ignore[no-untyped-def]
+    assert _estimator_bias(wrong) > 1e-2
+
+
+def test_leave_one_out_does_not_cancel_where_one_weight_dominates() -> None:
+    log_w = torch.tensor([[0.0, -100.0, -101.0]], dtype=torch.float64)
+    expected = [math.log((math.exp(-100) + math.exp(-101)) / 2), math.log((1 + math.exp(-101)) / 2)]
+    torch.testing.assert_close(leave_one_out(log_w)[0, :2], torch.tensor(expected, dtype=torch.float64))
+
+
+def test_the_bound_is_reported_and_the_surrogate_differentiated() -> None:
+    log_w = torch.tensor([[-1.0, -3.0]], dtype=torch.float64)
+    objective = vimco(log_w, torch.tensor([[-0.5, -0.7]], dtype=torch.float64))
+    torch.testing.assert_close(objective.bound, torch.tensor([1.0]).double() * math.log((math.exp(-1) + math.exp(-3)) / 2))
+    assert float(objective.surrogate) != float(objective.bound)
+
+
+def test_one_sample_and_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        vimco(torch.zeros(3, 1), torch.zeros(3, 1))
+    with pytest.raises(ValueError, match=r"\[B, K\]"):
+        vimco(torch.zeros(3, 2), torch.zeros(3, 4))
+
+
+class _Mixture:
+    """p(a), q(a) over slots; z ∈ R Gaussian given the slot, x ∈ R Gaussian given z: log p(x|M) by enumeration over a
+    and quadrature over z."""
+
+    slot = torch.tensor([-2.0, 0.3, 1.5], dtype=torch.float64)
+    log_p = torch.tensor([0.2, -0.4, 0.1], dtype=torch.float64).log_softmax(0)
+    log_q = torch.tensor([-1.0, 0.9, 0.3], dtype=torch.float64).log_softmax(0)
+    x = torch.tensor(0.8, dtype=torch.float64)
+
+    def log_joint(self, a: Tensor, z: Tensor) -> Tensor:
+        prior = torch.distributions.Normal(self.slot[a], 1.0).log_prob(z)
+        return self.log_p[a] + prior + torch.distributions.Normal(z.sin() + z, 0.5).log_prob(self.x)
+
+    def log_marginal(self) -> Tensor:
+        z = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
+        a = torch.arange(3)[:, None]
+        return (self.log_joint(a, z).logsumexp((0, 1))) + math.log(24 / 20_000)
+
+    def bound(self, samples: int, count: int, draw: torch.Generator) -> Tensor:
+        a = self.log_q.exp().multinomial(samples * count, replacement=True, generator=draw).view(count, samples)
+        q = torch.distributions.Normal(self.slot[a] * 0.5, 1.3)
+        z = q.mean + 1.3 * torch.randn(count, samples, dtype=torch.float64, generator=draw)
+        return importance_bound(self.log_joint(a, z) - self.log_q[a] - q.log_prob(z))
+
+
+def test_the_bound_lies_below_the_log_likelihood_and_rises_to_it() -> None:
+    mixture, draw = _Mixture(), torch.Generator().manual_seed(0)
+    exact = float(mixture.log_marginal())
+    means, errors = [], []
+    for samples in (1, 4, 16, 64, 1024):
+        bounds = mixture.bound(samples, 2_000, draw)
+        means.append(float(bounds.mean()))
+        errors.append(float(bounds.std()) / math.sqrt(2_000))
+    for mean, error, following in zip(means, errors, means[1:], strict=False):
+        assert mean + 3 * error < following < exact + 3 * error
+    assert exact - means[-1] < 0.01
