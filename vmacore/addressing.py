@@ -45,8 +45,10 @@ class Addressing:
 
     def kl(self) -> Tensor:
         """KL(q(a|x) ‖ p(a)) [B], exact: a sum over the slots."""
-        # A slot whose probability underflows contributes nothing, as the limit of t log t does.
-        return (self.log_q.exp() * (self.log_q - self.log_p)).nan_to_num(nan=0.0).sum(1)
+        q = self.log_q.exp()
+        # A slot whose probability underflows contributes nothing, as the limit of t log t does. Filled in before the
+        # product, so that its gradient is 0 too, and what is not a number stays one.
+        return (q * (self.log_q - self.log_p).masked_fill(q == 0, 0.0)).sum(1)
 
     def posterior_entropy(self) -> Tensor:
         """Entropy of q(a|x) [B]."""
@@ -78,7 +80,8 @@ def _inverse_cdf(cumulative: Tensor, samples: int, generator: torch.Generator | 
     )
     # Below the total whatever the rounding; right=True then never returns a slot of probability zero.
     uniform = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulative, uniform, right=True)
+    # Probabilities that are not numbers have no inverse; clamped, they reach the loss, where they are reported.
+    return torch.searchsorted(cumulative, uniform, right=True).clamp_(max=cumulative.shape[1] - 1)
 
 
 def _entropy(log_probability: Tensor) -> Tensor:

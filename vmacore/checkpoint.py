@@ -31,6 +31,7 @@ FORMAT = 1
 WEIGHTS = {"raw": "weights.safetensors", "averaged": "averaged.safetensors"}
 MOMENTS = {"exp_avg": "first-moment.safetensors", "exp_avg_sq": "second-moment.safetensors"}
 STATE = "state.json"
+SHIPPED = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class RunDirectory:
         """
         try:
             text = (path / "config.toml").read_text("utf-8")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise VmaError(f"{path} is not a run: it has no readable config.toml") from error
         try:
             return RunDirectory(path, Config.from_toml(text))
@@ -117,9 +118,10 @@ class RunDirectory:
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
             _flush_folder(final.parent)
-            replace_file(self.path / "latest", str(step).encode())
             if state.get("best", {}).get("step") == step:
                 replace_file(self.path / "best", str(step).encode())
+            # Last: a run resumes from here, and what was pointed to after it would not be pointed to again.
+            replace_file(self.path / "latest", str(step).encode())
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise VmaError(
@@ -158,6 +160,8 @@ def list_runs(runs_dir: Path) -> list[RunDirectory]:
         return []
     runs = []
     for path in sorted(runs_dir.iterdir()):
+        if path.name.startswith("."):  # half-made: `create` was killed
+            continue
         try:
             runs.append(RunDirectory.open(path))
         except VmaError:
@@ -167,8 +171,7 @@ def list_runs(runs_dir: Path) -> list[RunDirectory]:
 
 def shipped_weights() -> dict[str, Path]:
     """Weights that come with the package, by name."""
-    folder = Path(__file__).parent / "weights"
-    return {path.name: path for path in sorted(folder.iterdir()) if (path / STATE).is_file()}
+    return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{STATE}"))}
 
 
 def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = None) -> Location:
@@ -203,14 +206,17 @@ def _default_run(runs_dir: Path, dataset: str | None) -> Location:
 
 def _named_run(name: str | Path, runs_dir: Path) -> Location:
     for path in (Path(name), runs_dir / name):
-        if (path / "config.toml").is_file() and path.name not in shipped_weights():
-            return _of_run(RunDirectory.open(path))
+        if (path / "config.toml").is_file():
+            run = RunDirectory.open(path)
+            # Only shipped weights have configuration and state in one folder.
+            shipped = (path / STATE).is_file()
+            return _of_folder(path, run.config, path.name, "shipped") if shipped else _of_run(run)
         if (path / STATE).is_file() and (path.parent.parent / "config.toml").is_file():
             run = RunDirectory.open(path.parent.parent)
             return _of_folder(path, run.config, f"{run.path.name}/{path.name}", "checkpoint")
-    shipped = shipped_weights().get(str(name))
-    if shipped is not None:
-        return _of_folder(shipped, RunDirectory.open(shipped).config, shipped.name, "shipped")
+    folder = shipped_weights().get(str(name))
+    if folder is not None:
+        return _of_folder(folder, RunDirectory.open(folder).config, folder.name, "shipped")
     for path in (Path(name), runs_dir / name):
         if path.exists():
             raise VmaError(f"{path} is not a run: it has no readable config.toml")

@@ -14,7 +14,7 @@ from vmacore.errors import VmaError
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(_Section):
@@ -22,7 +22,7 @@ class DataConfig(_Section):
 
     dataset: str
     protocol: str | None = None  # None: the data set's default
-    seed: int = Field(0, ge=0)  # made-up data, and the binarisation of evaluation images
+    seed: int = Field(0, ge=0, lt=2**63)  # made-up data, and the binarisation of evaluation images
     refit: bool = False  # train on the validation classes too: a final fit, never for selection
 
 
@@ -84,7 +84,7 @@ class TrainingConfig(_Section):
     """How long, and how often a run looks at itself. All schedules count steps."""
 
     steps: int = Field(10_000, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     metrics_every: int = Field(20, ge=1)
     validate_every: int = Field(500, ge=1)
     validation_episodes: int = Field(20, ge=2)

@@ -85,6 +85,10 @@ def prepare(config: Config, dataset: Dataset) -> Config:
         }
     )
     _sampler(filled, dataset, "cpu")
+    # The same for validation, or a run would end at its first one.
+    classes = min(filled.episode.classes, dataset.validation.n_classes)
+    fewer = filled.episode.model_copy(update={"classes": classes})
+    _sampler(filled.model_copy(update={"episode": fewer}), dataset, "cpu", "validation")
     return filled
 
 
@@ -109,8 +113,9 @@ def train(
     Raises:
         VmaError: a loss that is not finite, shapes that differ, nothing to resume, or a disk that cannot be written.
     """
-    if steps is not None and steps != run.config.training.steps:
-        run = run.with_config(run.config.with_overrides([f"training.steps={steps}"]))
+    stored = run.config
+    if steps is not None:
+        run = RunDirectory(run.path, stored.with_overrides([f"training.steps={steps}"]))
     config, device = run.config, torch.device(device)
     trainer = _Trainer(run, dataset, device)
     if resume:
@@ -118,6 +123,8 @@ def train(
     elif init is not None:
         ckpt.load_weights(trainer.model, weights_file(init, "averaged"))
         ckpt.load_weights(trainer.averaged.module, weights_file(init, "averaged"))
+    if config != stored:
+        run.with_config(config)
 
     seed, schedule = config.training.seed, config.training
     sampler = _sampler(config, dataset, device)
@@ -278,8 +285,12 @@ class _Trainer:
 
     def log(self, kind: str, row: dict[str, Any]) -> None:
         """Append a row to metrics.jsonl."""
-        with (self.run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, **row}) + "\n")
+        path = self.run.path / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"kind": kind, **row}) + "\n")
+        except OSError as error:
+            raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def build_model(config: Config, device: torch.device | str = "cpu") -> VariationalMemoryAddressing:
@@ -331,12 +342,12 @@ def _averaging(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
     return update
 
 
-def _sampler(config: Config, dataset: Dataset, device: torch.device | str) -> EpisodeSampler:
+def _sampler(config: Config, dataset: Dataset, device: torch.device | str, split: str = "train") -> EpisodeSampler:
     episode = config.episode
     return EpisodeSampler(
-        dataset.train,
+        dataset.split(split),
         n_way=episode.classes,
-        n_shot=episode.shots,
+        n_shot=0 if config.model.learned_slots else episode.shots,
         n_target=episode.targets,
         seed=config.training.seed,
         device=device,

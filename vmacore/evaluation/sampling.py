@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
@@ -19,6 +20,7 @@ from vmacore.seeds import Stream, generator
 
 SOURCES = ("train", "validation", "test", "learned")
 SCALE = 3  # screen pixels a drawn pixel takes in the PNG
+GREY = 0.75  # of the lines between pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ def sample_grid(
 
     characters: the split that memory is drawn from, `classes` × `shots` slots; None: the model's learned memory.
     address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address
-    from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: as many as there are slots, if None.
+    from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: None is as many as there are slots.
 
     Raises:
         VmaError: an unknown choice, no learned memory, more than the split holds, or images of another size.
@@ -117,8 +119,8 @@ def save_grid(grid: Grid, path: Path) -> tuple[int, int]:
         VmaError: the file cannot be written.
     """
     R, C, H, W = grid.samples.shape
-    slots = make_grid((1 - grid.slots[:, None]).nan_to_num(nan=0.9), nrow=1, padding=1, pad_value=0.75)
-    drawn = make_grid(1 - grid.samples.reshape(R * C, 1, H, W), nrow=C, padding=1, pad_value=0.75)
+    slots = _framed((1 - grid.slots[:, None]).nan_to_num(nan=0.9), columns=1)
+    drawn = _framed(1 - grid.samples.reshape(R * C, 1, H, W), columns=C)
     gap = torch.ones(3, slots.shape[1], W // 4)
     picture = torch.cat([slots, gap, drawn], 2)
     picture = picture.repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2)
@@ -132,6 +134,12 @@ def save_grid(grid: Grid, path: Path) -> tuple[int, int]:
     except OSError as error:
         raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
     return R, C
+
+
+def _framed(images: Tensor, columns: int) -> Tensor:
+    """Images [N, 1, H, W] in rows, with a grey line around each."""
+    framed: Tensor = make_grid(images, nrow=columns, padding=1, pad_value=GREY)
+    return framed if len(images) > 1 else F.pad(framed, (1, 1, 1, 1), value=GREY)  # make_grid leaves a single one bare
 
 
 def preview(grid: Grid, width: int = 80) -> str:

@@ -1,0 +1,29 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch, and for subprocesses too: small tensors gain nothing from threads, and lose
+# much to them on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real data that VMA_TEST_DATA names (omniglot/, MNIST/); it is only ever read."""
+    named = os.environ.get("VMA_TEST_DATA")
+    if not named:
+        pytest.skip("VMA_TEST_DATA does not name a folder with real data")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.skip(f"VMA_TEST_DATA names {folder}, which is no folder")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the shell says about folders must not reach the tests."""
+    monkeypatch.delenv("VMA_DATA", raising=False)
+    monkeypatch.delenv("VMA_RUNS", raising=False)

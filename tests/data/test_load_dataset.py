@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from vmacore.data import DATASETS, PROTOCOLS, glyphs, load_dataset
+from vmacore.errors import VmaError
+
+
+def test_an_unknown_name_or_protocol_lists_the_choices() -> None:
+    with pytest.raises(VmaError, match=f"there is no data set 'cifar'; choose one of {', '.join(DATASETS)}"):
+        load_dataset("cifar")
+    with pytest.raises(VmaError, match="omniglot has no protocol '50-0'; choose one of 45-5, 30-20"):
+        load_dataset("omniglot", protocol="50-0")
+
+
+@pytest.mark.parametrize("name", ["omniglot", "mnist"])
+def test_nothing_is_fetched_or_made_by_loading(name: str, tmp_path: Path) -> None:
+    for offline in (False, True):
+        with pytest.raises(VmaError, match=f"run `vma download {name}`"):
+            load_dataset(name, data_dir=tmp_path, offline=offline)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def few_glyphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Glyphs of fewer alphabets, made in less time."""
+    monkeypatch.setattr(glyphs, "load", partial(glyphs.load, train=2, validation=1, test=1))
+
+
+@pytest.mark.usefixtures("few_glyphs")
+@pytest.mark.parametrize("name", ["glyphs", "digits"])
+def test_built_in_data_need_no_folder(name: str, tmp_path: Path) -> None:
+    dataset = load_dataset(name, data_dir=tmp_path / "absent")
+    assert (dataset.name, dataset.protocol) == (name, PROTOCOLS[name][0])
+    refit = load_dataset(name, refit=True)
+    assert len(refit.train.images) == len(dataset.train.images) + len(dataset.validation.images)
+    assert torch.equal(refit.validation.images, dataset.validation.images)
+
+
+@pytest.mark.usefixtures("few_glyphs")
+def test_the_seed_reaches_the_glyphs() -> None:
+    first, again, other = (load_dataset("glyphs", seed=seed).test.images for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from vmacore.data.characters import Characters
+from vmacore.data.prepared import read_prepared, write_atomically, write_prepared
+from vmacore.errors import VmaError
+
+
+def some_characters() -> Characters:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 2, (7, 5, 3), generator=generator, dtype=torch.uint8)
+    return Characters(
+        images, torch.tensor([0, 0, 0, 1, 1, 2, 2]), ("A/character01", "A/character02", "Ü/character01")
+    )
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    path = tmp_path / "folder" / "some.safetensors"
+    write_prepared(path, some_characters(), "5×3, as drawn")
+    return path
+
+
+def read(path: Path) -> Characters:
+    return read_prepared(path, "5×3, as drawn", "make it again")
+
+
+def test_what_is_written_is_read(prepared: Path) -> None:
+    found, expected = read(prepared), some_characters()
+    assert torch.equal(found.images, expected.images)
+    assert torch.equal(found.labels, expected.labels)
+    assert found.classes == expected.classes
+    assert os.listdir(prepared.parent) == [prepared.name]
+
+
+def test_another_preparation_is_refused(prepared: Path) -> None:
+    with pytest.raises(
+        VmaError, match=r"its preparation is '5×3, as drawn', not '5×3, nearest'; make it again"
+    ):
+        read_prepared(prepared, "5×3, nearest", "make it again")
+
+
+def test_no_byte_can_be_changed_unnoticed(prepared: Path) -> None:
+    whole = prepared.read_bytes()
+    for position in range(len(whole)):
+        changed = bytearray(whole)
+        changed[position] ^= 1
+        prepared.write_bytes(changed)
+        with pytest.raises(VmaError, match="can't be used") as error:
+            read(prepared)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("length", [0, 1, 8, 100, -100, -1])
+def test_a_truncated_file_is_refused(prepared: Path, length: int) -> None:
+    prepared.write_bytes(prepared.read_bytes()[:length])
+    with pytest.raises(VmaError, match="can't be used: it is damaged; make it again"):
+        read(prepared)
+
+
+def test_a_longer_file_and_a_folder_are_refused(prepared: Path, tmp_path: Path) -> None:
+    with prepared.open("ab") as file:
+        file.write(b"more")
+    for path in (prepared, tmp_path, tmp_path / "absent"):
+        with pytest.raises(VmaError, match="can't be used: it is damaged"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("format", "vma-characters 0"),
+        ("preparation", "other"),
+        ("size", json.dumps((3, 5))),
+        ("size", json.dumps((5, 4))),
+        ("size", "null"),
+        ("classes", json.dumps(["A/character01", "A/character02", "B/character01"])),
+        ("classes", json.dumps(["A/character01", "A/character02"])),
+        ("counts", json.dumps([2, 3, 2])),
+        ("counts", json.dumps([3, 2, 1])),
+        ("counts", json.dumps([3, 2, -2])),
+        ("counts", "[]"),
+        ("sha256", "0" * 64),
+        ("classes", None),
+        ("sha256", None),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(prepared: Path, key: str, value: str | None) -> None:
+    with safe_open(prepared, framework="pt") as file:
+        description, bits = dict(file.metadata()), file.get_tensor("bits")
+    del description[key]
+    if value is not None:
+        description[key] = value
+    save_file({"bits": bits}, prepared, metadata=description)
+    with pytest.raises(VmaError, match="can't be used"):
+        read(prepared)
+
+
+def test_other_safetensors_are_refused(prepared: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, prepared)
+    with pytest.raises(VmaError, match="its format is None, not 'vma-characters 1'"):
+        read(prepared)
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def no_room(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(VmaError, match="No space left on device; choose another --data-dir"):
+        write_atomically(path, b"new and longer")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_path_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VmaError, match=r"can't write .*file/below"):
+        write_atomically(tmp_path / "file" / "below", b"")

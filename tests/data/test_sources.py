@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pooch
+import pytest
+from torchvision.datasets import MNIST
+
+from tests.data.drawings import ALPHABETS, drawing_files, part, write_files, zipped
+from vmacore.data import mnist, omniglot
+from vmacore.data.sources import FETCHABLE, REMOTES, Remote, download
+from vmacore.errors import VmaError
+
+ONE, TWO = b"one" * 100_000, b"two"
+
+
+class Server(ThreadingHTTPServer):
+    """Answers each path with what `answers` holds for it, in turn; the last one stays.
+
+    bytes: that content. (bytes, n): content that breaks off after n bytes. int: that status.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: dict[str, list[bytes | tuple[bytes, int] | int]] = {}
+        self.asked: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path[1:])
+        answers = self.server.answers.get(self.path[1:], [404])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, int):
+            self.send_error(answer)
+            return
+        content, length = answer if isinstance(answer, tuple) else (answer, len(answer))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[:length])
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pooch.core.time, "sleep", lambda seconds: None)
+
+
+class Joiner:
+    """A reader of two files: joins them."""
+
+    def import_from(self, source: Path, data_dir: Path) -> Path:
+        joined = data_dir / "joined"
+        joined.write_bytes(b"".join((source / name).read_bytes() for name in ("one.bin", "two.bin")))
+        return joined
+
+    def describe(self, data_dir: Path) -> str:
+        try:
+            return f"{(data_dir / 'joined').stat().st_size} bytes"
+        except OSError as error:
+            raise VmaError("not there") from error
+
+
+def remotes(base_url: str) -> dict[str, Remote]:
+    registry = {"one.bin": ONE, "two.bin": TWO}
+    return {
+        "pair": Remote(
+            title="The pair",
+            base_url=base_url,
+            folder=Path("pair"),
+            registry={name: "md5:" + hashlib.md5(content).hexdigest() for name, content in registry.items()},
+            reader=Joiner(),
+        )
+    }
+
+
+def refusal(server: Server, data_dir: Path, **options: object) -> str:
+    """The one line with which a download ends; only whole files may be there."""
+    with pytest.raises(VmaError) as error:
+        download("pair", data_dir, remotes=remotes(server.url), **options)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+    for path in data_dir.rglob("*"):
+        assert path.is_dir() or path.read_bytes() in (ONE, TWO)
+    return str(error.value)
+
+
+def test_files_are_fetched_once_and_prepared(
+    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.answers = {"one.bin": [ONE], "two.bin": [TWO]}
+    reports: list[tuple[int, int | None]] = []
+    data_dir = tmp_path / "new" / "data"
+    result = download("pair", data_dir, None, lambda *r: reports.append(r), remotes=remotes(server.url))
+    assert result.path == data_dir / "pair"
+    assert result.description == f"{len(ONE) + len(TWO)} bytes"
+    assert (data_dir / "joined").read_bytes() == ONE + TWO
+
+    assert reports[-1] == (len(TWO), len(TWO))
+    assert (len(ONE), len(ONE)) in reports
+    assert all(total in (len(ONE), len(TWO)) and done <= total for done, total in reports if total)
+
+    assert download("pair", data_dir, offline=True, remotes=remotes(server.url)) == result
+    (data_dir / "joined").unlink()
+    assert download("pair", data_dir, offline=True, remotes=remotes(server.url)) == result
+    assert server.asked == ["one.bin", "two.bin"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_broken_connections_and_wrong_hashes_are_tried_again(
+    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.answers = {"one.bin": [(ONE, 70_000), 503, ONE], "two.bin": [b"too", TWO]}
+    download("pair", tmp_path, remotes=remotes(server.url))
+    assert server.asked == ["one.bin"] * 3 + ["two.bin"] * 2
+    assert sorted(os.listdir(tmp_path / "pair")) == ["one.bin", "two.bin"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "tries"),
+    [
+        (b"another file", "what came is not the published file", 3),
+        ((ONE, 70_000), "the connection broke before the end", 3),
+        (500, "500 Server Error: Internal Server Error", 3),
+        (404, "404 Client Error: Not Found", 1),
+        (403, "403 Client Error: Forbidden", 1),
+    ],
+)
+def test_failures_leave_nothing_and_say_the_way_out(
+    answer: bytes | tuple[bytes, int] | int, said: str, tries: int, server: Server, tmp_path: Path
+) -> None:
+    server.answers = {"one.bin": [answer]}
+    assert refusal(server, tmp_path) == (
+        f"could not download {server.url}one.bin: {said}; "
+        "if you have the files, run `vma download pair --from PATH`"
+    )
+    assert server.asked == ["one.bin"] * tries
+    assert not os.listdir(tmp_path / "pair")
+
+
+def test_what_was_fetched_before_a_failure_is_kept(server: Server, tmp_path: Path) -> None:
+    server.answers = {"one.bin": [ONE]}
+    assert "two.bin: 404" in refusal(server, tmp_path)
+    server.answers["two.bin"] = [TWO]
+    download("pair", tmp_path, remotes=remotes(server.url))
+    assert server.asked == ["one.bin", "two.bin", "two.bin"]
+
+
+def test_a_file_altered_on_disk_is_fetched_again(server: Server, tmp_path: Path) -> None:
+    server.answers = {"one.bin": [ONE], "two.bin": [TWO]}
+    write_files(tmp_path / "pair", {"one.bin": ONE, "two.bin": b"cut"})
+    download("pair", tmp_path, remotes=remotes(server.url))
+    assert server.asked == ["two.bin"]
+
+
+def test_no_server_and_no_host(tmp_path: Path) -> None:
+    with Server() as closed:
+        url = closed.url
+    with pytest.raises(VmaError, match=rf"could not download {url}one.bin: no connection, .*refused; if you"):
+        download("pair", tmp_path, remotes=remotes(url))
+    with pytest.raises(VmaError, match=r"no connection, Failed to resolve 'nowhere.invalid'"):
+        download("pair", tmp_path, base_url="http://nowhere.invalid/", remotes=remotes(url), retries=0)
+
+
+def test_offline_asks_no_one(server: Server, tmp_path: Path) -> None:
+    said = refusal(server, tmp_path, offline=True)
+    assert "--offline forbids downloading" in said
+    assert "--from PATH" in said
+    assert server.asked == []
+
+
+def test_a_folder_that_can_not_be_written(server: Server, tmp_path: Path) -> None:
+    server.answers = {"one.bin": [ONE]}
+    (tmp_path / "pair").write_bytes(ONE)  # a file where the folder should be
+    said = refusal(server, tmp_path)
+    assert "can't write in" in said
+    assert "choose another --data-dir" in said
+
+
+def test_a_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.answers = {"one.bin": [ONE]}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
+    assert "No space left on device" in refusal(server, tmp_path)
+    assert not os.listdir(tmp_path / "pair")
+
+
+def test_files_brought_by_hand_are_not_fetched(server: Server, tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source", {"one.bin": ONE, "two.bin": TWO})
+    (tmp_path / "data").mkdir()
+    result = download("pair", tmp_path / "data", source, offline=True, remotes=remotes(server.url))
+    assert result.description == f"{len(ONE) + len(TWO)} bytes"
+    assert server.asked == []
+
+
+def test_unknown_names_list_what_can_be_had(tmp_path: Path) -> None:
+    assert FETCHABLE == ("omniglot", "mnist")
+    with pytest.raises(VmaError, match="'glyphs' can't be downloaded; choose one of omniglot, mnist"):
+        download("glyphs", tmp_path)
+
+
+class SmallOmniglot:
+    def import_from(self, source: Path, data_dir: Path) -> Path:
+        return omniglot.import_from(source, data_dir, ALPHABETS)
+
+    def describe(self, data_dir: Path) -> str:
+        return f"{omniglot.read(data_dir, ALPHABETS).n_classes} characters"
+
+
+def test_omniglot_from_the_server_to_the_prepared_file(server: Server, tmp_path: Path) -> None:
+    names = ("images_background", "images_evaluation")
+    zips = {f"{name}.zip": zipped(part(drawing_files(), name)) for name in names}
+    server.answers = {name: [content] for name, content in zips.items()}
+    registry = {name: "md5:" + hashlib.md5(content).hexdigest() for name, content in zips.items()}
+    small = Remote("Omniglot", server.url, REMOTES["omniglot"].folder, registry, SmallOmniglot())
+    assert download("omniglot", tmp_path, remotes={"omniglot": small}).description == "5 characters"
+    assert (tmp_path / omniglot.PREPARED).exists()
+
+
+def test_only_the_published_zips_are_taken_from_a_server(server: Server, tmp_path: Path) -> None:
+    server.answers = {"images_background.zip": [zipped(drawing_files())]}
+    with pytest.raises(VmaError, match="what came is not the published file"):
+        download("omniglot", tmp_path, base_url=server.url, retries=0)
+    assert not os.listdir(tmp_path / "omniglot")
+
+
+def test_mnist_is_registered_as_torchvision_has_it() -> None:
+    registry = {name: f"md5:{md5}" for name, md5 in MNIST.resources}
+    assert REMOTES["mnist"].registry == registry
+    assert REMOTES["mnist"].base_url in MNIST.mirrors
+    assert {name.removesuffix(".gz") for name in registry} == set(mnist.FILES)

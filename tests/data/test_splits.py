@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+
+from vmacore.data import omniglot
+from vmacore.data.characters import Characters
+from vmacore.data.splits import (
+    TEST_ALPHABETS,
+    alphabet_of,
+    merged,
+    split_by_alphabet,
+    validation_classes,
+)
+
+CLASSES = omniglot.class_names(omniglot.ALPHABETS)
+
+
+def alphabets_of(classes: tuple[int, ...]) -> set[str]:
+    return {alphabet_of(CLASSES[c]) for c in classes}
+
+
+@pytest.mark.parametrize(("protocol", "sizes"), [("45-5", (1331, 148, 144)), ("30-20", (868, 96, 659))])
+def test_protocols(protocol: str, sizes: tuple[int, ...]) -> None:
+    split = split_by_alphabet(CLASSES, TEST_ALPHABETS[protocol])
+    assert (len(split.train), len(split.validation), len(split.test)) == sizes
+    assert sorted(split.train + split.validation + split.test) == list(range(len(CLASSES)))
+    assert alphabets_of(split.test) == set(TEST_ALPHABETS[protocol])
+    assert not alphabets_of(split.validation) & alphabets_of(split.train)
+
+
+def test_validation_alphabets_stay_what_they_are() -> None:
+    # Written out, since runs made with other ones could not be compared.
+    expected = {
+        "45-5": {
+            "Alphabet_of_the_Magi",
+            "Atemayar_Qelisayer",
+            "Hebrew",
+            "Korean",
+            "Syriac_(Estrangelo)",
+            "Tagalog",
+        },
+        "30-20": {
+            "Inuktitut_(Canadian_Aboriginal_Syllabics)",
+            "Korean",
+            "Syriac_(Estrangelo)",
+            "Tagalog",
+        },
+    }
+    for protocol, alphabets in expected.items():
+        assert alphabets_of(split_by_alphabet(CLASSES, TEST_ALPHABETS[protocol]).validation) == alphabets
+
+
+def classes_of(sizes: dict[str, int]) -> list[str]:
+    return [f"{name}/character{n:02}" for name in sorted(sizes) for n in range(1, sizes[name] + 1)]
+
+
+def test_whole_alphabets_validate_where_they_add_up() -> None:
+    classes = classes_of(
+        {"a": 30, "b": 31, "c": 4, "d": 33, "e": 3, "f": 6, "g": 23}
+    )  # 13 of 130 = c + e + f
+    assert {classes[c][0] for c in validation_classes(classes)} == {"c", "e", "f"}
+
+
+def test_an_alphabet_is_divided_where_they_do_not_add_up() -> None:
+    sizes = {"a": 20, "b": 20, "c": 7, "d": 23, "e": 30}  # 10 of 100: c whole, and 3 of another
+    classes = classes_of(sizes)
+    chosen = [classes[c] for c in validation_classes(classes)]
+    queue = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    other = next(name for name in queue if name != "c")
+    assert chosen == sorted([*classes_of({"c": 7}), *classes_of({other: 3})])
+
+
+def test_few_classes_need_no_validation() -> None:
+    assert validation_classes(classes_of({"a": 2, "b": 2})) == []
+    assert validation_classes([]) == []
+
+
+def characters(classes: str, counts: list[int], first: int) -> Characters:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    images = torch.arange(first, first + len(labels), dtype=torch.uint8).view(-1, 1, 1)
+    return Characters(images, labels, tuple(classes), levels=255)
+
+
+def test_merged_appends_new_classes() -> None:
+    both = merged(characters("ab", [2, 1], 0), characters("cd", [1, 2], 10))
+    assert both.classes == ("a", "b", "c", "d")
+    assert both.labels.tolist() == [0, 0, 1, 2, 3, 3]
+    assert both.images.flatten().tolist() == [0, 1, 2, 10, 11, 12]
+    assert both.levels == 255
+
+
+def test_merged_joins_classes_of_the_same_name() -> None:
+    both = merged(characters("abc", [2, 1, 1], 0), characters("bac", [1, 2, 1], 10))
+    assert both.classes == ("a", "b", "c")
+    assert both.labels.tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
+    assert both.images.flatten().tolist() == [0, 1, 11, 12, 2, 10, 3, 13]

@@ -1,0 +1,1 @@
+"""The command line: one command a file; `output` is the only module that prints."""

@@ -1,0 +1,5 @@
+"""`python -m vmacli` is `vma`."""
+
+from vmacli.main import run
+
+run()

@@ -1,0 +1,45 @@
+"""`vma download`: fetches a data set and checks it, or imports a copy that is already here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vmacli import options
+from vmacli.output import reporting
+
+
+def download(
+    name: Annotated[Literal["omniglot", "mnist"], typer.Argument(help="Which data set.", show_default=False)],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="PATH", help="Import a copy: a folder or a zip.", show_default=False),
+    ] = None,
+    data_dir: options.DataDir = Path("data"),
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    offline: options.Offline = False,
+    debug: options.Debug = False,
+) -> None:
+    """Download a data set, or import it with --from."""
+    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+        from vmacore.data import sources
+
+        with output.progress("MB") as progress:
+
+            def report(done: int, total: int | None) -> None:
+                progress.update(done / 1e6, total and total / 1e6)
+
+            got = sources.download(name, data_dir, source, report, offline=offline)
+        document = {
+            "command": "download",
+            "dataset": name,
+            "path": str(got.path),
+            "description": got.description,
+            "source": None if source is None else str(source),
+        }
+        output.result(document, [f"{name}: {got.description}", str(got.path)], str(got.path))

@@ -1,0 +1,151 @@
+"""`vma info`: versions, devices, and what is found in the data and runs folders."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from vmacli import options
+from vmacli.output import reporting, table
+from vmacli.runs import choose_device
+
+
+def info(
+    data_dir: options.DataDir = Path("data"),
+    runs_dir: options.RunsDir = Path("runs"),
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    offline: options.Offline = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show versions, devices, data sets and runs."""
+    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+        import torch
+
+        document: dict[str, Any] = {
+            "command": "info",
+            "vma": version("vma"),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "device": str(choose_device(device)),
+            "devices": _devices(),
+            "threads": torch.get_num_threads(),
+            "data_dir": str(data_dir),
+            "data": _data(data_dir),
+            "runs_dir": str(runs_dir),
+            "runs": _runs(runs_dir),
+            "shipped": _shipped(),
+        }
+        head = [
+            f"vma {document['vma']}, Python {document['python']}, torch {document['torch']}",
+            f"device {document['device']} of {', '.join(document['devices'])}; {document['threads']} threads",
+        ]
+        shown: list[RenderableType] = [*head, _data_table(document["data"], data_dir)]
+        if document["runs"]:
+            shown.append(_runs_table(document["runs"], runs_dir))
+        else:
+            shown.append(f"no runs in {runs_dir}: vma train --dataset glyphs")
+        if document["shipped"]:
+            shown.append("shipped weights: " + ", ".join(weights["name"] for weights in document["shipped"]))
+        output.result(document, shown, document["vma"])
+
+
+def _devices() -> list[str]:
+    import torch
+
+    found = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]
+
+
+def _data(data_dir: Path) -> list[dict[str, Any]]:
+    """Every data set: whether it can be loaded, and what it is or how to get it."""
+    from vmacore.data import DATASETS
+    from vmacore.data.sources import REMOTES
+    from vmacore.errors import VmaError
+
+    rows = []
+    for name in DATASETS:
+        found, description = True, "built in"
+        if name in REMOTES:
+            try:
+                description = REMOTES[name].reader.describe(data_dir)
+            except VmaError as error:
+                found, description = False, str(error)
+        rows.append({"name": name, "found": found, "description": description})
+    return rows
+
+
+def _runs(runs_dir: Path) -> list[dict[str, Any]]:
+    """Every run, the newest first. A checkpoint that can't be read is no reason to hide the others."""
+    from vmacore.checkpoint import list_runs, read_state
+    from vmacore.errors import VmaError
+
+    rows = []
+    for run in list_runs(runs_dir):
+        step = run.pointed("latest")
+        best: dict[str, Any] = {}
+        if step is not None:
+            try:
+                best = read_state(run.checkpoint(step)).get("best") or {}
+            except VmaError:
+                step = None
+        rows.append(
+            {
+                "name": run.path.name,
+                "path": str(run.path),
+                "dataset": run.config.data.dataset,
+                "protocol": run.config.data.protocol,
+                "step": step,
+                "steps": run.config.training.steps,
+                "best_step": best.get("step"),
+                "best_validation_nll": best.get("nll"),
+            }
+        )
+    return rows
+
+
+def _shipped() -> list[dict[str, Any]]:
+    from vmacore.checkpoint import RunDirectory, shipped_weights
+
+    return [
+        {"name": name, "dataset": RunDirectory.open(path).config.data.dataset, "path": str(path)}
+        for name, path in shipped_weights().items()
+    ]
+
+
+def _data_table(rows: list[dict[str, Any]], data_dir: Path) -> Table:
+    made = table("data", title=f"data in {data_dir}")
+    made.add_column("found", no_wrap=True)
+    made.add_column("what, or the way to it")
+    for row in rows:
+        made.add_row(row["name"], "yes" if row["found"] else "no", row["description"])
+    return made
+
+
+def _runs_table(rows: list[dict[str, Any]], runs_dir: Path) -> Table:
+    made = table("run", "step", "of", "best step", "validation NLL", title=f"runs in {runs_dir}")
+    made.add_column("data", no_wrap=True)
+    for row in rows:
+        nll = row["best_validation_nll"]
+        made.add_row(
+            row["name"],
+            _or_dash(row["step"]),
+            str(row["steps"]),
+            _or_dash(row["best_step"]),
+            "–" if nll is None else f"{nll:.2f}",
+            " ".join(filter(None, (row["dataset"], row["protocol"]))),
+        )
+    return made
+
+
+def _or_dash(number: int | None) -> str:
+    return "–" if number is None else str(number)

@@ -1,0 +1,47 @@
+"""The `vma` command: its parts, and how it is started."""
+
+import io
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from vmacli.classify import classify
+from vmacli.download import download
+from vmacli.info import info
+from vmacli.sample import sample
+from vmacli.score import score
+from vmacli.train import train
+
+app = typer.Typer(
+    help="Variational memory addressing: generative models of images that read from an external memory.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (download, train, score, sample, classify, info):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vma {version('vma')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options follow the command: vma score --json."""
+
+
+def run() -> None:
+    """The entry point: like `app()`, on streams that never fail for want of a letter."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    app()

@@ -1,0 +1,133 @@
+"""Opening a run for a command that reads one: where it is, its weights, the data it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from vmacli.options import DatasetName, WeightsName
+from vmacli.output import Output
+
+if TYPE_CHECKING:
+    import torch
+
+    from vmacore.checkpoint import Location
+    from vmacore.data.characters import Characters, Dataset
+    from vmacore.models.vma import VariationalMemoryAddressing
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A trained model beside what it was trained on."""
+
+    location: Location
+    model: VariationalMemoryAddressing
+    dataset: Dataset
+    device: torch.device
+    weights: WeightsName
+
+    def characters(self, split: str) -> Characters:
+        """A split, binary: grey levels drawn once, by the seed of the run's data."""
+        return self.dataset.split(split).binarised(self.location.config.data.seed)
+
+    def document(self, command: str, *, split: str, seed: int) -> dict[str, Any]:
+        """What stands in every JSON document about a run."""
+        return {
+            "command": command,
+            "dataset": self.dataset.name,
+            "protocol": self.dataset.protocol,
+            "preparation": self.dataset.preparation,
+            "binarisation": self.dataset.binarisation,
+            "refit": self.location.config.data.refit,
+            "split": split,
+            "run": self.location.run,
+            "checkpoint": str(self.location.path),
+            "step": self.location.step,
+            "weights": self.weights,
+            "seed": seed,
+        }
+
+    def heading(self, split: str, *more: str) -> Text:
+        """What stands above every table: which data, prepared how, and what else decides the numbers."""
+        data = self.dataset
+        refit = " (refit: the validation classes were trained on)" if self.location.config.data.refit else ""
+        words = (
+            f"{data.name} {data.protocol}{refit}",
+            f"{split} split",
+            data.preparation,
+            data.binarisation,
+            *more,
+        )
+        return Text("; ".join(words))
+
+
+def open_run(
+    output: Output,
+    name: str | None,
+    *,
+    dataset: DatasetName | None,
+    weights: WeightsName,
+    runs_dir: Path,
+    data_dir: Path,
+    device: str,
+    offline: bool,
+) -> OpenRun:
+    """The run of that name, or the newest on that data set; says on stderr which one it is.
+
+    Raises:
+        VmaError: there is no such run, it is of another data set, or its data are missing.
+    """
+    from vmacore.checkpoint import find_run
+    from vmacore.data import load_dataset
+    from vmacore.errors import VmaError
+    from vmacore.training import load_model
+
+    location = find_run(name, runs_dir=runs_dir, dataset=dataset)
+    config = location.config
+    where = choose_device(device)
+    output.note(f"{location.kind} {location.run}, step {location.step}, {weights} weights, on {where}")
+    found = load_dataset(
+        config.data.dataset,
+        protocol=config.data.protocol,
+        data_dir=data_dir,
+        refit=config.data.refit,
+        seed=config.data.seed,
+        offline=offline,
+    )
+    if found.test.size != config.model.size:
+        raise VmaError(
+            f"{location.run} was trained on images of {_size(config.model.size)}, but {found.name} here is "
+            f"{_size(found.test.size)}: name another run"
+        )
+    return OpenRun(
+        location=location,
+        model=load_model(location, weights=weights, device=where),
+        dataset=found,
+        device=where,
+        weights=weights,
+    )
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA, else Apple's, else the processor.
+
+    Raises:
+        VmaError: this machine has no such device.
+    """
+    import torch
+
+    from vmacore.errors import VmaError
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, available in there.items() if available)
+    if not there[name]:
+        raise VmaError(f"this machine has no {name} device that torch can use: try --device auto")
+    return torch.device(name)

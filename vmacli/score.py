@@ -1,0 +1,113 @@
+"""`vma score`: how likely a trained model finds images, given drawings of their classes in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+
+from vmacli import options
+from vmacli.output import figures, nats, reporting, table
+from vmacli.runs import open_run
+
+if TYPE_CHECKING:
+    from vmacore.evaluation.likelihood import Score
+
+
+def score(
+    run: options.Run = None,
+    dataset: options.OfDataset = None,
+    split: options.Split = "test",
+    classes: options.Classes = 8,
+    shots: options.Shots = 4,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="K, the samples in the bound.")] = 1000,
+    episodes: Annotated[int, typer.Option("--episodes", min=2, help="Memories drawn.")] = 20,
+    targets: Annotated[int, typer.Option("--targets", min=1, help="Targets of each class in memory.")] = 4,
+    data_dir: options.DataDir = Path("data"),
+    runs_dir: options.RunsDir = Path("runs"),
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    weights: options.Weights = "averaged",
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    offline: options.Offline = False,
+    debug: options.Debug = False,
+) -> None:
+    """Score a run: the K-sample bound in nats per image, and the ELBO with its parts."""
+    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+        from vmacore.evaluation.likelihood import score as measure
+
+        opened = open_run(
+            output,
+            run,
+            dataset=dataset,
+            weights=weights,
+            runs_dir=runs_dir,
+            data_dir=data_dir,
+            device=device,
+            offline=offline,
+        )
+        with output.progress("episodes", episodes) as progress:
+            found = measure(
+                opened.model,
+                opened.characters(split),
+                classes=classes,
+                shots=shots,
+                samples=samples,
+                episodes=episodes,
+                targets=targets,
+                seed=seed,
+                device=opened.device,
+                progress=progress.update,
+            )
+        document = opened.document("score", split=split, seed=seed) | {
+            "memory": {"classes": classes, "shots": shots, "slots": found.slots},
+            "samples": samples,
+            "nll": found.nll,
+            "nll_se": found.nll_se,
+            "elbo": found.elbo,
+            "reconstruction": found.reconstruction,
+            "kl_address": found.kl_address,
+            "kl_latent": found.kl_latent,
+            "prior_entropy": found.prior_entropy,
+            "posterior_entropy": found.posterior_entropy,
+            "targets": found.targets,
+            "episodes": found.episodes,
+        }
+        learned = opened.model.learned_memory is not None
+        heading = opened.heading(
+            split,
+            f"{found.slots} learned slots" if learned else f"memory {classes} classes × {shots} drawings",
+            f"K = {samples}",
+            f"{found.targets} targets in {found.episodes} episodes",
+            f"seed {seed}",
+        )
+        shown: list[RenderableType] = [heading, _numbers(found, samples), _breakdown(found)]
+        output.result(document, shown, f"{found.nll:.4f}")
+
+
+def _numbers(found: Score, samples: int) -> Table:
+    made = table("nats per image", "mean", "± s.e.")
+    made.add_row(f"NLL, {samples}-sample bound", nats(found.nll), figures(found.nll_se, 2))
+    made.add_row("−ELBO, one sample", nats(-found.elbo), "")
+    made.add_row("entropy of p(a)", nats(found.prior_entropy), "")
+    made.add_row("entropy of q(a|x)", nats(found.posterior_entropy), "")
+    return made
+
+
+def _breakdown(found: Score) -> Table:
+    """The parts that −ELBO is the sum of, each with a bar as long as its share."""
+    made = table("−ELBO is the sum of", "nats", "share")
+    made.add_column("", no_wrap=True)
+    parts = {
+        "reconstruction": found.reconstruction,
+        "KL_z, the latent": found.kl_latent,
+        "KL_a, the address": found.kl_address,
+    }
+    for name, part in parts.items():
+        share = part / -found.elbo
+        made.add_row(name, nats(part), f"{share:z.1%}", "█" * round(32 * max(share, 0.0)) or "▏")
+    return made

@@ -1,0 +1,294 @@
+"""`vma train`: starts a run, or goes on with one; an interrupt saves it."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from vmacli import options
+from vmacli.output import figures, nats, reporting, table
+from vmacli.runs import choose_device
+
+if TYPE_CHECKING:
+    from vmacore.checkpoint import RunDirectory
+    from vmacore.config import Config
+    from vmacore.training import StepReport, TrainingSummary, ValidationReport
+
+
+def train(
+    dataset: Annotated[
+        options.DatasetName | None, typer.Option("--dataset", help="What to train on.", show_default=False)
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="Settings; left out: those for the data set.", show_default=False),
+    ] = None,
+    protocol: Annotated[
+        Literal["45-5", "30-20"] | None,
+        typer.Option(
+            "--protocol", help="How Omniglot's alphabets are split; 45-5 if left out.", show_default=False
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            min=1,
+            max=10**9,
+            help="Steps in all, those of a resumed run included.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the new run; left out: made up.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with this run.", show_default=False)
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option("--init", metavar="RUN", help="Start from its weights.", show_default=False)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting, as model.latent=32; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    data_dir: options.DataDir = Path("data"),
+    runs_dir: options.RunsDir = Path("runs"),
+    device: options.Device = "auto",
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            max=options.LARGEST_SEED,
+            help="Decides initial weights, episodes and noise; left out: the recipe's.",
+            show_default=False,
+            rich_help_panel=options.COMMON,
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    offline: options.Offline = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train a model, or go on with --resume. Ctrl-C saves."""
+    if resume is None and dataset is None and recipe is None:
+        raise typer.BadParameter("say what to train on, such as --dataset glyphs", param_hint="--dataset")
+    if name is not None and (not name or name.startswith((".", "-")) or name != Path(name).name):
+        raise typer.BadParameter(
+            "a plain name without slashes is needed; --runs-dir says where", param_hint="--name"
+        )
+
+    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+        from vmacore.checkpoint import find_run
+        from vmacore.data import load_dataset
+        from vmacore.training import prepare
+        from vmacore.training import train as fit
+
+        where = choose_device(device)
+        start = None if init is None else find_run(init, runs_dir=runs_dir)
+        if resume is None:
+            run = None
+            config = _configuration(dataset, recipe, protocol, steps, seed, settings or [])
+        else:
+            run = _existing(resume, runs_dir)
+            config = run.config
+            asked = {
+                "--dataset": dataset, "--recipe": recipe, "--protocol": protocol, "--name": name,
+                "--init": init, "--seed": seed,
+            }  # fmt: skip
+            _refuse_conflicts(run, asked, settings or [])
+        data = load_dataset(
+            config.data.dataset,
+            protocol=config.data.protocol,
+            data_dir=data_dir,
+            refit=config.data.refit,
+            seed=config.data.seed,
+            offline=offline,
+        )
+        if run is None:  # only now, so that missing data leave no empty run behind
+            run = _new(name, prepare(config, data), runs_dir)
+        done, total = run.pointed("latest") or 0, steps or config.training.steps
+        output.note(
+            f"training on {data.name} {data.protocol}{', refit' if config.data.refit else ''}; "
+            f"{data.preparation}; {data.binarisation}; run {run.path}, "
+            f"{f'from step {done} ' if done else ''}to step {total}, on {where}"
+        )
+        with stopping() as stop, output.progress("steps", total) as progress:
+            progress.update(done)
+            summary = fit(
+                run,
+                data,
+                steps=steps,
+                device=where,
+                resume=resume is not None,
+                init=start,
+                on_step=lambda report: progress.update(report.step, detail=_step_line(report)),
+                on_validation=lambda report: output.note(_validation_line(report)),
+                stop=stop,
+            )
+        document = {
+            "command": "train",
+            "dataset": data.name,
+            "protocol": data.protocol,
+            "preparation": data.preparation,
+            "binarisation": data.binarisation,
+            "refit": config.data.refit,
+            "split": "train",
+            "run": str(summary.run),
+            "step": summary.step,
+            "steps_per_second": summary.steps_per_second,
+            "nll": summary.nll,
+            "kl_address": summary.kl_address,
+            "kl_latent": summary.kl_latent,
+            "samples": config.objective.samples,
+            "weights": "raw",
+            "seed": config.training.seed,
+            "interrupted": summary.interrupted,
+        }
+        output.result(document, [_table(summary)], str(summary.run))
+        if summary.interrupted:
+            output.note(
+                f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path.name}"
+            )
+            raise typer.Exit(stop.exit_code)
+
+
+def _configuration(
+    dataset: str | None,
+    recipe: str | None,
+    protocol: str | None,
+    steps: int | None,
+    seed: int | None,
+    settings: list[str],
+) -> Config:
+    """The recipe, or the one named like the data set, with what the options and --set change in it."""
+    from vmacore.config import load_recipe
+
+    config = load_recipe(recipe or dataset or "")
+    changes = []
+    if dataset is not None and dataset != config.data.dataset:
+        changes += [f"data.dataset={dataset}", "data.protocol=none"]
+    for key, value in (("data.protocol", protocol), ("training.steps", steps), ("training.seed", seed)):
+        if value is not None:
+            changes.append(f"{key}={value}")
+    return config.with_overrides([*changes, *settings])
+
+
+def _new(name: str | None, config: Config, runs_dir: Path) -> RunDirectory:
+    """A new run directory; without a name it is DATASET-1, DATASET-2, …"""
+    from vmacore.checkpoint import RunDirectory
+    from vmacore.errors import VmaError
+
+    if name is None:
+        free = (f"{config.data.dataset}-{number}" for number in itertools.count(1))
+        name = next(candidate for candidate in free if not (runs_dir / candidate).exists())
+    elif (runs_dir / name).exists():
+        raise VmaError(
+            f"{runs_dir / name} exists already: go on with --resume {name}, or choose another --name"
+        )
+    return RunDirectory.create(runs_dir / name, config)
+
+
+def _existing(name: str, runs_dir: Path) -> RunDirectory:
+    """The run of that name or path, looked for in the order in which other commands look."""
+    from vmacore.checkpoint import RunDirectory
+
+    paths = (Path(name), runs_dir / name)
+    return RunDirectory.open(next((path for path in paths if (path / "config.toml").is_file()), paths[-1]))
+
+
+def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[str]) -> None:
+    """A resumed run goes on as it began.
+
+    Raises:
+        VmaError: an option asks for something else.
+    """
+    from vmacore.errors import VmaError
+
+    config = run.config
+    began = {
+        "--dataset": config.data.dataset,
+        "--recipe": config.recipe,
+        "--protocol": config.data.protocol,
+        "--name": run.path.name,
+        "--init": None,
+        "--seed": config.training.seed,
+    }
+    conflicts = [option for option, value in asked.items() if value is not None and value != began[option]]
+    if config.with_overrides(settings) != config:
+        conflicts.append("--set")
+    if conflicts:
+        raise VmaError(
+            f"{run.path.name} goes on as it began, so {', '.join(conflicts)} can't change: leave that out, "
+            "or start a new run (--init takes weights along)"
+        )
+
+
+class Stop:
+    """Set by SIGINT and SIGTERM, asked by the training loop after each step."""
+
+    signal: int | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, what shells expect."""
+        return 128 + (self.signal or 0)
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        if self():
+            raise KeyboardInterrupt  # asked twice: at once, without a save
+        self.signal = number
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """While this lasts, SIGINT and SIGTERM ask training to stop instead of stopping it."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop.hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _step_line(report: StepReport) -> str:
+    return f"NLL {nats(report.nll, 1)}  KL_a {nats(report.kl_address)}  KL_z {nats(report.kl_latent, 1)}"
+
+
+def _validation_line(report: ValidationReport) -> str:
+    accuracy = "" if report.accuracy is None else f", 5-way 1-shot accuracy {report.accuracy:.1%}"
+    return (
+        f"step {report.step}: validation NLL {nats(report.nll)}, KL_a {nats(report.kl_address)}, "
+        f"KL_z {nats(report.kl_latent)}{accuracy}{', the best' if report.is_best else ''}"
+    )
+
+
+def _table(summary: TrainingSummary) -> Table:
+    made = table("run", "step", "steps/s", "NLL", "KL_a", "KL_z")
+    made.add_row(
+        summary.run.name,
+        str(summary.step),
+        figures(summary.steps_per_second),
+        nats(summary.nll),
+        nats(summary.kl_address),
+        nats(summary.kl_latent),
+    )
+    return made
