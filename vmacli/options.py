@@ -16,18 +16,14 @@ COMMON = "Common options"
 DataDir = Annotated[
     Path, typer.Option("--data-dir", envvar="VMA_DATA", help="Where data sets are.", rich_help_panel=COMMON)
 ]
-RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="VMA_RUNS", help="Where runs are.", rich_help_panel=COMMON)
-]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", envvar="VMA_RUNS", help="Where runs are.", rich_help_panel=COMMON)]
 Device = Annotated[
     DeviceName,
     typer.Option("--device", help="Where to compute; auto prefers an accelerator.", rich_help_panel=COMMON),
 ]
 Seed = Annotated[
     int,
-    typer.Option(
-        "--seed", min=0, max=LARGEST_SEED, help="Decides episodes and noise.", rich_help_panel=COMMON
-    ),
+    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Decides episodes and noise.", rich_help_panel=COMMON),
 ]
 Weights = Annotated[
     WeightsName,
@@ -42,9 +38,7 @@ Quiet = Annotated[
     typer.Option("--quiet", help="Only the bare result on stdout, no progress.", rich_help_panel=COMMON),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.", rich_help_panel=COMMON)]
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of a failure.", rich_help_panel=COMMON)
-]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.", rich_help_panel=COMMON)]
 
 Run = Annotated[
     str | None,

@@ -33,9 +33,7 @@ def train(
     ] = None,
     protocol: Annotated[
         Literal["45-5", "30-20"] | None,
-        typer.Option(
-            "--protocol", help="How Omniglot's alphabets are split; 45-5 if left out.", show_default=False
-        ),
+        typer.Option("--protocol", help="How Omniglot's alphabets are split; 45-5 if left out.", show_default=False),
     ] = None,
     steps: Annotated[
         int | None,
@@ -88,9 +86,7 @@ def train(
     if resume is None and dataset is None and recipe is None:
         raise typer.BadParameter("say what to train on, such as --dataset glyphs", param_hint="--dataset")
     if name is not None and (not name or name.startswith((".", "-")) or name != Path(name).name):
-        raise typer.BadParameter(
-            "a plain name without slashes is needed; --runs-dir says where", param_hint="--name"
-        )
+        raise typer.BadParameter("a plain name without slashes is needed; --runs-dir says where", param_hint="--name")
 
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
         from vmacore.checkpoint import find_run
@@ -161,9 +157,7 @@ def train(
         }
         output.result(document, [_table(summary)], str(summary.run))
         if summary.interrupted:
-            output.note(
-                f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path.name}"
-            )
+            output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path.name}")
             raise typer.Exit(stop.exit_code)
 
 
@@ -197,9 +191,7 @@ def _new(name: str | None, config: Config, runs_dir: Path) -> RunDirectory:
         free = (f"{config.data.dataset}-{number}" for number in itertools.count(1))
         name = next(candidate for candidate in free if not (runs_dir / candidate).exists())
     elif (runs_dir / name).exists():
-        raise VmaError(
-            f"{runs_dir / name} exists already: go on with --resume {name}, or choose another --name"
-        )
+        raise VmaError(f"{runs_dir / name} exists already: go on with --resume {name}, or choose another --name")
     return RunDirectory.create(runs_dir / name, config)
 
 

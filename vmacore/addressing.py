@@ -60,7 +60,7 @@ class Addressing:
 
     @cached_property
     def _cumulative(self) -> Tensor:
-        return self.log_q.detach().double().exp().cumsum(1)
+        return _cumulative(self.log_q)
 
     def draw(self, samples: int, generator: torch.Generator | None = None) -> Tensor:
         """Addresses a ~ q(a|x), int64 [B, samples], exactly: the inverse of the cumulative distribution in float64."""
@@ -69,14 +69,19 @@ class Addressing:
     def draw_prior(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Addresses a ~ p(a), int64 of the shape given."""
         count = int(torch.Size(shape).numel())
-        cumulative = self.log_p.detach().double().exp().cumsum(0)[None]
-        return _inverse_cdf(cumulative, count, generator).view(shape)
+        return _inverse_cdf(_cumulative(self.log_p[None]), count, generator).view(shape)
+
+
+def _cumulative(log_probability: Tensor) -> Tensor:
+    # Apple's GPUs have no float64.
+    dtype = torch.float32 if log_probability.device.type == "mps" else torch.float64
+    return log_probability.detach().to(dtype).exp().cumsum(1)
 
 
 def _inverse_cdf(cumulative: Tensor, samples: int, generator: torch.Generator | None) -> Tensor:
     total = cumulative[:, -1:]
     uniform = torch.rand(
-        len(cumulative), samples, dtype=torch.float64, device=cumulative.device, generator=generator
+        len(cumulative), samples, dtype=cumulative.dtype, device=cumulative.device, generator=generator
     )
     # Below the total whatever the rounding; right=True then never returns a slot of probability zero.
     uniform = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))

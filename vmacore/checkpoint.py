@@ -174,6 +174,22 @@ def shipped_weights() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{STATE}"))}
 
 
+def export_weights(location: Location, folder: Path) -> None:
+    """Write the averaged weights in float16, with configuration and step, as a folder that `find_run` takes by path.
+
+    Raises:
+        VmaError: the folder exists or cannot be written, or the weights cannot be read.
+    """
+    weights = read_tensors(location.path / WEIGHTS["averaged"])
+    run = RunDirectory.create(folder, location.config)
+    state = {"format": FORMAT, "step": location.step, "best": read_state(location.path)["best"]}
+    try:
+        _write(run.path / WEIGHTS["averaged"], save({name: tensor.half() for name, tensor in weights.items()}))
+        _write(run.path / STATE, json.dumps(state, indent=1).encode())
+    except OSError as error:
+        raise VmaError(f"cannot write weights at {folder}: {error.strerror or error}") from error
+
+
 def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = None) -> Location:
     """What a user means by RUN: a run directory, a checkpoint folder, or shipped weights.
 

@@ -130,7 +130,7 @@ def train(
     sampler = _sampler(config, dataset, device)
     report: StepReport | None = None
     started, first = time.perf_counter(), trainer.step
-    total, count = torch.zeros(len(METRICS), dtype=torch.float64, device=device), 0
+    total, count = torch.zeros(len(METRICS), device=device), 0
     interrupted = False
     while trainer.step < schedule.steps:
         noise = generator(seed, trainer.step, Stream.NOISE, device)
@@ -189,7 +189,7 @@ class _Trainer:
         self.best: dict[str, Any] = {}
 
     def update(self, sampler: EpisodeSampler, noise: torch.Generator) -> Tensor:
-        """One step of the optimiser; means over the targets of the METRICS, float64, still on the device."""
+        """One step of the optimiser; means over the targets of the METRICS, still on the device."""
         model = self.model
         if model.learned_memory is None:
             episode = sampler.at(self.step)
@@ -213,7 +213,7 @@ class _Trainer:
             reconstruction, kl_a, kl_z = -draws.log_px.mean(), addressing.kl().mean(), draws.kl_z.mean()
             entropies = [addressing.prior_entropy(), addressing.posterior_entropy().mean()]
             elbo = -(reconstruction + kl_a + kl_z)
-            return torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies]).double()
+            return torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies])
 
     def validate(self, dataset: Dataset) -> ValidationReport:
         """The K-sample bound and 5-way 1-shot accuracy of the averaged weights on validation classes."""

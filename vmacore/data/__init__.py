@@ -36,7 +36,7 @@ def load_dataset(
     protocol: None is the data set's default.
     data_dir: where downloads lie; glyphs and digits need none.
     refit: the validation classes train too, for a final fit that is to be labelled as one; validation stays.
-    seed: decides what glyphs look like and how digits are split; the data sets in files don't depend on it.
+    seed: decides what glyphs look like; no other data set depends on it.
     offline: makes no difference, as loading never downloads; taken so that callers can pass it on.
 
     Raises:

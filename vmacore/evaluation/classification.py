@@ -64,9 +64,9 @@ def classify(
         support, support_label, query, query_label = _episode(characters, way, shot, seed, index, device)
         log_q = address_posterior(keys[support], queries[query], model.config.similarity)  # [Q, way · shot]
         by_class = log_q.view(len(query), way, shot).logsumexp(2)
-        ours.append((by_class.argmax(1) == query_label).double().mean())
+        ours.append((by_class.argmax(1) == query_label).float().mean())
         closest = torch.cdist(pixels[query], pixels[support]).argmin(1)
-        nearest.append((support_label[closest] == query_label).double().mean())
+        nearest.append((support_label[closest] == query_label).float().mean())
         answered += len(query)
         if progress:
             progress(index + 1, episodes)
@@ -115,4 +115,5 @@ def _episode(
 
 
 def _interval(values: Tensor) -> tuple[float, float]:
+    values = values.cpu().double()
     return float(values.mean()), 1.96 * float(values.std()) / math.sqrt(len(values))

@@ -88,7 +88,7 @@ def score(
         rows.append(_episode(model, x, slots, samples, noise, chunk))
         if progress:
             progress(index + 1, episodes)
-    table = torch.stack(rows).double().cpu()  # [episodes, 6]
+    table = torch.stack(rows).cpu().double()  # [episodes, 6]
     nll, reconstruction, kl_address, kl_latent, prior_entropy, posterior_entropy = table.mean(0).tolist()
     return Score(
         nll=nll,

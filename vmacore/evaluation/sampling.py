@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
+from vmacore.addressing import Addressing
 from vmacore.data.characters import Characters
 from vmacore.data.episodes import EpisodeSampler
 from vmacore.errors import VmaError
@@ -69,8 +70,7 @@ def sample_grid(
     noise = generator(seed, 0, Stream.NOISE, device)
     rows = len(slots) if rows is None else rows
     if address == "prior":
-        log_p = memory.log_prior.double()
-        addresses = log_p.exp().multinomial(rows, replacement=True, generator=noise)
+        addresses = Addressing(memory.log_prior[None], memory.log_prior).draw_prior((rows,), noise)
     elif rows > len(slots):
         raise VmaError(f"{rows} rows asked for, but memory holds {len(slots)} slots: more --classes or --shots")
     else:

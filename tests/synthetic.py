@@ -1,0 +1,59 @@
+"""A small data set and small models, so that a whole run takes less than a second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from vmacore.config import Config, DataConfig, EpisodeConfig, ModelConfig, OptimiserConfig, TrainingConfig
+from vmacore.data.characters import Characters, Dataset
+
+SIZE = (8, 8)
+MODEL = ModelConfig(size=SIZE, channels=(4, 4, 4, 4, 4, 4), hidden=16, latent=4, embedding=8)
+
+
+def characters(counts: Sequence[int], *, seed: int = 0, levels: int = 1) -> Characters:
+    """Classes of `counts` drawings: a shape of a class's own, a few pixels of which differ between drawings."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    shapes = torch.rand(len(counts), *SIZE, generator=draw) < 0.4
+    flips = torch.rand(len(labels), *SIZE, generator=draw) < 0.05
+    images = (shapes[labels] ^ flips).to(torch.uint8)
+    if levels > 1:
+        images = images * torch.randint(1, levels + 1, images.shape, generator=draw).to(torch.uint8)
+    return Characters(images, labels, tuple(f"Made/character{index:02}" for index in range(len(counts))), levels)
+
+
+def dataset(*, levels: int = 1) -> Dataset:
+    """12 classes to train on, 6 to validate, 6 to test, 10 drawings each."""
+    splits = [characters([10] * count, seed=seed, levels=levels) for seed, count in enumerate((12, 6, 6))]
+    return Dataset("synthetic", "standard", "8x8", "binary", *splits)
+
+
+def config(**sections: dict[str, Any]) -> Config:
+    """A small run: reports every 5 steps, checkpoints every 10, validates at the end. Sections as in `Config`."""
+    parts: dict[str, dict[str, Any]] = {
+        "model": MODEL.model_dump(),
+        "episode": {"classes": 4, "targets": 2, "shots": 2},
+        "objective": {"samples": 3},
+        "optimiser": {"learning_rate": 3e-3, "average": 0.9},
+        "training": {
+            "steps": 10,
+            "metrics_every": 5,
+            "checkpoint_every": 10,
+            "validate_every": 1_000_000,
+            "validation_episodes": 2,
+        },
+    }
+    for name, fields in sections.items():
+        parts[name] = {**parts[name], **fields}
+    return Config(
+        data=DataConfig(dataset="synthetic", protocol="standard"),
+        model=ModelConfig(**parts["model"]),
+        episode=EpisodeConfig(**parts["episode"]),
+        optimiser=OptimiserConfig(**parts["optimiser"]),
+        training=TrainingConfig(**parts["training"]),
+        objective={**parts["objective"]},  # type: ignore[arg-type]
+    )

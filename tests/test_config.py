@@ -1,0 +1,177 @@
+"""Configurations: recipes, TOML, overrides, and what is refused."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from vmacore.config import Config, DataConfig, ModelConfig, ObjectiveConfig, load_recipe, recipe_names
+from vmacore.data import DATASETS
+from vmacore.errors import VmaError
+
+CONFIG = Config(data=DataConfig(dataset="glyphs"))
+
+
+def _refused(*settings: str) -> str:
+    with pytest.raises(VmaError) as caught:
+        CONFIG.with_overrides(settings)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_defaults_are_the_papers() -> None:
+    assert (CONFIG.episode.classes, CONFIG.episode.targets, CONFIG.episode.shots) == (8, 4, 4)
+    assert (CONFIG.model.latent, CONFIG.model.embedding, len(CONFIG.model.channels)) == (64, 128, 6)
+    assert (CONFIG.objective.estimator, CONFIG.objective.samples) == ("vimco", 4)
+    assert CONFIG.optimiser.learning_rate == 3e-4
+
+
+def test_there_is_a_recipe_for_every_data_set() -> None:
+    assert set(DATASETS) <= set(recipe_names())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_load_and_go_through_toml_unchanged(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.recipe == name
+    assert recipe.data.dataset in DATASETS
+    assert Config.from_toml(recipe.to_toml()) == recipe
+
+
+def test_a_recipe_says_what_differs_from_the_defaults() -> None:
+    assert load_recipe("mnist").model.network == "fully-connected"
+    assert load_recipe("mnist").model.latent == 32
+    assert load_recipe("digits").model.channels == (32, 32, 32, 48, 48, 48)
+
+
+def test_an_unknown_recipe() -> None:
+    with pytest.raises(VmaError, match="no recipe 'nothing'; choose one of digits, glyphs, mnist, omniglot"):
+        load_recipe("nothing")
+
+
+def test_what_is_unset_is_left_out_of_toml() -> None:
+    document = tomllib.loads(CONFIG.to_toml())
+    assert "protocol" not in document["data"]
+    assert "clip" not in document["optimiser"]
+    assert "recipe" not in document
+    assert document["model"]["channels"] == [48, 48, 48, 64, 64, 64]
+
+
+def test_toml_brings_everything_back() -> None:
+    changed = CONFIG.with_overrides(
+        ["data.protocol=45-5", "data.refit=true", "optimiser.clip=1.5", "model.size=[28, 20]", "training.seed=7"]
+    )
+    again = Config.from_toml(changed.to_toml())
+    assert again == changed
+    assert again.model.size == (28, 20)
+    assert Config.from_toml(again.to_toml()).to_toml() == changed.to_toml()
+
+
+@pytest.mark.parametrize(
+    ("setting", "section", "field", "value"),
+    [
+        ("model.latent=32", "model", "latent", 32),
+        ("optimiser.learning_rate=1e-4", "optimiser", "learning_rate", 1e-4),
+        ("optimiser.clip=2", "optimiser", "clip", 2.0),
+        ("model.channels=[8, 16]", "model", "channels", (8, 16)),
+        ("data.refit=true", "data", "refit", True),
+        ("data.dataset=mnist", "data", "dataset", "mnist"),
+        ('data.dataset="mnist"', "data", "dataset", "mnist"),
+        (" model.similarity = cosine ", "model", "similarity", "cosine"),
+        ("data.protocol=30-20", "data", "protocol", "30-20"),
+    ],
+)
+def test_overrides(setting: str, section: str, field: str, value: Any) -> None:
+    changed = CONFIG.with_overrides([setting])
+    found = getattr(getattr(changed, section), field)
+    assert found == value
+    assert type(found) is type(value)
+    kept = {name: part for name, part in CONFIG if name != section}
+    assert {name: part for name, part in changed if name != section} == kept
+
+
+def test_overrides_add_up_and_the_last_one_counts() -> None:
+    changed = CONFIG.with_overrides(["model.latent=8", "training.steps=5", "model.latent=16"])
+    assert (changed.model.latent, changed.training.steps) == (16, 5)
+    assert CONFIG.model.latent == 64  # a copy was changed
+
+
+def test_an_override_can_unset() -> None:
+    changed = CONFIG.with_overrides(["optimiser.clip=3", "data.protocol=45-5"])
+    assert changed.with_overrides(["optimiser.clip=none", "data.protocol=none"]) == CONFIG
+
+
+@pytest.mark.parametrize(
+    "setting", ["model.width=3", "latent=3", "model=3", "model.latent", "model.latent.x=3", "=3", "", "a.b.c=1"]
+)
+def test_overrides_of_what_does_not_exist(setting: str) -> None:
+    message = _refused(setting)
+    assert repr(setting) in message
+    assert "model.latent=32" in message  # how to write one
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("model.latent=0", "model.latent"),
+        ("model.latent=many", "model.latent"),
+        ("model.latent=2.5", "model.latent"),
+        ("model.latent=", "model.latent"),
+        ("model.latent=a\nb", "model.latent"),
+        ("model.similarity=euclidean", "'normalised', 'inner' or 'cosine'"),
+        ("model.network=recurrent", "'convolutional' or 'fully-connected'"),
+        ("model.channels=[]", "at least one entry"),
+        ("model.channels=[4, 0]", "every entry at least 1"),
+        ("model.layers=[]", "at least one entry"),
+        ("model.size=[0, 8]", "size must be positive"),
+        ("optimiser.learning_rate=0", "optimiser.learning_rate"),
+        ("optimiser.learning_rate=nan", "optimiser.learning_rate"),
+        ("optimiser.learning_rate=inf", "optimiser.learning_rate"),
+        ("optimiser.average=1", "optimiser.average"),
+        ("optimiser.clip=0", "optimiser.clip"),
+        ("optimiser.weight_decay=-1", "optimiser.weight_decay"),
+        ("episode.shots=0", "episode.shots"),
+        ("training.steps=0", "training.steps"),
+        ("training.seed=-1", "training.seed"),
+        (f"training.seed={2**63}", "training.seed"),
+        (f"data.seed={2**63}", "data.seed"),
+        ("training.validation_episodes=1", "training.validation_episodes"),
+        ("objective.estimator=reinforce", "objective.estimator"),
+        ("data.dataset=none", "data.dataset"),
+    ],
+)
+def test_overrides_with_a_value_that_is_not_taken(setting: str, named: str) -> None:
+    assert named in _refused(setting)
+
+
+def test_vimco_needs_two_samples() -> None:
+    assert "leaves one sample out" in _refused("objective.samples=1")
+    with pytest.raises(ValidationError, match="at least 2"):
+        ObjectiveConfig(samples=1)
+    assert CONFIG.with_overrides(["objective.samples=2"]).objective.samples == 2
+
+
+def test_what_no_one_knows_is_forbidden() -> None:
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        ModelConfig(width=3)  # type: ignore[call-arg]
+    with pytest.raises(VmaError, match=r"model\.width: Extra inputs"):
+        Config.from_toml('[data]\ndataset = "glyphs"\n[model]\nwidth = 3\n')
+
+
+def test_nothing_changes_in_place() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        CONFIG.model.latent = 3  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        CONFIG.recipe = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", ["", "[data", "data = 3", "[data]\n", "\x00"])
+def test_text_that_is_no_configuration(text: str) -> None:
+    with pytest.raises(VmaError) as caught:
+        Config.from_toml(text)
+    assert "\n" not in str(caught.value)
+    assert "configuration" in str(caught.value)

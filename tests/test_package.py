@@ -1,0 +1,68 @@
+"""What `import vmacore` gives, and what it leaves alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import vmacore
+from tests import synthetic
+from vmacore.checkpoint import RunDirectory
+from vmacore.errors import VmaError
+from vmacore.training import train
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run, `small`."""
+    folder = tmp_path_factory.mktemp("runs")
+    config = synthetic.config(training={"steps": 2})
+    train(RunDirectory.create(folder / "small", config), synthetic.dataset())
+    return folder
+
+
+@pytest.mark.parametrize("weights", ["averaged", "raw"])
+def test_load(runs: Path, weights: str) -> None:
+    model, config = vmacore.load("small", runs_dir=runs, weights=weights)
+    assert config == RunDirectory.open(runs / "small").config
+    assert model.config == config.model
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    again, _ = vmacore.load(runs / "small", weights=weights)
+    for one, two in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_averaged_weights_are_the_default(runs: Path) -> None:
+    loaded = [vmacore.load("small", runs_dir=runs, **weights)[0] for weights in ({}, {"weights": "averaged"})]
+    raw, _ = vmacore.load("small", runs_dir=runs, weights="raw")
+    for default, averaged in zip(*(model.parameters() for model in loaded), strict=True):
+        assert torch.equal(default, averaged)
+    assert any(not torch.equal(*pair) for pair in zip(loaded[0].parameters(), raw.parameters(), strict=True))
+
+
+def test_a_run_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(VmaError, match="no run 'nothing'"):
+        vmacore.load("nothing", runs_dir=tmp_path)
+
+
+@pytest.mark.parametrize("module", ["vmacore", "vmacore.config"])
+def test_light_modules_do_not_import_torch(module: str) -> None:
+    """So that the command line answers at once."""
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_library_knows_nothing_of_the_command_line() -> None:
+    code = "import sys, vmacore.training, vmacore.evaluation.sampling; sys.exit('vmacli' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_library_prints_nothing(runs: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    train(RunDirectory.create(tmp_path / "quiet", synthetic.config(training={"steps": 2})), synthetic.dataset())
+    vmacore.load("small", runs_dir=runs)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,120 @@
+"""`vma score`: the document, the table, and what cannot be scored."""
+
+import shutil
+
+import pytest
+
+from tests.vmacli.conftest import Shell
+
+QUICK = ("--samples", "5", "--episodes", "2", "--classes", "4", "--shots", "2", "--targets", "3")
+
+
+def test_json_document(trained: Shell) -> None:
+    document = trained.json("score", "tiny", *QUICK)
+    assert document["memory"] == {"classes": 4, "shots": 2, "slots": 8}
+    assert (document["dataset"], document["protocol"], document["split"]) == ("digits", "standard", "test")
+    assert (document["weights"], document["seed"], document["samples"]) == ("averaged", 0, 5)
+    assert (document["targets"], document["episodes"]) == (24, 2)
+    assert document["checkpoint"].endswith("step-00000020")
+    parts = document["reconstruction"] + document["kl_address"] + document["kl_latent"]
+    assert parts == pytest.approx(-document["elbo"])
+    assert 0 < document["nll"] < 64
+    assert document["nll_se"] > 0
+    assert 0 < document["posterior_entropy"] < document["prior_entropy"] + 1
+
+
+def test_more_samples_tighten_the_bound(trained: Shell) -> None:
+    one, many = (trained.json("score", *QUICK, "--samples", k)["nll"] for k in ("1", "200"))
+    assert many < one
+
+
+def test_first_line_says_which_run_and_weights(trained: Shell) -> None:
+    for arguments, words in (
+        ((), "run tiny, step 20, averaged weights, on cpu"),
+        (("tiny", "--weights", "raw"), "run tiny, step 20, raw weights, on cpu"),
+        (
+            (str(trained.runs / "tiny" / "checkpoints" / "step-00000020"),),
+            "checkpoint tiny/step-00000020, step 20",
+        ),
+    ):
+        assert trained("score", *arguments, *QUICK).stderr.splitlines()[0].startswith(words)
+
+
+def test_tables_fit_into_80_columns(trained: Shell) -> None:
+    text = trained("score", *QUICK).stdout
+    assert max(map(len, text.splitlines())) <= 80
+    for word in (
+        "NLL, 5-sample bound",
+        "KL_a",
+        "KL_z",
+        "reconstruction",
+        "q(a|x)",
+        "█",
+        "4 classes × 2 drawings",
+        "K = 5",
+        "Bernoulli",
+    ):
+        assert word in " ".join(text.split())
+    assert "…" not in text
+
+
+def test_quiet_prints_the_bound_alone(trained: Shell) -> None:
+    result = trained("score", *QUICK, "--quiet")
+    assert float(result.stdout) == pytest.approx(trained.json("score", *QUICK)["nll"], abs=1e-4)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("absent",), "known: tiny"),
+        (("--dataset", "glyphs"), "vma train --dataset glyphs"),
+        (("tiny", "--dataset", "glyphs"), "trained on digits, not glyphs"),
+        (("--classes", "11"), "11 classes"),
+        (("--shots", "1000"), "1000"),
+    ],
+)
+def test_foreseen_failures(trained: Shell, arguments: tuple[str, ...], words: str) -> None:
+    assert words in trained.refused("score", *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--samples", "0"),
+        ("--classes", "-1"),
+        ("--episodes", "1"),
+        ("--split", "dev"),
+        ("--weights", "mean"),
+        ("a", "b"),
+    ],
+)
+def test_wrong_usage(trained: Shell, arguments: tuple[str, ...]) -> None:
+    trained.misused("score", *arguments)
+
+
+def test_without_any_run(shell: Shell) -> None:
+    assert "vma train" in shell.refused("score", "--dataset", "digits")
+
+
+def test_damaged_runs(trained: Shell, shell: Shell) -> None:
+    shutil.copytree(trained.runs, shell.runs)
+    run = shell.runs / "tiny"
+    checkpoint = run / "checkpoints" / "step-00000020"
+
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("latent = 4", "latent = 5"))
+    line = shell.refused("score", "tiny", *QUICK)
+    assert "shape" in line
+    (run / "config.toml").write_text(config.replace("size = [", "size = [9, 9]\nsize_ = ["))
+    shell.refused("score", "tiny", *QUICK)
+    (run / "config.toml").write_text(config)
+
+    weights = checkpoint / "averaged.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    assert "damaged" in shell.refused("score", "tiny", *QUICK)
+    shell("score", "tiny", "--weights", "raw", *QUICK)
+    (checkpoint / "state.json").unlink()
+    assert "tiny" in shell.refused("score", "tiny", *QUICK)
+    (run / "config.toml").unlink()
+    assert "not a run" in shell.refused("score", "tiny", *QUICK)

@@ -1,0 +1,174 @@
+"""`vma train`: new runs, resumed runs, what is refused, and interrupts."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.vmacli.conftest import TINY, Shell
+from vmacore.checkpoint import RunDirectory
+
+Start = Callable[..., subprocess.Popen[str]]
+PATIENCE = 300  # seconds; what it takes is five, but the machine may be busy
+
+
+def test_first_line_says_what_is_trained_on(shell: Shell) -> None:
+    result = shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", *TINY)
+    first = result.stderr.splitlines()[0]
+    for word in ("digits", "standard", "8x8", "Bernoulli", str(shell.runs / "a")):
+        assert word in first
+    assert "step 10: validation NLL" in result.stderr
+    assert "accuracy" in result.stderr
+    assert RunDirectory.open(shell.runs / "a").pointed("latest") == 10
+
+
+def test_json_document(shell: Shell) -> None:
+    document = shell.json("train", "--recipe", "digits", "--steps", "10", "--seed", "3", *TINY)
+    assert document["run"] == str(shell.runs / "digits-1")
+    assert document["step"] == 10
+    assert document["seed"] == 3
+    assert document["samples"] == 4
+    assert (document["protocol"], document["split"], document["weights"]) == ("standard", "train", "raw")
+    assert all(document[key] > 0 for key in ("steps_per_second", "nll"))
+    assert {"kl_address", "kl_latent"} <= document.keys()
+    assert RunDirectory.open(shell.runs / "digits-1").config.training.seed == 3
+
+
+def test_quiet_prints_the_run_alone(shell: Shell) -> None:
+    result = shell("train", "--dataset", "digits", "--steps", "10", "--quiet", *TINY)
+    assert (result.stdout, result.stderr) == (f"{shell.runs / 'digits-1'}\n", "")
+
+
+def test_recipe_on_another_data_set(shell: Shell) -> None:
+    document = shell.json("train", "--recipe", "digits", "--dataset", "glyphs", "--steps", "5", *TINY)
+    config = RunDirectory.open(Path(document["run"])).config
+    assert (config.data.dataset, config.recipe, config.model.size) == ("glyphs", "digits", (26, 26))
+
+
+def test_resume_extends(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", *TINY)
+    document = shell.json("train", "--resume", "a", "--steps", "20")
+    assert document["step"] == 20
+    again = shell.json("train", "--resume", str(shell.runs / "a"), "--dataset", "digits")
+    assert again["step"] == 20
+
+
+def test_resume_refuses_what_would_change_the_run(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", *TINY)
+    for option in (
+        ("--dataset", "glyphs"),
+        ("--recipe", "glyphs"),
+        ("--name", "b"),
+        ("--seed", "9"),
+        ("--set", "model.latent=5"),
+        ("--init", "a"),
+    ):
+        assert option[0] in shell.refused("train", "--resume", "a", *option)
+    assert "--steps" in shell.refused("train", "--resume", "a", "--steps", "5")
+
+
+def test_init_starts_from_weights(trained: Shell, shell: Shell) -> None:
+    tiny = str(trained.runs / "tiny")
+    fresh = (
+        "train",
+        "--dataset",
+        "digits",
+        "--seed",
+        "5",
+        "--steps",
+        "1",
+        "--set",
+        "optimiser.learning_rate=1e-12",
+        *TINY,
+    )
+    run = shell.json(*fresh, "--init", tiny)["run"]
+    options = ("--samples", "2", "--weights", "averaged", "--json")
+    assert shell.json("score", run, *options)["nll"] == pytest.approx(trained.json("score", *options)["nll"])
+    assert "there is no run" in shell.refused("train", "--dataset", "digits", "--init", "absent", *TINY)
+
+
+def test_a_run_is_never_overwritten(trained: Shell) -> None:
+    line = trained.refused("train", "--dataset", "digits", "--name", "tiny", *TINY)
+    assert "--resume tiny" in line
+    assert "--name" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dataset", "glyphs", "--recipe", "absent"], "choose one of"),
+        (["--dataset", "glyphs", "--protocol", "45-5"], "protocol"),
+        (["--dataset", "glyphs", "--set", "model.absent=1"], "model.absent"),
+        (["--dataset", "glyphs", "--set", "model.latent=many"], "model.latent"),
+        (["--dataset", "glyphs", "--set", "objective.samples=1"], "VIMCO"),
+        (["--dataset", "digits", "--set", "episode.classes=11"], "11 classes"),
+        (["--dataset", "digits", "--set", "episode.shots=1000"], "1000"),
+        (["--dataset", "omniglot"], "vma download omniglot"),
+        (["--dataset", "mnist"], "vma download mnist"),
+        (["--resume", "absent"], "absent"),
+    ],
+)
+def test_foreseen_failures_leave_nothing_behind(shell: Shell, arguments: list[str], words: str) -> None:
+    assert words in shell.refused("train", *arguments)
+    assert not shell.runs.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--dataset", "absent"],
+        ["--dataset", "digits", "--steps", "0"],
+        ["--dataset", "digits", "--steps", "many"],
+        ["--dataset", "digits", "--seed", "-1"],
+        ["--dataset", "digits", "--seed", str(2**32)],
+        ["--dataset", "digits", "--device", "abacus"],
+        ["--dataset", "digits", "--protocol", "44-6"],
+        ["--dataset", "digits", "--name", "../up"],
+        ["--dataset", "digits", "--name", ".hidden"],
+        ["--dataset", "digits", "--absent"],
+    ],
+)
+def test_wrong_usage(shell: Shell, arguments: list[str]) -> None:
+    shell.misused("train", *arguments)
+    assert not shell.runs.exists()
+
+
+def test_runs_folder_that_cannot_be_made(shell: Shell) -> None:
+    shell.runs.write_text("a file")
+    assert str(shell.runs) in shell.refused("train", "--dataset", "digits", "--name", "a", *TINY)
+
+
+def test_debug_shows_the_traceback(shell: Shell) -> None:
+    result = shell("train", "--resume", "absent", "--debug", code=1)
+    assert type(result.exception).__name__ == "VmaError"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_saves_and_resumes(tmp_path: Path, start: Start, number: signal.Signals, code: int) -> None:
+    process = start(tmp_path, "train", "--dataset", "digits", "--name", "a", "--steps", "1000000", "--json", *TINY)
+    latest = tmp_path / "runs" / "a" / "latest"
+    _wait_for(latest.exists, process)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, stderr
+    document = json.loads(stdout)
+    assert document["interrupted"] is True
+    assert document["step"] == int(latest.read_text())
+    assert "vma train --resume a" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+
+    resumed = Shell(tmp_path).json("train", "--resume", "a", "--steps", str(document["step"] + 1))
+    assert (resumed["step"], resumed["interrupted"]) == (document["step"] + 1, False)
+
+
+def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
