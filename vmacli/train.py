@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,6 +20,7 @@ from vmacli.runs import choose_device
 if TYPE_CHECKING:
     from vmacore.checkpoint import RunDirectory
     from vmacore.config import Config
+    from vmacore.tensorboard import Events
     from vmacore.training import StepReport, TrainingSummary, ValidationReport
 
 
@@ -63,6 +64,9 @@ def train(
             show_default=False,
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard events into the run too.")
+    ] = False,
     data_dir: options.DataDir = Path("data"),
     runs_dir: options.RunsDir = Path("runs"),
     device: options.Device = "auto",
@@ -123,8 +127,19 @@ def train(
             f"{data.preparation}; {data.binarisation}; run {run.path}, "
             f"{f'from step {done} ' if done else ''}to step {total}, on {where}"
         )
-        with stopping() as stop, output.progress("steps", total) as progress:
+        with stopping() as stop, output.progress("steps", total) as progress, _events(run, tensorboard) as events:
             progress.update(done)
+
+            def on_step(report: StepReport) -> None:
+                progress.update(report.step, detail=_step_line(report))
+                if events:
+                    events.step(report)
+
+            def on_validation(report: ValidationReport) -> None:
+                output.note(_validation_line(report))
+                if events:
+                    events.validation(report)
+
             summary = fit(
                 run,
                 data,
@@ -132,8 +147,8 @@ def train(
                 device=where,
                 resume=resume is not None,
                 init=start,
-                on_step=lambda report: progress.update(report.step, detail=_step_line(report)),
-                on_validation=lambda report: output.note(_validation_line(report)),
+                on_step=on_step,
+                on_validation=on_validation,
                 stop=stop,
             )
         document = {
@@ -157,8 +172,20 @@ def train(
         }
         output.result(document, [_table(summary)], str(summary.run))
         if summary.interrupted:
-            output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path.name}")
+            output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path}")
             raise typer.Exit(stop.exit_code)
+
+
+@contextmanager
+def _events(run: RunDirectory, wanted: bool) -> Iterator[Events | None]:
+    """TensorBoard events in the run, closed at the end; none unless they were asked for."""
+    if not wanted:
+        yield None
+        return
+    from vmacore.tensorboard import Events
+
+    with closing(Events(run.path / "tensorboard")) as events:
+        yield events
 
 
 def _configuration(

@@ -53,7 +53,7 @@ def training_step_times(config: Config, *, rounds: int = 15, device: torch.devic
     ):
         reference = ReferenceModel(config.model).to(device)
         reference.load_state_dict(ours.state_dict())
-        reference = reference.to(memory_format=memory_format)  # type: ignore[call-overload]
+        reference = reference.to(memory_format=memory_format)
         steps[name] = _reference_step(reference, config, device, memory_format)
     convolution, flops_of_convolution = _large_convolution(device)
 

@@ -60,7 +60,7 @@ class ValidationReport:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """Where a run stands when `train` returns; nats are those of the last report, NaN if there was none."""
+    """Where a run stands when `train` returns; nats are those reported last, NaN if there are none."""
 
     run: Path
     step: int
@@ -123,6 +123,7 @@ def train(
     elif init is not None:
         ckpt.load_weights(trainer.model, weights_file(init, "averaged"))
         ckpt.load_weights(trainer.averaged.module, weights_file(init, "averaged"))
+        trainer.save()  # so that a run killed before its first checkpoint still resumes from these weights
     if config != stored:
         run.with_config(config)
 
@@ -163,9 +164,9 @@ def train(
             trainer.save()
         if interrupted:
             break
-    nats = (report.nll, report.kl_address, report.kl_latent) if report else (math.nan,) * 3
-    rate = report.steps_per_second if report else math.nan
-    return TrainingSummary(run.path, trainer.step, rate, *nats, interrupted=interrupted)
+    shown = asdict(report) if report else trainer.last_reported()
+    rate, nll, kl_a, kl_z = (shown.get(key, math.nan) for key in ("steps_per_second", "nll", "kl_address", "kl_latent"))
+    return TrainingSummary(run.path, trainer.step, rate, nll, kl_a, kl_z, interrupted)
 
 
 class _Trainer:
@@ -247,7 +248,10 @@ class _Trainer:
         if self.run.pointed("latest") == self.step:
             return
         moments = {
-            file: {name: self.optimiser.state[weight][moment] for name, weight in self.model.named_parameters()}
+            file: {
+                name: self.optimiser.state[weight].get(moment, torch.zeros_like(weight))
+                for name, weight in self.model.named_parameters()
+            }
             for moment, file in ckpt.MOMENTS.items()
         }
         tensors = {
@@ -260,8 +264,9 @@ class _Trainer:
     def restore(self) -> None:
         """Take up the latest checkpoint; metrics written after it are cut off."""
         step = self.run.pointed("latest")
-        if step is None:
-            raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: train under another name")
+        if step is None:  # stopped before its first checkpoint: it begins again
+            self._cut_metrics(0)
+            return
         if step > self.run.config.training.steps:
             raise VmaError(f"{self.run.path} stands at step {step} already: ask for more --steps")
         folder = self.run.checkpoint(step)
@@ -278,10 +283,19 @@ class _Trainer:
                 state[moment] = torch.empty_like(weight).copy_(stored[name])
             self.optimiser.state[weight] = state
         self.step, self.best = step, ckpt.read_state(folder)["best"]
+        self._cut_metrics(step)
+
+    def _cut_metrics(self, step: int) -> None:
         metrics = self.run.path / "metrics.jsonl"
         if metrics.exists():
             kept = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= step]
             ckpt.replace_file(metrics, "".join(line + "\n" for line in kept).encode())
+
+    def last_reported(self) -> dict[str, Any]:
+        """The training means reported last, of a run that has nothing left to do."""
+        metrics = self.run.path / "metrics.jsonl"
+        rows = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()] if metrics.exists() else []
+        return next((row for row in reversed(rows) if row["kind"] == "train"), {})
 
     def log(self, kind: str, row: dict[str, Any]) -> None:
         """Append a row to metrics.jsonl."""

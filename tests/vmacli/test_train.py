@@ -159,7 +159,7 @@ def test_interrupt_saves_and_resumes(tmp_path: Path, start: Start, number: signa
     document = json.loads(stdout)
     assert document["interrupted"] is True
     assert document["step"] == int(latest.read_text())
-    assert "vma train --resume a" in stderr.splitlines()[-1]
+    assert "vma train --resume runs/a" in stderr.splitlines()[-1]
     assert "Traceback" not in stderr
 
     resumed = Shell(tmp_path).json("train", "--resume", "a", "--steps", str(document["step"] + 1))
@@ -172,3 +172,12 @@ def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> N
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_tensorboard_events_on_request(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", "--tensorboard", *TINY)
+    events = list((shell.runs / "a" / "tensorboard").glob("events.out.tfevents.*"))
+    assert len(events) == 1
+    content = events[0].read_bytes()
+    assert b"train/kl_address" in content
+    assert b"validation/accuracy" in content

@@ -56,7 +56,7 @@ def sample_grid(
 
     characters: the split that memory is drawn from, `classes` × `shots` slots; None: the model's learned memory.
     address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address
-    from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: None is as many as there are slots.
+    from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: None is one a slot.
 
     Raises:
         VmaError: an unknown choice, no learned memory, more than the split holds, or images of another size.

@@ -1,0 +1,198 @@
+"""The scorer against the reference model, enumeration over addresses, and its own promises."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests import synthetic
+from vmacore.config import ModelConfig
+from vmacore.data.characters import Characters
+from vmacore.data.episodes import EpisodeSampler
+from vmacore.errors import VmaError
+from vmacore.evaluation.likelihood import Score, score
+from vmacore.models.reference import ReferenceModel
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.objectives import importance_bound
+from vmacore.seeds import Stream, generator
+
+CHARACTERS = synthetic.characters([6] * 8)
+FLAT = ModelConfig(network="fully-connected", size=(8, 8), layers=(16, 8), latent=2, embedding=6)
+
+
+def _model(config: ModelConfig = synthetic.MODEL, scale: float = 0.15) -> VariationalMemoryAddressing:
+    """Weights away from where they start, so that no distribution equals another."""
+    torch.manual_seed(0)
+    model = VariationalMemoryAddressing(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(scale * torch.randn_like(parameter))
+    return model
+
+
+def _score(model: VariationalMemoryAddressing, characters: Characters = CHARACTERS, **changes: Any) -> Score:
+    arguments = {"classes": 3, "shots": 2, "targets": 2, "samples": 4, "episodes": 3, "seed": 7}
+    return score(model, characters, **{**arguments, **changes})
+
+
+@pytest.mark.parametrize("config", [synthetic.MODEL, FLAT], ids=["convolutional", "fully connected"])
+def test_score_equals_the_reference_model(config: ModelConfig) -> None:
+    model = _model(config)
+    reference = ReferenceModel(config)
+    reference.load_state_dict(model.state_dict())
+    sampler = EpisodeSampler(CHARACTERS, n_way=3, n_shot=2, n_target=2, seed=7)
+    nll, reconstruction, kl_a, kl_z, prior, posterior = ([] for _ in range(6))
+    for index in range(3):
+        episode, noise = sampler.at(index), generator(7, index, Stream.NOISE)
+        with torch.no_grad():
+            address = model.address(episode.targets, model.read(episode.memory)).draw(4, noise)
+            epsilon = torch.randn(24, config.latent, generator=noise)
+            addressing, draws = reference(episode.targets, episode.memory, address, epsilon)
+        q = torch.distributions.Categorical(logits=addressing.log_q)
+        p = torch.distributions.Categorical(logits=addressing.log_p)
+        log_w = draws.log_px + draws.log_pz + p.log_prob(address) - draws.log_qz - q.log_prob(address.T).T
+        nll.append(-(log_w.logsumexp(1) - math.log(4)).mean())
+        reconstruction.append(-draws.log_px.mean())
+        kl_a.append(torch.distributions.kl_divergence(q, p).mean())
+        kl_z.append(draws.kl_z.mean())
+        prior.append(p.entropy())
+        posterior.append(q.entropy().mean())
+
+    found = _score(model)
+    expected = {
+        "nll": nll, "reconstruction": reconstruction, "kl_address": kl_a, "kl_latent": kl_z,
+        "prior_entropy": prior, "posterior_entropy": posterior,
+    }  # fmt: skip
+    for name, values in expected.items():
+        assert getattr(found, name) == pytest.approx(float(torch.stack(values).mean()), rel=1e-4), name
+    assert found.per_episode == pytest.approx([float(value) for value in nll], rel=1e-4)
+    assert found.nll_se == pytest.approx(float(torch.stack(nll).std()) / math.sqrt(3), rel=1e-2)
+    assert found.elbo == pytest.approx(-(found.reconstruction + found.kl_address + found.kl_latent))
+    assert (found.targets, found.episodes, found.slots) == (18, 3, 6)
+
+
+def test_one_sample_on_average_is_the_elbo() -> None:
+    found = _score(_model(FLAT), samples=1, episodes=400)
+    assert found.nll == pytest.approx(-found.elbo, abs=0.3)  # 2,400 targets
+    assert found.nll_se < 0.3
+
+
+def test_more_samples_tighten_the_bound_on_the_same_episodes() -> None:
+    model = _model(FLAT)
+    scores = [_score(model, samples=samples, episodes=20) for samples in (1, 8, 64)]
+    for fewer, more in zip(scores, scores[1:], strict=False):
+        gains = torch.tensor(fewer.per_episode) - torch.tensor(more.per_episode)
+        assert float(gains.mean()) > 3 * float(gains.std()) / math.sqrt(20)
+        assert more.kl_address == fewer.kl_address  # exact, so the number of samples is all the same to it
+
+
+def _exact(model: VariationalMemoryAddressing, targets: Tensor, slots: Tensor, samples: int) -> Tensor:
+    """log p(x|M) [B]: a sum over all addresses, each by importance sampling from q(z|x, m_a), in float64."""
+    targets, slots = targets.double(), slots.double()
+    memory = model.read(slots)
+    B = len(targets)
+    likelihood = []
+    for slot in range(len(slots)):
+        address = torch.full((B, samples), slot)
+        draws = model.draws(targets, memory, address, torch.Generator().manual_seed(slot))
+        likelihood.append(importance_bound(draws.log_weight))
+    return (torch.stack(likelihood, 1) + memory.log_prior).logsumexp(1)
+
+
+def test_the_bound_lies_below_the_likelihood_and_rises_to_it() -> None:
+    model = _model(FLAT)
+    sampler = EpisodeSampler(CHARACTERS, n_way=2, n_shot=1, n_target=2, seed=7)
+    exact = []
+    with torch.no_grad():
+        double = copy.deepcopy(model).double()
+        for index in range(4):
+            episode = sampler.at(index)
+            exact.append(_exact(double, episode.targets, episode.memory, 20_000).mean())
+    truth = -float(torch.stack(exact).mean())
+    nll = [
+        _score(model, classes=2, shots=1, targets=2, episodes=4, samples=samples).nll for samples in (1, 10, 100, 5_000)
+    ]
+    assert nll == sorted(nll, reverse=True)
+    assert nll[0] > truth + 0.5
+    assert nll[2] > truth - 0.02
+    assert nll[3] == pytest.approx(truth, abs=0.02)
+
+
+@pytest.mark.parametrize("config", [synthetic.MODEL, FLAT], ids=["convolutional", "fully connected"])
+def test_the_budget_does_not_change_the_result(config: ModelConfig) -> None:
+    model = _model(config)
+    whole = _score(model, samples=10)
+    for budget in (1, 3 * model.bytes_per_sample, 17 * model.bytes_per_sample):
+        parts = _score(model, samples=10, budget_bytes=budget)
+        for name in ("nll", "elbo", "reconstruction", "kl_address", "kl_latent", "posterior_entropy"):
+            assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-5), name
+
+
+def test_the_budget_limits_what_is_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, sizes = _model(), []
+    inner = model.decode
+
+    def decode(z: Tensor, *rest: Any) -> Tensor:
+        sizes.append(len(z))
+        return inner(z, *rest)
+
+    monkeypatch.setattr(model, "decode", decode)
+    _score(model, samples=10, episodes=2, budget_bytes=7 * model.bytes_per_sample)
+    assert max(sizes) == 7
+    assert sum(sizes) == 2 * 6 * 10
+
+
+def test_the_seed_decides() -> None:
+    model = _model()
+    first = _score(model)
+    torch.manual_seed(9)
+    assert _score(model) == first
+    assert _score(model, seed=8).nll != first.nll
+
+
+def test_learned_memory() -> None:
+    config = FLAT.model_copy(update={"learned_slots": 5, "slot": 10})
+    found = _score(_model(config), classes=3, targets=4, shots=50)  # shots say nothing about a learned memory
+    assert (found.slots, found.targets) == (5, 36)
+    assert found.elbo == pytest.approx(-(found.reconstruction + found.kl_address + found.kl_latent))
+    assert 0 < found.nll < -found.elbo
+
+
+def test_progress_counts_episodes() -> None:
+    seen: list[tuple[int, int]] = []
+    _score(_model(FLAT), progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_no_gradient_is_kept() -> None:
+    model = _model(FLAT)
+    _score(model)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"samples": 0}, "at least 1"),
+        ({"classes": 0}, "at least 1"),
+        ({"shots": 0}, "at least 1"),
+        ({"targets": 0}, "at least 1"),
+        ({"episodes": 1}, "episodes at least 2"),
+        ({"classes": 9}, "9 classes asked for, but the split holds 8"),
+        ({"shots": 5}, "5 in memory and 2 targets"),
+    ],
+)
+def test_what_cannot_be_scored(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(VmaError, match=message):
+        _score(_model(FLAT), **changes)
+
+
+def test_images_of_another_size() -> None:
+    model = _model(FLAT.model_copy(update={"size": (10, 9)}))
+    with pytest.raises(VmaError, match="images are 8×8, but the model reads 10×9"):
+        _score(model)

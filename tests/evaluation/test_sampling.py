@@ -1,0 +1,267 @@
+"""Grids of drawings: what is in them, the PNG, and the preview."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import chisquare
+from torch import Tensor
+
+from tests import synthetic
+from vmacore.config import ModelConfig
+from vmacore.data.episodes import EpisodeSampler
+from vmacore.errors import VmaError
+from vmacore.evaluation.sampling import SCALE, Grid, preview, sample_grid, save_grid
+from vmacore.models.vma import VariationalMemoryAddressing
+
+CHARACTERS = synthetic.characters([6] * 8)
+FLAT = ModelConfig(network="fully-connected", size=(8, 8), layers=(16, 8), latent=2, embedding=6)
+
+
+def _model(config: ModelConfig = synthetic.MODEL) -> VariationalMemoryAddressing:
+    torch.manual_seed(0)
+    model = VariationalMemoryAddressing(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def _grid(model: VariationalMemoryAddressing, **changes: Any) -> Grid:
+    arguments = {"characters": CHARACTERS, "classes": 3, "shots": 2, "columns": 4, "seed": 5}
+    return sample_grid(model, **{**arguments, **changes})
+
+
+def _slots(classes: int = 3, shots: int = 2, seed: int = 5) -> Tensor:
+    """Memory as the episode has it, class by class."""
+    return EpisodeSampler(CHARACTERS, n_way=classes, n_shot=shots, n_target=0, seed=seed).at(0).memory
+
+
+def test_a_grid() -> None:
+    grid = _grid(_model())
+    assert grid.slots.shape == (6, 8, 8)
+    assert grid.samples.shape == (6, 4, 8, 8)
+    assert grid.addresses.tolist() == [0, 1, 2, 3, 4, 5]
+    assert 0 <= float(grid.samples.min()) < float(grid.samples.max()) <= 1
+    assert len(grid.samples.view(24, -1).unique(dim=0)) == 24
+    # Every class before the second drawing of any.
+    memory = _slots()[:, 0]
+    assert torch.equal(grid.slots, memory[[0, 2, 4, 1, 3, 5]])
+
+
+def test_fewer_rows_show_a_class_each() -> None:
+    grid = _grid(_model(), rows=3, columns=2)
+    assert grid.samples.shape == (3, 2, 8, 8)
+    assert torch.equal(grid.slots, _slots()[::2, 0])
+
+
+def test_the_seed_decides() -> None:
+    model = _model()
+    first, again, other = _grid(model), _grid(model), _grid(model, seed=6)
+    assert torch.equal(first.samples, again.samples)
+    assert not torch.equal(first.samples, other.samples)
+    assert not torch.equal(first.slots, other.slots)
+
+
+def test_latents_come_from_the_prior_of_the_rows_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _model()
+    # Pixels that tell z: their logits are its four numbers over and over.
+    monkeypatch.setattr(model, "decode", lambda z, templates, row: z.repeat(1, 16))
+    with torch.no_grad():
+        mean, log_scale = model.templates(_slots()[[0, 2, 4, 1, 3, 5]]).prior.chunk(2, 1)
+    z = _grid(model, columns=4_000).samples.double().logit().view(6, 4_000, 16, 4)[:, :, 0]
+    scale = log_scale.exp().double()
+    assert bool(((z.mean(1) - mean).abs() < 4.5 * scale / 4_000**0.5).all())
+    assert bool(((z.std(1) / scale - 1).abs() < 4.5 / 8_000**0.5).all())
+
+
+def test_a_row_is_decoded_from_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With latents all alike, the pictures of a row are alike and are those that its slot decodes to."""
+    model = _model()
+    monkeypatch.setattr(torch, "randn", lambda *shape, **options: torch.zeros(*shape))
+    grid = _grid(model)
+    with torch.no_grad():
+        templates = model.templates(grid.slots[:, None])
+        expected = model.decode(templates.prior[:, :4], templates, torch.arange(6)).sigmoid().view(6, 1, 8, 8)
+    torch.testing.assert_close(grid.samples, expected.expand(6, 4, 8, 8))
+
+
+def test_pixels_are_means_or_samples() -> None:
+    model = _model()
+    drawn = _grid(model, pixels="sample", columns=500)
+    assert set(drawn.samples.unique().tolist()) == {0.0, 1.0}
+    means = _grid(model, pixels="mean", columns=500).samples
+    assert not set(means.unique().tolist()) <= {0.0, 1.0}
+    # The same latents, so pixels average to the means.
+    difference = (drawn.samples - means).mean(1)
+    assert float(difference.abs().max()) < 4.5 * 0.5 / 500**0.5
+
+
+def test_addresses_from_the_prior() -> None:
+    model = _model()
+    with torch.no_grad():
+        model.query_point.mul_(20)  # type: ignore[union-attr]
+        slots = _slots()[[0, 2, 4, 1, 3, 5]]
+        probability = model.read(slots).log_prior.exp()
+    assert float(probability.max() / probability.min()) > 1.5  # uneven enough to tell
+    grid = _grid(model, address="prior", rows=6_000, columns=1)
+    counts = grid.addresses.bincount(minlength=6).double().numpy()
+    expected = (probability / probability.sum()).double().numpy()
+    assert chisquare(counts, 6_000 * expected / expected.sum()).pvalue > 1e-3
+    assert chisquare(counts).pvalue < 1e-3
+    assert torch.equal(grid.slots, slots[grid.addresses][:, 0])
+
+
+def test_learned_memory_of_images_and_of_vectors() -> None:
+    images = _model(synthetic.MODEL.model_copy(update={"learned_slots": 5}))
+    grid = sample_grid(images, None, columns=3)
+    assert torch.equal(grid.slots, images.learned_memory.slots.detach()[:, 0])  # type: ignore[union-attr]
+    vectors = sample_grid(_model(FLAT.model_copy(update={"learned_slots": 5, "slot": 10})), None, columns=3)
+    assert vectors.samples.shape == (5, 3, 8, 8)
+    assert bool(vectors.slots.isnan().all())
+    assert bool(vectors.samples.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": 7}, "7 rows asked for, but memory holds 6 slots"),
+        ({"rows": 0}, "at least 1"),
+        ({"columns": 0}, "at least 1"),
+        ({"classes": 0}, "at least 1"),
+        ({"shots": 0}, "at least 1"),
+        ({"classes": 9}, "9 classes asked for, but the split holds 8"),
+        ({"shots": 7}, "7 in memory"),
+        ({"address": "posterior"}, "address is shared or prior, not 'posterior'"),
+        ({"pixels": "mode"}, "pixels are mean or sample, not 'mode'"),
+        ({"characters": None}, "no learned memory: take --memory-from train, validation or test"),
+    ],
+)
+def test_what_cannot_be_drawn(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(VmaError, match=message):
+        _grid(_model(), **changes)
+
+
+def test_a_learned_memory_takes_no_split() -> None:
+    with pytest.raises(VmaError, match="take --memory-from learned"):
+        _grid(_model(FLAT.model_copy(update={"learned_slots": 5, "slot": 10})))
+
+
+def test_images_of_another_size() -> None:
+    with pytest.raises(VmaError, match="images are 8×8"):
+        _grid(_model(FLAT.model_copy(update={"size": (9, 9)})))
+
+
+# Pictures
+
+
+def _pictures(rows: int, columns: int, height: int = 8, width: int = 8) -> Grid:
+    draw = torch.Generator().manual_seed(0)
+    slots = (torch.rand(rows, height, width, generator=draw) < 0.5).float()
+    return Grid(slots, torch.rand(rows, columns, height, width, generator=draw), torch.arange(rows))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 4), (1, 4), (3, 1), (1, 1)])
+def test_the_png(tmp_path: Path, rows: int, columns: int) -> None:
+    grid = _pictures(rows, columns, height=8, width=12)
+    path = tmp_path / "new" / "grid.png"
+    assert save_grid(grid, path) == (rows, columns)
+    assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        pixels = np.asarray(image.convert("L")).astype(float) / 255
+    # Pictures are framed by one pixel; a quarter of a picture stands between the slots and the rest.
+    across = (12 + 2) + 12 // 4 + (columns * 13 + 1)
+    assert pixels.shape == (SCALE * (rows * 9 + 1), SCALE * across)
+    pixels = pixels[1::SCALE, 1::SCALE]
+    for row in range(rows):
+        top = 1 + 9 * row
+        slot = pixels[top : top + 8, 1:13]
+        np.testing.assert_allclose(slot, 1 - grid.slots[row].numpy(), atol=0.01)  # ink is dark
+        for column in range(columns):
+            left = 14 + 3 + 1 + 13 * column
+            drawn = pixels[top : top + 8, left : left + 12]
+            np.testing.assert_allclose(drawn, 1 - grid.samples[row, column].numpy(), atol=0.01)
+    np.testing.assert_array_equal(pixels[:, 14:17], 1.0)
+
+
+def test_slots_that_are_no_images_are_grey(tmp_path: Path) -> None:
+    grid = _pictures(2, 2)
+    save_grid(Grid(torch.full((2, 8, 8), torch.nan), grid.samples, grid.addresses), tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as image:
+        pixels = np.asarray(image.convert("L"))[1::SCALE, 1::SCALE]
+    assert len(np.unique(pixels[1:9, 1:9])) == 1
+    assert 200 < pixels[1, 1] < 250
+
+
+def test_a_picture_replaces_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "grid.png"
+    save_grid(_pictures(2, 2), path)
+    before = path.read_bytes()
+    save_grid(_pictures(3, 2), path)
+    assert path.read_bytes() != before
+
+
+@pytest.mark.parametrize("name", ["grid.jpg", "grid", "grid.png.txt"])
+def test_only_png_is_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(VmaError, match="ends in .png"):
+        save_grid(_pictures(2, 2), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VmaError, match="cannot write"):
+        save_grid(_pictures(2, 2), tmp_path / "file" / "grid.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(VmaError, match="cannot write"):
+        save_grid(_pictures(2, 2), tmp_path / "folder.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
+
+
+# The preview
+
+
+@pytest.mark.parametrize("width", [30, 80, 200])
+@pytest.mark.parametrize(("rows", "columns"), [(2, 3), (40, 40)])
+def test_the_preview_fits(width: int, rows: int, columns: int) -> None:
+    grid = _pictures(rows, columns, height=26, width=26)
+    lines = preview(grid, width).splitlines()
+    assert lines
+    assert max(len(line) for line in lines) <= width or width < 2 * 14 + 2
+    assert len(lines) <= 32
+    assert len(lines) % 7 == 0  # whole pictures
+
+
+def test_the_preview_shows_the_ink() -> None:
+    """Every dot of the characters, put back in its place, is a pixel of the pictures."""
+    grid = _pictures(2, 3)
+    lines = preview(grid, 80).splitlines()
+    assert len(lines) == 4
+    for row in range(2):
+        texts = [line.split(" ") for line in lines[2 * row : 2 * row + 2]]
+        assert [text.pop(1) for text in texts] == ["│", "│"]
+        pictures = [grid.slots[row], *grid.samples[row]]
+        for place, picture in enumerate(pictures):
+            dots = np.concatenate([_dots(text[place]) for text in texts])
+            np.testing.assert_array_equal(dots, (picture > 0.5).numpy())
+
+
+def _dots(text: str) -> np.ndarray:
+    """Braille characters as dots [4, 2 · characters]."""
+    places = {0: (0, 0), 1: (1, 0), 2: (2, 0), 3: (0, 1), 4: (1, 1), 5: (2, 1), 6: (3, 0), 7: (3, 1)}
+    dots = np.zeros((4, 2 * len(text)), dtype=bool)
+    for index, character in enumerate(text):
+        for bit, (down, right) in places.items():
+            dots[down, 2 * index + right] = bool((ord(character) - 0x2800) >> bit & 1)
+    return dots
+
+
+def test_the_preview_of_sizes_that_fill_no_character() -> None:
+    lines = preview(_pictures(1, 2, height=5, width=7), 80).splitlines()
+    assert [len(line) for line in lines] == [4 + 2 + 2 * 5, 4 + 2 + 2 * 5]

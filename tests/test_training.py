@@ -1,0 +1,445 @@
+"""Training on a small data set: it learns, resumes bit for bit, and stops where it must."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests import synthetic
+from vmacore import checkpoint as ckpt
+from vmacore.checkpoint import RunDirectory, find_run
+from vmacore.config import Config
+from vmacore.errors import VmaError
+from vmacore.training import StepReport, ValidationReport, build_model, load_model, prepare, train
+
+DATASET = synthetic.dataset()
+# For processes of their own, which must see the same threads.
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests import synthetic
+from vmacore.checkpoint import RunDirectory
+from vmacore.training import train
+
+for argument in sys.argv[1:]:
+    what, path, steps = argument.split("=")
+    path = Path(path)
+    run = RunDirectory.open(path) if what == "resume" else RunDirectory.create(path, synthetic.config())
+    train(run, synthetic.dataset(), steps=int(steps), resume=what == "resume")
+"""
+
+
+def _run(path: Path, **sections: dict[str, Any]) -> RunDirectory:
+    return RunDirectory.create(path, prepare(synthetic.config(**sections), DATASET))
+
+
+def _files(run: RunDirectory) -> dict[str, bytes]:
+    """All tensors of the latest checkpoint, byte for byte."""
+    step = run.pointed("latest")
+    assert step is not None
+    files = {path.name: path.read_bytes() for path in run.checkpoint(step).glob("*.safetensors")}
+    assert set(files) == {*ckpt.WEIGHTS.values(), *ckpt.MOMENTS.values()}
+    return files
+
+
+def _metrics(run: RunDirectory) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name not in ("steps_per_second", "steps")} for row in rows]
+
+
+def _stop_after(count: int) -> Callable[[], bool]:
+    """A `stop` that says so when asked for the `count`-th time."""
+    asked = iter(range(1, 10**9))
+    return lambda: next(asked) == count
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """20 steps without a stop, validated at 10 and 20."""
+    run = _run(tmp_path_factory.mktemp("straight") / "run", training={"steps": 20, "validate_every": 10})
+    train(run, DATASET)
+    return run
+
+
+# It learns
+
+
+@pytest.mark.parametrize("network", ["convolutional", "fully-connected"])
+def test_the_loss_falls(tmp_path: Path, network: str) -> None:
+    run = _run(
+        tmp_path / "run",
+        model={"network": network, "layers": (24, 16)},
+        training={"steps": 80, "metrics_every": 10, "checkpoint_every": 1000},
+        optimiser={"learning_rate": 6e-3},
+    )
+    reports: list[StepReport] = []
+    summary = train(run, DATASET, on_step=reports.append)
+    assert [report.step for report in reports] == list(range(10, 81, 10))
+    assert reports[-1].nll < 0.85 * reports[0].nll
+    # 64 fair coins are 44 nats.
+    assert 35 < reports[0].nll < 60
+    assert (summary.step, summary.interrupted, summary.nll) == (80, False, reports[-1].nll)
+    assert summary.run == run.path
+
+
+@pytest.mark.parametrize("network", ["convolutional", "fully-connected"])
+def test_learned_memory_trains(tmp_path: Path, network: str) -> None:
+    sections = {"network": network, "learned_slots": 6, "layers": (24, 16), "slot": 10}
+    run = _run(tmp_path / "run", model=sections)
+    validations: list[ValidationReport] = []
+    start = build_model(run.config).learned_memory
+    train(run, DATASET, on_validation=validations.append)
+    trained = load_model(find_run(run.path, runs_dir=tmp_path), weights="raw").learned_memory
+    assert start is not None
+    assert trained is not None
+    assert trained().shape == ((6, 1, 8, 8) if network == "convolutional" else (6, 10))
+    assert bool((trained() - start()).detach().flatten(1).abs().amax(1).gt(1e-3).all())
+    assert validations[-1].accuracy is None  # slots have no class
+    assert math.isfinite(validations[-1].nll)
+
+
+def test_reports_and_metrics(straight: RunDirectory) -> None:
+    rows = [json.loads(line) for line in (straight.path / "metrics.jsonl").read_text().splitlines()]
+    training = [row for row in rows if row["kind"] == "train"]
+    assert [row["step"] for row in training] == [5, 10, 15, 20]
+    for row in training:
+        parts = row["reconstruction"] + row["kl_address"] + row["kl_latent"]
+        assert row["elbo"] == pytest.approx(-parts, rel=1e-5)
+        assert row["nll"] < -row["elbo"]  # three samples say more than one
+        assert min(row["kl_address"], row["kl_latent"], row["posterior_entropy"], row["reconstruction"]) > 0
+        assert row["posterior_entropy"] <= row["prior_entropy"] + 0.1 <= math.log(8) + 0.1
+        assert row["steps_per_second"] > 0
+    validation = [row for row in rows if row["kind"] == "validation"]
+    assert [row["step"] for row in validation] == [10, 20]
+    assert all(0 <= row["accuracy"] <= 1 and row["nll_se"] > 0 for row in validation)
+    best = min(validation, key=lambda row: row["nll"])["step"]
+    assert straight.pointed("best") == best
+    assert validation[0]["is_best"] is True
+
+
+def test_the_first_report_is_the_mean_of_its_steps(tmp_path: Path) -> None:
+    every: list[StepReport] = []
+    fifth: list[StepReport] = []
+    train(_run(tmp_path / "a", training={"metrics_every": 1, "steps": 5}), DATASET, on_step=every.append)
+    train(_run(tmp_path / "b", training={"metrics_every": 5, "steps": 5}), DATASET, on_step=fifth.append)
+    for name in ("nll", "kl_address", "kl_latent", "posterior_entropy"):
+        mean = sum(getattr(report, name) for report in every) / 5
+        assert getattr(fifth[0], name) == pytest.approx(mean)
+
+
+# It resumes
+
+
+def test_resuming_equals_not_stopping(straight: RunDirectory, tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", training={"steps": 10, "validate_every": 10})
+    assert train(run, DATASET).step == 10
+    assert _files(run) != _files(straight)
+    summary = train(RunDirectory.open(run.path), DATASET, steps=20, resume=True)
+    assert summary.step == 20
+    assert _files(run) == _files(straight)
+    assert _metrics(run) == _metrics(straight)
+    for pointer in ("latest", "best"):
+        assert run.pointed(pointer) == straight.pointed(pointer)
+    assert RunDirectory.open(run.path).config == straight.config  # the steps were extended
+
+
+@pytest.mark.parametrize("step", [1, 7, 13])
+def test_resuming_after_an_interruption(straight: RunDirectory, tmp_path: Path, step: int) -> None:
+    run = _run(tmp_path / "run", training={"steps": 20, "validate_every": 10})
+    summary = train(run, DATASET, stop=_stop_after(step))
+    assert (summary.step, summary.interrupted, run.pointed("latest")) == (step, True, step)
+    summary = train(run, DATASET, resume=True)
+    assert (summary.step, summary.interrupted) == (20, False)
+    assert _files(run) == _files(straight)
+    validation = [row for row in _metrics(run) if row["kind"] == "validation"]
+    assert validation == [row for row in _metrics(straight) if row["kind"] == "validation"]
+
+
+def test_a_stop_at_the_last_step_is_no_interruption(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", training={"steps": 3})
+    assert train(run, DATASET, stop=_stop_after(3)).interrupted is False
+    assert run.pointed("latest") == 3
+
+
+def test_resuming_a_learned_memory_clipped_and_decayed(tmp_path: Path) -> None:
+    sections = {
+        "model": {"learned_slots": 6},
+        "optimiser": {"clip": 1.0, "weight_decay": 0.01},
+        "training": {"steps": 8, "metrics_every": 4},
+    }
+    whole, parts = (_run(tmp_path / name, **sections) for name in ("whole", "parts"))
+    train(whole, DATASET)
+    train(parts, DATASET, stop=_stop_after(5))
+    train(parts, DATASET, resume=True)
+    assert _files(parts) == _files(whole)
+
+
+@pytest.fixture
+def processes() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts training in a process of its own, which does not outlive the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, *arguments],
+            cwd=Path(__file__).parent.parent,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def test_kill_9_and_resume_equal_not_stopping(
+    tmp_path: Path, processes: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    process = processes(f"train={killed}=1000000")
+    deadline = time.monotonic() + 300
+    while process.poll() is None and not _reached(killed, 30) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    step = RunDirectory.open(killed).pointed("latest")
+    assert step is not None
+
+    target = step + 15
+    assert processes(f"resume={killed}={target}", f"train={straight}={target}").wait() == 0
+    runs = RunDirectory.open(killed), RunDirectory.open(straight)
+    assert [run.pointed("latest") for run in runs] == [target, target]
+    assert _files(runs[0]) == _files(runs[1])
+    assert _metrics(runs[0]) == _metrics(runs[1])
+
+
+def _reached(path: Path, step: int) -> bool:
+    latest = path / "latest"
+    return latest.exists() and int(latest.read_text()) >= step
+
+
+def test_metrics_are_cut_back_to_the_checkpoint(straight: RunDirectory, tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", training={"steps": 10, "validate_every": 10})
+    train(run, DATASET)
+    with (run.path / "metrics.jsonl").open("a") as file:  # as a killed process leaves them
+        file.write('{"kind": "train", "step": 15, "nll": 1.0}\n7\n{"kind": "train", "st')
+    train(run, DATASET, steps=20, resume=True)
+    assert _metrics(run) == _metrics(straight)
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(VmaError, match="no whole checkpoint to resume from"):
+        train(_run(tmp_path / "run"), DATASET, resume=True)
+
+
+def test_resuming_to_fewer_steps_changes_nothing(straight: RunDirectory) -> None:
+    before = (straight.path / "config.toml").read_bytes()
+    with pytest.raises(VmaError, match="stands at step 20 already"):
+        train(straight, DATASET, steps=10, resume=True)
+    assert (straight.path / "config.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", [*ckpt.WEIGHTS.values(), *ckpt.MOMENTS.values()])
+def test_resuming_from_a_damaged_checkpoint(tmp_path: Path, file: str) -> None:
+    run = _run(tmp_path / "run", training={"steps": 2})
+    train(run, DATASET)
+    path = run.checkpoint(2) / file
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(VmaError, match=f"{file} is missing or damaged"):
+        train(run, DATASET, steps=4, resume=True)
+
+
+# It stops where it must
+
+
+@pytest.mark.parametrize("metrics_every", [1, 1000])
+def test_a_loss_that_is_not_finite(tmp_path: Path, metrics_every: int) -> None:
+    run = _run(tmp_path / "run", training={"steps": 10})
+    train(run, DATASET)
+    good = _files(run)
+    wild = run.config.with_overrides(["optimiser.learning_rate=1e30", f"training.metrics_every={metrics_every}"])
+    run.with_config(wild)
+    with pytest.raises(VmaError, match="not finite .*the checkpoint of step 10 is kept") as caught:
+        train(RunDirectory.open(run.path), DATASET, steps=30, resume=True)
+    assert "\n" not in str(caught.value)
+    assert run.pointed("latest") == 10
+    assert _files(run) == good
+    load_model(find_run(run.path, runs_dir=tmp_path))
+    assert "NaN" not in (run.path / "metrics.jsonl").read_text()
+
+
+def test_a_loss_that_is_not_finite_before_anything_was_saved(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", optimiser={"learning_rate": 1e30})
+    with pytest.raises(VmaError, match="not finite .*(nothing was saved|no checkpoint was saved)"):
+        train(run, DATASET)
+
+
+def test_steps_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(VmaError, match=r"training\.steps"):
+        train(_run(tmp_path / "run"), DATASET, steps=0)
+
+
+def test_images_of_another_size(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", synthetic.config(model={"size": (10, 10)}))
+    with pytest.raises(VmaError, match=r"reads images of \(10, 10\), synthetic has \(8, 8\)"):
+        train(run, DATASET)
+
+
+def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run")
+    (run.path / "metrics.jsonl").mkdir()
+    with pytest.raises(VmaError, match=r"cannot write .*metrics\.jsonl"):
+        train(run, DATASET)
+
+
+# Preparing
+
+
+def test_preparing_fills_in_what_the_data_say() -> None:
+    config = synthetic.config(model={"size": (26, 26)}).with_overrides(["data.protocol=none"])
+    filled = prepare(config, DATASET)
+    assert filled.model.size == (8, 8)
+    assert filled.data.protocol == "standard"
+    assert filled == synthetic.config()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["episode.classes=13"], "13 classes asked for, but the split holds 12"),
+        (["episode.shots=9"], "9 in memory and 2 targets of each class .* has 10 drawings"),
+        (["episode.targets=9"], "2 in memory and 9 targets"),
+    ],
+)
+def test_episodes_that_the_data_do_not_hold(settings: list[str], message: str) -> None:
+    with pytest.raises(VmaError, match=message):
+        prepare(synthetic.config().with_overrides(settings), DATASET)
+
+
+def test_episodes_that_only_validation_does_not_hold() -> None:
+    """Found before training starts, not at its first validation."""
+    few = synthetic.dataset()
+    object.__setattr__(few, "validation", synthetic.characters([10, 3, 10], seed=1))
+    with pytest.raises(VmaError, match="a class of this split has 3 drawings"):
+        prepare(synthetic.config(), few)
+    # Fewer classes are no hindrance: validation takes what there is.
+    prepare(synthetic.config(episode={"shots": 1}), few)
+
+
+def test_a_learned_memory_takes_no_drawings_of_an_episode() -> None:
+    prepare(synthetic.config(model={"learned_slots": 5}, episode={"shots": 10}), DATASET)
+
+
+# Weights
+
+
+def test_initial_weights_depend_on_the_seed_alone(straight: RunDirectory) -> None:
+    torch.manual_seed(5)
+    first = build_model(straight.config).state_dict()
+    torch.manual_seed(6)
+    state = torch.get_rng_state()
+    second = build_model(straight.config).state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    other = build_model(straight.config.with_overrides(["training.seed=1"])).state_dict()
+    for name, weight in first.items():
+        assert torch.equal(weight, second[name])
+    assert any(not torch.equal(weight, other[name]) for name, weight in first.items())
+
+
+def test_the_seed_decides_the_run(straight: RunDirectory, tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", training={"steps": 20, "validate_every": 10, "seed": 1})
+    train(run, DATASET)
+    assert _metrics(run) != _metrics(straight)
+
+
+def test_averaged_weights_are_loaded_unless_raw_ones_are_asked_for(straight: RunDirectory) -> None:
+    location = find_run(straight.checkpoint(20), runs_dir=straight.path.parent)
+    files = {name: ckpt.read_tensors(straight.checkpoint(20) / file) for name, file in ckpt.WEIGHTS.items()}
+    default, raw = load_model(location), load_model(location, weights="raw")
+    for name, weight in default.state_dict().items():
+        assert torch.equal(weight, files["averaged"][name])
+        assert torch.equal(raw.state_dict()[name], files["raw"][name])
+    differing = [name for name in files["raw"] if not torch.equal(files["raw"][name], files["averaged"][name])]
+    assert len(differing) > 0.9 * len(files["raw"])
+    with pytest.raises(VmaError, match="no 'best' weights; choose one of raw, averaged"):
+        load_model(location, weights="best")
+
+
+def test_a_location_without_raw_weights(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", training={"steps": 2})
+    train(run, DATASET)
+    (run.checkpoint(2) / ckpt.WEIGHTS["raw"]).unlink()
+    location = find_run(run.path, runs_dir=tmp_path)
+    load_model(location)
+    with pytest.raises(VmaError, match="run holds no raw weights"):
+        load_model(location, weights="raw")
+
+
+def test_averaged_weights_are_the_running_average(tmp_path: Path) -> None:
+    """a ← d a + (1 − d) w with d = min(average, (1 + n) / (10 + n)), from the first weights on."""
+    weights = []
+    for steps in range(1, 5):
+        run = _run(tmp_path / str(steps), optimiser={"average": 0.2}, training={"steps": steps})
+        train(run, DATASET)
+        folder = run.checkpoint(steps)
+        weights.append(ckpt.read_tensors(folder / ckpt.WEIGHTS["raw"])["prior.0.weight"])
+    averaged = weights[0]
+    for count, weight in enumerate(weights[1:], start=1):
+        decay = min(0.2, (1 + count) / (10 + count))
+        averaged = decay * averaged + (1 - decay) * weight
+    torch.testing.assert_close(ckpt.read_tensors(folder / ckpt.WEIGHTS["averaged"])["prior.0.weight"], averaged)
+
+
+def _first_gradient(run: RunDirectory) -> float:
+    """Norm of the gradient of the first step, from Adam's first moment (1 − β₁) g."""
+    train(run, DATASET)
+    moments = ckpt.read_tensors(run.checkpoint(1) / ckpt.MOMENTS["exp_avg"])
+    return float(torch.stack([moment.norm() for moment in moments.values()]).norm()) / 0.1
+
+
+def test_clipping_limits_the_gradient(tmp_path: Path) -> None:
+    free = _first_gradient(_run(tmp_path / "free", training={"steps": 1}))
+    limit = free / 10
+    clipped = _first_gradient(_run(tmp_path / "clipped", training={"steps": 1}, optimiser={"clip": limit}))
+    assert clipped == pytest.approx(limit, rel=1e-4)
+    loose = _first_gradient(_run(tmp_path / "loose", training={"steps": 1}, optimiser={"clip": 10 * free}))
+    assert loose == pytest.approx(free, rel=1e-6)
+
+
+def test_starting_from_another_run(straight: RunDirectory, tmp_path: Path) -> None:
+    location = find_run(straight.checkpoint(20), runs_dir=tmp_path)
+    # A learning rate too small to move anything shows the weights it starts from.
+    run = _run(tmp_path / "run", training={"steps": 1}, optimiser={"learning_rate": 1e-20})
+    train(run, DATASET, init=location)
+    start = ckpt.read_tensors(straight.checkpoint(20) / ckpt.WEIGHTS["averaged"])
+    for file in ckpt.WEIGHTS.values():
+        for name, weight in ckpt.read_tensors(run.checkpoint(1) / file).items():
+            assert torch.equal(weight, start[name])
+    assert run.pointed("latest") == 1  # it counts its own steps
+
+
+def test_starting_from_a_run_of_another_shape(straight: RunDirectory, tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", model={"latent": 5})
+    with pytest.raises(VmaError, match=r"has shape \[.*\], but this model needs \["):
+        train(run, DATASET, init=find_run(straight.path, runs_dir=tmp_path))
+
+
+def test_intensities_train_and_validate(tmp_path: Path) -> None:
+    shaded = synthetic.dataset(levels=16)
+    config: Config = prepare(synthetic.config(training={"steps": 4}), shaded)
+    summary = train(RunDirectory.create(tmp_path / "run", config), shaded)
+    assert 20 < summary.nll < 60  # of binary pixels: intensities up to 16 would score far worse
