@@ -3,7 +3,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-STEPS ?= 600
 
 .PHONY: help demo test clean
 
@@ -17,8 +16,7 @@ demo: export VMA_RUNS = demo
 demo: export VMA_DATA = data
 demo: .venv/.installed
 	$(BIN)/vma info
-	@test -e demo/glyphs/latest || rm -rf demo/glyphs
-	$(BIN)/vma train $(if $(wildcard demo/glyphs/latest),--resume glyphs,--dataset glyphs --name glyphs --steps $(STEPS))
+	$(BIN)/vma train $(if $(wildcard demo/glyphs/config.toml),--resume glyphs,--dataset glyphs --name glyphs)
 	$(BIN)/vma score glyphs --classes 8 --shots 4 --samples 100 --episodes 4
 	$(BIN)/vma sample glyphs --memory-from test --classes 8 --out demo/samples.png
 	$(BIN)/vma classify glyphs --way 5 --way 20 --shot 1 --shot 5 --episodes 50

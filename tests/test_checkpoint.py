@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vmacore import checkpoint as ckpt
-from vmacore.checkpoint import Location, RunDirectory, find_run, list_runs, load_weights, read_state
+from vmacore.checkpoint import Location, RunDirectory, export_weights, find_run, list_runs, load_weights, read_state
 from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
 
@@ -392,3 +392,32 @@ def test_ones_own_run_comes_before_shipped_weights(shipped: Path, tmp_path: Path
     for name in ("digits-small", None):
         found = find_run(name, runs_dir=run.path.parent)
         assert (found.step, found.kind) == (4, "run")
+
+
+# Exporting
+
+
+def test_exported_weights_are_found_by_path(run: RunDirectory, tmp_path: Path) -> None:
+    run.save(7, {ckpt.WEIGHTS["averaged"]: {"weight": torch.tensor([0.1, -3.0])}}, {"best": {"step": 7, "nll": 1.5}})
+    folder = tmp_path / "exported"
+    export_weights(find_run("one", runs_dir=run.path.parent), folder)
+    found = find_run(folder, runs_dir=tmp_path / "none")
+    assert (found.path, found.run, found.step, found.config) == (folder, "exported", 7, CONFIG)
+    stored = ckpt.read_tensors(folder / ckpt.WEIGHTS["averaged"])["weight"]
+    assert stored.dtype == torch.float16
+    assert torch.equal(stored, torch.tensor([0.1, -3.0]).half())
+    assert read_state(folder)["best"] == {"step": 7, "nll": 1.5}
+
+
+def test_weights_that_cannot_be_exported(run: RunDirectory, tmp_path: Path) -> None:
+    _save(run, 1)
+    location = find_run("one", runs_dir=run.path.parent)
+    with pytest.raises(VmaError, match="exists already"):
+        export_weights(location, run.path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VmaError, match="cannot write"):
+        export_weights(location, tmp_path / "file" / "below")
+    (run.checkpoint(1) / ckpt.WEIGHTS["averaged"]).unlink()
+    with pytest.raises(VmaError, match="missing or damaged"):
+        export_weights(location, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -209,7 +209,7 @@ def test_a_picture_replaces_the_one_before(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["grid.jpg", "grid", "grid.png.txt"])
 def test_only_png_is_written(tmp_path: Path, name: str) -> None:
-    with pytest.raises(VmaError, match="ends in .png"):
+    with pytest.raises(VmaError, match=r"ends in \.png"):
         save_grid(_pictures(2, 2), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

@@ -32,7 +32,7 @@ PEN: Floats = np.array([[0.0, 0.0], *([np.cos(a), np.sin(a)] for a in np.arange(
 TIME: Floats = (np.arange(POINTS) + 0.5) / POINTS
 # Smooth bending of a stroke: displacement at s = Σ_k c_k cos(k π s), c_k normal with deviation BEND[k].
 MODES: Floats = np.cos(np.pi * np.arange(4)[:, None] * TIME)  # [4, P]
-BEND: Floats = np.array([0.05, 0.06, 0.045, 0.02])  # half-heights of the letter
+BEND: Floats = np.array([0.025, 0.03, 0.022, 0.01])  # half-heights of the letter
 
 
 def _pick(weights: Floats, rng: Generator) -> int:
@@ -241,10 +241,10 @@ def _drawings(
     paths = strokes[:, None] + np.einsum("tdck,kp->tdpc", bend, MODES)  # [T, D, P, 2]
 
     # One affine map a drawing: rotation · slant · stretch.
-    size = style.height * np.exp(rng.normal(0, 0.1, (C, D)))
-    stretch = np.exp(rng.normal(0, 0.08, (C, D)))
-    slant = rng.normal(0, 0.18, (C, D))
-    angle = np.radians(rng.normal(0, 6.0, (C, D)))
+    size = style.height * np.exp(rng.normal(0, 0.07, (C, D)))
+    stretch = np.exp(rng.normal(0, 0.05, (C, D)))
+    slant = rng.normal(0, 0.12, (C, D))
+    angle = np.radians(rng.normal(0, 4.0, (C, D)))
     sin, cos = np.sin(angle), np.cos(angle)
     a, d = size * stretch, size / stretch
     b = -slant * d
@@ -258,7 +258,7 @@ def _drawings(
     middle, half = (low + high) / 2, (high - low) / 2
     shrink = np.minimum(1.0, HALF_PAPER / half.max(2, keepdims=True))
     room = HALF_PAPER - half * shrink
-    astray = rng.normal(0, 1.2, (C, D, 2)).clip(-room, room)
+    astray = rng.normal(0, 1.4, (C, D, 2)).clip(-room, room)
     paths = (paths - middle[owner][:, :, None]) * shrink[owner][:, :, None]
     paths += (SIZE / 2 + astray)[owner][:, :, None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,12 +127,14 @@ def save_grid(grid: Grid, path: Path) -> tuple[int, int]:
     picture = picture.repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2)
     if path.suffix.lower() != ".png":
         raise VmaError(f"{path}: pictures are written as PNG; choose a name that ends in .png")
+    temporary = path.with_name(f".{path.name}.tmp.png")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp.png")
         save_image(picture, temporary)
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
     return R, C
 
