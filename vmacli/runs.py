@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from vmacli.allocator import keep_freed_memory
 from vmacli.options import DatasetName, WeightsName
 from vmacli.output import Output
 
@@ -130,4 +131,6 @@ def choose_device(name: str) -> torch.device:
         name = next(device for device, available in there.items() if available)
     if not there[name]:
         raise VmaError(f"this machine has no {name} device that torch can use: try --device auto")
+    if name == "cpu":
+        keep_freed_memory()
     return torch.device(name)
