@@ -21,7 +21,8 @@ from vmacore import checkpoint as ckpt
 from vmacore.checkpoint import RunDirectory, find_run
 from vmacore.config import Config
 from vmacore.errors import VmaError
-from vmacore.training import StepReport, ValidationReport, build_model, load_model, prepare, train
+from vmacore.loading import build_model, load_model
+from vmacore.training import StepReport, ValidationReport, prepare, train
 
 DATASET = synthetic.dataset()
 # For processes of their own, which must see the same threads.

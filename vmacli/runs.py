@@ -84,7 +84,7 @@ def open_run(
     from vmacore.checkpoint import find_run
     from vmacore.data import load_dataset
     from vmacore.errors import VmaError
-    from vmacore.training import load_model
+    from vmacore.loading import load_model
 
     location = find_run(name, runs_dir=runs_dir, dataset=dataset)
     config = location.config

@@ -120,7 +120,7 @@ def train(
             offline=offline,
         )
         if run is None:  # only now, so that missing data leave no empty run behind
-            run = _new(name, prepare(config, data), runs_dir)
+            run = _new(name, prepare(config, data, start), runs_dir)
         done, total = run.pointed("latest") or 0, steps or config.training.steps
         output.note(
             f"training on {data.name} {data.protocol}{', refit' if config.data.refit else ''}; "

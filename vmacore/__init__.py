@@ -22,7 +22,7 @@ def load(
     """
     # Here, so that `import vmacore` does not import torch.
     from vmacore.checkpoint import find_run
-    from vmacore.training import load_model
+    from vmacore.loading import load_model
 
     location = find_run(run, runs_dir=Path(runs_dir))
     return load_model(location, weights=weights, device=device), location.config

@@ -23,6 +23,7 @@ from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score
+from vmacore.loading import build_model, weights_file
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
 
@@ -71,11 +72,13 @@ class TrainingSummary:
     interrupted: bool
 
 
-def prepare(config: Config, dataset: Dataset) -> Config:
+def prepare(config: Config, dataset: Dataset, init: Location | None = None) -> Config:
     """The configuration with what follows from the data filled in: protocol and image size.
 
+    init: the weights that the run is to start from, if any.
+
     Raises:
-        VmaError: a split cannot hold the episodes.
+        VmaError: a split cannot hold the episodes, or `init` has other networks.
     """
     size = dataset.train.size
     filled = config.model_copy(
@@ -84,6 +87,11 @@ def prepare(config: Config, dataset: Dataset) -> Config:
             "model": config.model.model_copy(update={"size": size}),
         }
     )
+    if init is not None:
+        theirs, ours = init.config.model.model_dump(), filled.model.model_dump()
+        differ = [key for key in ours if ours[key] != theirs[key]]
+        if differ:
+            raise VmaError(f"{init.run} has another model.{differ[0]}: {theirs[differ[0]]}, not {ours[differ[0]]}")
     _sampler(filled, dataset, "cpu")
     # The same for validation, or a run would end at its first one.
     classes = min(filled.episode.classes, dataset.validation.n_classes)
@@ -305,41 +313,6 @@ class _Trainer:
                 file.write(json.dumps({"kind": kind, **row}) + "\n")
         except OSError as error:
             raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def build_model(config: Config, device: torch.device | str = "cpu") -> VariationalMemoryAddressing:
-    """The model of a configuration, its weights drawn from the training seed; global generators stay untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator(config.training.seed, 0, Stream.INITIAL).initial_seed())
-        model = VariationalMemoryAddressing(config.model)
-    return model.to(device).to(memory_format=torch.channels_last)
-
-
-def weights_file(location: Location, weights: str) -> Path:
-    """The file with raw or averaged weights of a location.
-
-    Raises:
-        VmaError: a name other than those, or weights that this location does not hold.
-    """
-    if weights not in ckpt.WEIGHTS:
-        raise VmaError(f"there are no {weights!r} weights; choose one of {', '.join(ckpt.WEIGHTS)}")
-    file = location.path / ckpt.WEIGHTS[weights]
-    if not file.exists():
-        raise VmaError(f"{location.run} holds no {weights} weights: leave out --weights {weights}")
-    return file
-
-
-def load_model(
-    location: Location, *, weights: str = "averaged", device: torch.device | str = "cpu"
-) -> VariationalMemoryAddressing:
-    """A trained model, ready for evaluation.
-
-    Raises:
-        VmaError: weights that are absent, damaged or of another shape.
-    """
-    model = build_model(location.config, device)
-    ckpt.load_weights(model, weights_file(location, weights))
-    return model.eval().requires_grad_(False)
 
 
 def _averaging(decay: float) -> Callable[[Any, Any, Tensor | int], None]:

@@ -181,3 +181,11 @@ def test_tensorboard_events_on_request(shell: Shell) -> None:
     content = events[0].read_bytes()
     assert b"train/kl_address" in content
     assert b"validation/accuracy" in content
+
+
+def test_init_from_other_networks_leaves_no_run_behind(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", *TINY)
+    other = ("--init", "a", *TINY, "--set", "model.hidden=9")
+    result = shell("train", "--dataset", "digits", "--name", "b", *other, code=1)
+    assert "a has another model.hidden" in result.stderr
+    assert not (shell.runs / "b").exists()
