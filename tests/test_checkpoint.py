@@ -352,7 +352,8 @@ def test_a_run_of_another_data_set(run: RunDirectory) -> None:
     assert find_run("one", runs_dir=run.path.parent, dataset="glyphs").step == 1
 
 
-def test_a_half_written_run(run: RunDirectory) -> None:
+def test_a_half_written_run(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ckpt, "SHIPPED", run.path / "none")
     assert "no whole checkpoint yet" in _refused("one", runs_dir=run.path.parent)
     _save(run, 1)
     (run.checkpoint(1) / "state.json").unlink()

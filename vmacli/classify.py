@@ -47,6 +47,7 @@ def classify(
 ) -> None:
     """Classify drawings of new classes, every --way with every --shot."""
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+        from vmacore.evaluation.classification import check_task
         from vmacore.evaluation.classification import classify as measure
 
         opened = open_run(
@@ -61,6 +62,8 @@ def classify(
         )
         characters = opened.characters(split)
         cells = [(w, s) for w in way or [5] for s in shot or [1]]
+        for w, s in cells:  # all of them first: a cell that cannot be measured must not cost the others
+            check_task(opened.model, characters, way=w, shot=s, episodes=episodes, rule=rule)
         found = []
         with output.progress("episodes", len(cells) * episodes) as progress:
             for number, (w, s) in enumerate(cells):

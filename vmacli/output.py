@@ -20,6 +20,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+MEMORY_WORDS = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
 INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 
 
@@ -161,6 +162,13 @@ def reporting(*, as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
         if debug:
             raise
         output.error(str(error) if isinstance(error, VmaError) else _explain(error))
+        raise typer.Exit(1) from None
+    except (MemoryError, RuntimeError) as error:
+        # torch says in words, not by a class of its own, that the processor's memory is used up.
+        short = isinstance(error, MemoryError) or any(word in str(error) for word in MEMORY_WORDS)
+        if debug or not short:
+            raise
+        output.error("not enough memory for this: lower the sizes, samples, classes or shots asked for")
         raise typer.Exit(1) from None
 
 

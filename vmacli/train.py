@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -121,13 +122,18 @@ def train(
         )
         if run is None:  # only now, so that missing data leave no empty run behind
             run = _new(name, prepare(config, data, start), runs_dir)
-        done, total = run.pointed("latest") or 0, steps or config.training.steps
+        done, total = run.newest() or 0, steps or config.training.steps
         output.note(
             f"training on {data.name} {data.protocol}{', refit' if config.data.refit else ''}; "
             f"{data.preparation}; {data.binarisation}; run {run.path}, "
             f"{f'from step {done} ' if done else ''}to step {total}, on {where}"
         )
-        with stopping() as stop, output.progress("steps", total) as progress, _events(run, tensorboard) as events:
+        with (
+            _kept_if_started(run, new=resume is None),
+            stopping() as stop,
+            output.progress("steps", total) as progress,
+            _events(run, tensorboard) as events,
+        ):
             progress.update(done)
 
             def on_step(report: StepReport) -> None:
@@ -177,6 +183,17 @@ def train(
 
 
 @contextmanager
+def _kept_if_started(run: RunDirectory, *, new: bool) -> Iterator[None]:
+    """Removes a new run again if it fails before its first report, so that its name stays free."""
+    try:
+        yield
+    except BaseException:
+        if new and not (run.path / "metrics.jsonl").exists():
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+
+
+@contextmanager
 def _events(run: RunDirectory, wanted: bool) -> Iterator[Events | None]:
     """TensorBoard events in the run, closed at the end; none unless they were asked for."""
     if not wanted:
@@ -184,7 +201,7 @@ def _events(run: RunDirectory, wanted: bool) -> Iterator[Events | None]:
         return
     from vmacore.tensorboard import Events
 
-    with closing(Events(run.path / "tensorboard")) as events:
+    with closing(Events(run.path / "tensorboard", run.newest() or 0)) as events:
         yield events
 
 

@@ -93,6 +93,14 @@ class RunDirectory:
             return None
         return step if (self.checkpoint(step) / STATE).is_file() else None
 
+    def newest(self) -> int | None:
+        """The step that `latest` names, or the last whole checkpoint where that pointer was lost; None without any."""
+        step = self.pointed("latest")
+        if step is None:
+            whole = sorted(self.checkpoint(0).parent.glob(f"step-*/{STATE}"))
+            step = int(whole[-1].parent.name.removeprefix("step-")) if whole else None
+        return step
+
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
         """Save a checkpoint: `tensors` by file name, `state` as JSON. Drops those neither latest nor best.
 
@@ -193,8 +201,8 @@ def export_weights(location: Location, folder: Path) -> None:
 def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = None) -> Location:
     """What a user means by RUN: a run directory, a checkpoint folder, or shipped weights.
 
-    Of a run the best checkpoint on validation is taken, else the latest. Without a name: the newest run (of the data
-    set, where one is named) that has a checkpoint, else shipped weights.
+    Of a run the best checkpoint on validation is taken, else the latest; of a refit the latest. Without a name: the
+    newest run (of the data set, where one is named) that has a checkpoint, else shipped weights.
 
     Raises:
         VmaError: nothing found, a run without a checkpoint, or a name of another data set.
@@ -209,7 +217,7 @@ def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = N
 
 def _default_run(runs_dir: Path, dataset: str | None) -> Location:
     for run in list_runs(runs_dir):
-        trained = run.pointed("latest") is not None
+        trained = run.newest() is not None
         if trained and dataset in (None, run.config.data.dataset):
             return _of_run(run)
     for path in shipped_weights().values():
@@ -241,8 +249,9 @@ def _named_run(name: str | Path, runs_dir: Path) -> Location:
 
 
 def _of_run(run: RunDirectory) -> Location:
-    step = run.pointed("best")
-    step = run.pointed("latest") if step is None else step
+    # A refit trains on the classes that would choose its best step.
+    step = None if run.config.data.refit else run.pointed("best")
+    step = run.newest() if step is None else step
     if step is None:
         raise VmaError(f"{run.path} has no whole checkpoint yet: resume it (vma train --resume {run.path.name})")
     return _of_folder(run.checkpoint(step), run.config, run.path.name, "run")
@@ -260,7 +269,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """
     try:
         state: dict[str, Any] = json.loads((checkpoint / STATE).read_text("utf-8"))
-        if state["format"] != FORMAT or not isinstance(state["step"], int):
+        if state["format"] != FORMAT or not (isinstance(state["step"], int) and isinstance(state["best"], dict)):
             raise VmaError(f"{checkpoint} has format {state['format']}, this version reads {FORMAT}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VmaError(f"{checkpoint / STATE} is missing or damaged: use another checkpoint") from error

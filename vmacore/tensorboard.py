@@ -11,18 +11,18 @@ from vmacore.training import StepReport, ValidationReport
 
 
 class Events:
-    """Writes every number of a report under train/ or validation/, in nats.
+    """Writes every number of a report under train/ or validation/, in nats; from_step: where a resumed run stands.
 
     Raises:
         VmaError: TensorBoard is not installed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, from_step: int = 0) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise VmaError("TensorBoard is not installed: pip install tensorboard, or do without") from error
-        self._writer: Any = SummaryWriter(folder)
+        self._writer: Any = SummaryWriter(folder, purge_step=from_step + 1)
 
     def step(self, report: StepReport) -> None:
         """Training means since the last report."""

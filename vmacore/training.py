@@ -160,7 +160,7 @@ def train(
             trainer.log("train", asdict(report))
             if on_step:
                 on_step(report)
-        if validating and not interrupted:
+        if validating:
             pause = time.perf_counter()
             validation = trainer.validate(dataset)
             saving = saving or validation.is_best
@@ -271,7 +271,9 @@ class _Trainer:
 
     def restore(self) -> None:
         """Take up the latest checkpoint; metrics written after it are cut off."""
-        step = self.run.pointed("latest")
+        step = self.run.newest()
+        if (step is None and any(self.run.path.glob("checkpoints/step-*"))) or (self.run.path / ckpt.STATE).exists():
+            raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
         if step is None:  # stopped before its first checkpoint: it begins again
             self._cut_metrics(0)
             return

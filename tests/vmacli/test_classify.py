@@ -64,3 +64,9 @@ def test_foreseen_failures(
 @pytest.mark.parametrize("arguments", [("--way", "1"), ("--shot", "0"), ("--episodes", "1"), ("--rule", "guess")])
 def test_wrong_usage(trained: Shell, arguments: tuple[str, ...]) -> None:
     trained.misused("classify", *arguments)
+
+
+def test_every_cell_is_checked_before_any_is_measured(trained: Shell) -> None:
+    result = trained("classify", "--way", "5", "--way", "11", "--episodes", "100000", code=1)
+    assert "10 classes" in result.stderr
+    assert "episodes/s" not in result.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.vmacli.conftest import TINY, Shell
-from vmacore.checkpoint import RunDirectory
+from vmacore.checkpoint import RunDirectory, export_weights, find_run
 
 Start = Callable[..., subprocess.Popen[str]]
 PATIENCE = 300  # seconds; what it takes is five, but the machine may be busy
@@ -189,3 +189,29 @@ def test_init_from_other_networks_leaves_no_run_behind(shell: Shell) -> None:
     result = shell("train", "--dataset", "digits", "--name", "b", *other, code=1)
     assert "a has another model.hidden" in result.stderr
     assert not (shell.runs / "b").exists()
+
+
+def test_a_run_that_never_started_leaves_its_name_free(shell: Shell) -> None:
+    huge = ("--set", "model.hidden=100000000000")
+    result = shell("train", "--dataset", "digits", "--name", "a", *TINY, *huge, code=1)
+    assert "not enough memory" in result.stderr.splitlines()[-1]
+    assert not (shell.runs / "a").exists()
+
+
+def test_resume_finds_the_last_checkpoint_where_the_pointer_was_lost(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", *TINY)
+    (shell.runs / "a" / "latest").unlink()
+    result = shell("train", "--resume", "a", "--steps", "20")
+    assert "from step 0" not in result.stderr
+    steps = [json.loads(line)["step"] for line in (shell.runs / "a" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert {5, 10, 15, 20} <= set(steps)
+
+
+def test_weights_without_moments_are_not_resumed(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", *TINY)
+    location = find_run("a", runs_dir=shell.runs)
+    export_weights(location, shell.runs / "exported")
+    result = shell("train", "--resume", "exported", code=1)
+    assert "no whole checkpoint to resume from" in result.stderr
+    assert find_run("exported", runs_dir=shell.runs).step == 10

@@ -36,7 +36,8 @@ def load_dataset(
     protocol: None is the data set's default.
     data_dir: where downloads lie; glyphs and digits need none.
     refit: the validation classes train too, for a final fit that is to be labelled as one; validation stays.
-    seed: decides what glyphs look like; no other data set depends on it.
+    seed: decides what glyphs look like, and is to decide the binarisation of grey levels in evaluation
+        (`Characters.binarised`).
     offline: makes no difference, as loading never downloads; taken so that callers can pass it on.
 
     Raises:
@@ -48,6 +49,9 @@ def load_dataset(
     if protocol not in PROTOCOLS[name]:
         raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS[name])}")
     dataset = _load(name, protocol, Path(data_dir), seed)
+    if dataset.train.levels > 1:
+        how = f"{dataset.binarisation}: fixed by seed {seed} for evaluation, resampled each step for training"
+        dataset = replace(dataset, binarisation=how)
     return replace(dataset, train=merged(dataset.train, dataset.validation)) if refit else dataset
 
 

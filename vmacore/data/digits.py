@@ -39,6 +39,6 @@ def load(seed: int = 0) -> Dataset:
         name="digits",
         protocol="standard",
         preparation="8x8",
-        binarisation="Bernoulli: fixed by seed 0 for evaluation, resampled each step for training",
+        binarisation="Bernoulli",
         **{name: Characters(images[index], labels[index], CLASSES, LEVELS) for name, index in splits.items()},
     )

@@ -23,7 +23,7 @@ from vmacore.errors import VmaError
 
 RAW = Path("MNIST", "raw")
 PREPARATION = "28×28 as published"
-BINARISATION = "Bernoulli: fixed by seed 0 for evaluation, resampled each step for training"
+BINARISATION = "Bernoulli"
 LEVELS = 255
 VALIDATION = 5_000  # the last of the 60,000
 CLASSES = tuple(f"mnist/{digit}" for digit in range(10))

@@ -55,7 +55,7 @@ def classify(
     Raises:
         VmaError: more classes or shots than there are, an unknown rule, a learned memory, or images of another size.
     """
-    _check(model, characters, way, shot, episodes, rule)
+    check_task(model, characters, way=way, shot=shot, episodes=episodes, rule=rule)
     images = characters.images.to(device)
     pixels = images.flatten(1).float()
     keys, queries = _embeddings(model.keys, images), _embeddings(model.queries, images)
@@ -75,9 +75,10 @@ def classify(
     return Classification(way, shot, rule, accuracy, ci95, episodes, answered, pixel_accuracy, pixel_ci95)
 
 
-def _check(
-    model: VariationalMemoryAddressing, characters: Characters, way: int, shot: int, episodes: int, rule: str
+def check_task(
+    model: VariationalMemoryAddressing, characters: Characters, *, way: int, shot: int, episodes: int, rule: str
 ) -> None:
+    """Raises what `classify` would raise, before anything is computed."""
     if rule not in RULES:
         raise VmaError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
     if model.learned_memory is not None:

@@ -82,7 +82,9 @@ def sample_grid(
     prior = normal(gather(templates.prior, row))
     scale = prior.base_dist.scale
     z = prior.base_dist.loc + scale * torch.randn(scale.shape, generator=noise, device=scale.device)
-    drawn = model.decode(z, templates, row).sigmoid()
+    chunk = max(1, 2**28 // model.bytes_per_sample)
+    parts = zip(z.split(chunk), row.split(chunk), strict=True)
+    drawn = torch.cat([model.decode(some, templates, slot).sigmoid() for some, slot in parts])
     if pixels == "sample":
         drawn = torch.bernoulli(drawn, generator=noise)
     shown = gather(slots, addresses)
