@@ -43,8 +43,7 @@ def test_recipes_load_and_go_through_toml_unchanged(name: str) -> None:
 
 
 def test_a_recipe_says_what_differs_from_the_defaults() -> None:
-    assert load_recipe("mnist").model.network == "fully-connected"
-    assert load_recipe("mnist").model.latent == 32
+    assert load_recipe("mnist").model.channels == (16, 16, 24, 32, 32, 32)
     assert load_recipe("digits").model.channels == (32, 32, 32, 48, 48, 48)
 
 
