@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from vmacore.checkpoint import Location
+    from vmacore.config import Config
     from vmacore.data.characters import Characters, Dataset
     from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -82,7 +83,6 @@ def open_run(
         VmaError: there is no such run, it is of another data set, or its data are missing.
     """
     from vmacore.checkpoint import find_run
-    from vmacore.data import load_dataset
     from vmacore.errors import VmaError
     from vmacore.loading import load_model
 
@@ -90,14 +90,7 @@ def open_run(
     config = location.config
     where = choose_device(device)
     output.note(f"{location.kind} {location.run}, step {location.step}, {weights} weights, on {where}")
-    found = load_dataset(
-        config.data.dataset,
-        protocol=config.data.protocol,
-        data_dir=data_dir,
-        refit=config.data.refit,
-        seed=config.data.seed,
-        offline=offline,
-    )
+    found = load_data(config, data_dir, offline=offline)
     if found.test.size != config.model.size:
         raise VmaError(
             f"{location.run} was trained on images of {_size(config.model.size)}, but {found.name} here is "
@@ -114,6 +107,16 @@ def open_run(
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
+
+
+def load_data(config: Config, data_dir: Path, *, offline: bool) -> Dataset:
+    """The data set that a configuration names."""
+    from vmacore.data import load_dataset
+
+    data = config.data
+    return load_dataset(
+        data.dataset, protocol=data.protocol, data_dir=data_dir, refit=data.refit, seed=data.seed, offline=offline
+    )
 
 
 def choose_device(name: str) -> torch.device:

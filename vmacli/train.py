@@ -16,7 +16,7 @@ from rich.table import Table
 
 from vmacli import options
 from vmacli.output import figures, nats, reporting, table
-from vmacli.runs import choose_device
+from vmacli.runs import choose_device, load_data
 
 if TYPE_CHECKING:
     from vmacore.checkpoint import RunDirectory
@@ -95,7 +95,6 @@ def train(
 
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
         from vmacore.checkpoint import find_run
-        from vmacore.data import load_dataset
         from vmacore.training import prepare
         from vmacore.training import train as fit
 
@@ -112,14 +111,7 @@ def train(
                 "--init": init, "--seed": seed,
             }  # fmt: skip
             _refuse_conflicts(run, asked, settings or [])
-        data = load_dataset(
-            config.data.dataset,
-            protocol=config.data.protocol,
-            data_dir=data_dir,
-            refit=config.data.refit,
-            seed=config.data.seed,
-            offline=offline,
-        )
+        data = load_data(config, data_dir, offline=offline)
         if run is None:  # only now, so that missing data leave no empty run behind
             run = _new(name, prepare(config, data, start), runs_dir)
         done, total = run.newest() or 0, steps or config.training.steps

@@ -1,22 +1,12 @@
-"""Real data for those tests that want it: the folder that VMA_TEST_DATA names."""
+"""Real data as the data module keeps them, for those tests that want them."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from vmacore.data import omniglot
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """A folder with omniglot/*.zip and MNIST/raw, only ever read."""
-    name = os.environ.get("VMA_TEST_DATA")
-    if not name or not Path(name).is_dir():
-        pytest.skip("VMA_TEST_DATA names no folder with omniglot/ and MNIST/raw/")
-    return Path(name)
 
 
 @pytest.fixture(scope="session")

@@ -1,33 +1,34 @@
-"""Freed memory is kept: what is allocated again costs few new pages."""
+"""What glibc is told about freed memory, and that other C libraries are left alone."""
 
-import subprocess
+import ctypes
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-SCRIPT = """
-import resource, sys
-import torch
 from vmacli.allocator import keep_freed_memory
-kept = keep_freed_memory() if sys.argv[1] == "keep" else None
-for _ in range(3):
-    torch.ones(4_000_000).add(1.0)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    torch.ones(4_000_000).add(1.0)
-print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
 
 
-def _page_faults(mode: str) -> tuple[str, int]:
-    result = subprocess.run([sys.executable, "-c", SCRIPT, mode], capture_output=True, text=True, check=True)
-    kept, faults = result.stdout.split()
-    return kept, int(faults)
+def test_glibc_takes_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {}
+
+    def mallopt(parameter: int, value: int) -> int:
+        told[parameter] = value
+        return 1
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    assert keep_freed_memory()
+    assert told == {-3: 32 * 2**20, -1: 2**31 - 1, -2: 64 * 2**20}  # as malloc.h numbers them
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator is what is told")
-def test_tensors_allocated_again_cost_few_new_pages() -> None:
-    kept, faults = _page_faults("keep")
-    if kept == "False":
-        pytest.skip("this C library has no mallopt")
-    assert 2 * faults < _page_faults("default")[1]
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    assert not keep_freed_memory()
+
+
+def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("nothing is to be called"))
+    assert not keep_freed_memory()
