@@ -12,10 +12,13 @@ from vmacli.output import reporting
 
 
 def download(
-    name: Annotated[Literal["omniglot", "mnist"], typer.Argument(help="Which data set.", show_default=False)],
+    name: Annotated[
+        Literal["omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn"],
+        typer.Argument(help="Which data set.", show_default=False),
+    ],
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="PATH", help="Import a copy: a folder or a zip.", show_default=False),
+        typer.Option("--from", metavar="PATH", help="Import a copy: a file, a folder or a zip.", show_default=False),
     ] = None,
     data_dir: options.DataDir = Path("data"),
     device: options.Device = "auto",

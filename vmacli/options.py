@@ -5,10 +5,24 @@ from typing import Annotated, Literal
 
 import typer
 
-DatasetName = Literal["omniglot", "mnist", "glyphs", "digits"]  # vmacore.data.DATASETS, which imports torch
+# vmacore.data.DATASETS, which imports torch
+DatasetName = Literal["omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn", "glyphs", "digits"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 SplitName = Literal["train", "validation", "test"]
 WeightsName = Literal["averaged", "raw"]
+# vmacore.config.EstimatorName; here too, so that help does not wait for pydantic
+EstimatorName = Literal[
+    "vimco",
+    "vimco-geometric",
+    "nvil",
+    "rloo",
+    "rws",
+    "rws-pathwise",
+    "gumbel",
+    "st-gumbel",
+    "enumeration",
+    "top-k",
+]
 
 LARGEST_SEED = 2**32 - 1
 COMMON = "Common options"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests import synthetic
 from vmacore.data.characters import Characters
-from vmacore.data.episodes import Episode, EpisodeSampler
+from vmacore.data.episodes import Episode, EpisodeSampler, MinibatchSampler, RecallSampler
 from vmacore.errors import VmaError
 
 COUNTS = [7, 5, 12, 5, 6, 20]
@@ -20,7 +20,7 @@ def _sampler(characters: Characters = UNEVEN, **sizes: int) -> EpisodeSampler:
 
 
 def _fields(episode: Episode) -> list[Tensor]:
-    return list(vars(episode).values())
+    return [value for value in vars(episode).values() if value is not None]
 
 
 def _equal(one: Episode, two: Episode) -> bool:
@@ -64,7 +64,6 @@ def test_the_same_whatever_came_before() -> None:
     used = _sampler()
     for step in (3, 17, 0, 16):
         used.at(step)
-        used.minibatch(step)
     torch.manual_seed(5)
     assert _equal(used.at(17), fresh)
 
@@ -118,24 +117,65 @@ def test_intensities_become_binary_anew_in_every_step() -> None:
     assert not torch.equal(first.memory[:, 0, 2:], first.targets[:, 0, 2:])
 
 
-def test_minibatches_for_a_learned_memory() -> None:
-    sampler = _sampler(n_way=4, n_target=3, n_shot=0)
-    drawn = sampler.minibatch(2)
-    assert drawn.shape == (12, 1, 8, 8)
-    assert torch.equal(drawn, _sampler(n_way=4, n_target=3, n_shot=0).minibatch(2))
-    assert not torch.equal(drawn, sampler.minibatch(3))
-    known = {tuple(image.flatten().tolist()) for image in UNEVEN.images}
-    assert {tuple(image.flatten().int().tolist()) for image in drawn} <= known
+def test_classes_shared_out_to_several_memories() -> None:
+    episode = _sampler(n_way=6, n_shot=2, n_target=3, n_memories=3).at(1)
+    assert episode.mask is not None
+    assert episode.mask.shape == (18, 12)
+    group_of_target, group_of_slot = episode.target_labels // 2, episode.memory_labels // 2
+    assert torch.equal(episode.mask, group_of_target[:, None] == group_of_slot)
+    assert torch.equal(UNEVEN.labels[episode.target_index][::3], UNEVEN.labels[episode.memory_index][::2])
+    assert _sampler(n_way=6).at(1).mask is None
+    with pytest.raises(ValueError, match="cannot be shared out"):
+        _sampler(n_way=4, n_memories=3)
+
+
+def test_minibatches_without_a_memory() -> None:
+    sampler = MinibatchSampler(UNEVEN, n_target=12, seed=0)
+    episode = sampler.at(2)
+    assert episode.targets.shape == (12, 1, 8, 8)
+    assert episode.memory.shape == (0, 1, 8, 8)
+    assert _equal(episode, MinibatchSampler(UNEVEN, n_target=12, seed=0).at(2))
+    assert not torch.equal(episode.targets, sampler.at(3).targets)
+    assert torch.equal(episode.targets[:, 0], UNEVEN.images[episode.target_index].float())
+    assert torch.equal(episode.target_labels, UNEVEN.labels[episode.target_index])
 
 
 def test_minibatches_come_from_all_drawings_alike() -> None:
-    numbered = Characters(
-        torch.arange(20, dtype=torch.uint8)[:, None, None].expand(20, 8, 8), torch.arange(20) // 5, tuple("abcd")
-    )
-    sampler = EpisodeSampler(numbered, n_way=4, n_shot=0, n_target=5, seed=0)
-    drawn = torch.cat([sampler.minibatch(step)[:, 0, 0, 0] for step in range(500)])
-    counts = drawn.long().bincount(minlength=20).float()
-    assert float((counts - 500).abs().max()) < 4 * 500**0.5
+    sampler = MinibatchSampler(synthetic.characters([5] * 4), n_target=20, seed=0)
+    drawn = torch.cat([sampler.at(step).target_index for step in range(500)])
+    assert float((drawn.bincount(minlength=20).float() - 500).abs().max()) < 4 * 500**0.5
+
+
+def test_targets_of_recall_are_slots_bit_for_bit() -> None:
+    grey = synthetic.characters(COUNTS, levels=16)
+    sampler = RecallSampler(grey, n_slots=30, n_target=8, seed=0)
+    episode = sampler.at(3)
+    assert episode.memory.shape == (30, 1, 8, 8)
+    assert len(episode.memory_index.unique()) == 30
+    for target, label, index in zip(episode.targets, episode.target_labels, episode.target_index, strict=True):
+        slot = int((episode.memory_index == index).nonzero())  # one, and only one
+        assert torch.equal(target, episode.memory[slot])  # of grey levels the same pixels were drawn
+        assert int(label) == int(episode.memory_labels[slot]) == int(grey.labels[index])
+    assert len(episode.target_index.unique()) == 8
+    assert _equal(episode, RecallSampler(grey, n_slots=30, n_target=8, seed=0).at(3))
+    assert set(episode.memory_index.tolist()) != set(sampler.at(4).memory_index.tolist())
+
+
+def test_every_slot_is_recalled_alike() -> None:
+    sampler = RecallSampler(UNEVEN, n_slots=10, n_target=2, seed=0)
+    counts = torch.zeros(10)
+    for step in range(1_000):
+        episode = sampler.at(step)
+        counts += (episode.memory_index[:, None] == episode.target_index).any(1)
+    assert float((counts - 200).abs().max()) < 4 * 200**0.5
+
+
+@pytest.mark.parametrize(("slots", "targets"), [(56, 4), (4, 5)])
+def test_a_recall_that_is_too_large(slots: int, targets: int) -> None:
+    with pytest.raises(
+        VmaError, match=f"{slots} slots and {targets} targets among them asked for, but the split holds 55"
+    ):
+        RecallSampler(UNEVEN, n_slots=slots, n_target=targets, seed=0)
 
 
 @pytest.mark.parametrize(

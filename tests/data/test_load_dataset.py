@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vmacore.data import DATASETS, PROTOCOLS, glyphs, load_dataset
+from vmacore.data.sources import FETCHABLE
 from vmacore.errors import VmaError
 
 
@@ -15,9 +16,11 @@ def test_an_unknown_name_or_protocol_lists_the_choices() -> None:
         load_dataset("cifar")
     with pytest.raises(VmaError, match="omniglot has no protocol '50-0'; choose one of 45-5, 30-20"):
         load_dataset("omniglot", protocol="50-0")
+    with pytest.raises(VmaError, match="omniglot-gmn has no protocol '45-5'; choose one of 30-20"):
+        load_dataset("omniglot-gmn", protocol="45-5")
 
 
-@pytest.mark.parametrize("name", ["omniglot", "mnist"])
+@pytest.mark.parametrize("name", FETCHABLE)
 def test_nothing_is_fetched_or_made_by_loading(name: str, tmp_path: Path) -> None:
     for offline in (False, True):
         with pytest.raises(VmaError, match=f"run `vma download {name}`"):
@@ -46,3 +49,17 @@ def test_the_seed_reaches_the_glyphs() -> None:
     first, again, other = (load_dataset("glyphs", seed=seed).test.images for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_grey_levels_become_binary_once_where_asked() -> None:
+    resampled, fixed, other = (
+        load_dataset("digits", **how) for how in ({}, {"binarise": "fixed"}, {"binarise": "fixed", "seed": 1})
+    )
+    for split in ("train", "validation"):
+        assert resampled.split(split).levels > 1
+        assert fixed.split(split).levels == 1
+        assert torch.equal(fixed.split(split).images, resampled.split(split).binarised(0).images)
+    assert not torch.equal(fixed.train.images, other.train.images)
+    assert "fixed by seed 0" in fixed.binarisation
+    assert "resampled" in resampled.binarisation
+    assert "resampled" not in fixed.binarisation

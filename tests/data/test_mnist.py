@@ -66,9 +66,7 @@ def test_any_packing_gives_the_published_files(packing: str, tmp_path: Path) -> 
 def test_a_zip_may_be_given_itself(tmp_path: Path) -> None:
     source = write_files(tmp_path, PACKINGS["zip"]) / "archive.zip"
     mnist.import_from(source, tmp_path / "data", HASHES)
-    assert (
-        mnist.describe(tmp_path / "data", HASHES) == "5,070 digits, 2×3: 40 train, 5,000 validation, 30 test"
-    )
+    assert mnist.describe(tmp_path / "data", HASHES) == "5,070 digits, 2×3: 40 train, 5,000 validation, 30 test"
 
 
 def test_splits_are_sorted_by_class_and_keep_the_order_of_the_file(tmp_path: Path) -> None:

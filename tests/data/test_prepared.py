@@ -11,22 +11,21 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from vmacore.data.characters import Characters
-from vmacore.data.prepared import read_prepared, write_atomically, write_prepared
+from vmacore.data.prepared import read_prepared, read_splits, write_atomically, write_prepared, write_splits
 from vmacore.errors import VmaError
 
 
-def some_characters() -> Characters:
+def some_characters(levels: int = 1) -> Characters:
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 2, (7, 5, 3), generator=generator, dtype=torch.uint8)
-    return Characters(
-        images, torch.tensor([0, 0, 0, 1, 1, 2, 2]), ("A/character01", "A/character02", "Ü/character01")
-    )
+    images = torch.randint(0, levels + 1, (7, 5, 3), generator=generator, dtype=torch.uint8)
+    classes = ("A/character01", "A/character02", "Ü/character01")
+    return Characters(images, torch.tensor([0, 0, 0, 1, 1, 2, 2]), classes, levels)
 
 
-@pytest.fixture
-def prepared(tmp_path: Path) -> Path:
+@pytest.fixture(params=[1, 255], ids=["binary", "grey"])
+def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "folder" / "some.safetensors"
-    write_prepared(path, some_characters(), "5×3, as drawn")
+    write_prepared(path, some_characters(request.param), "5×3, as drawn")
     return path
 
 
@@ -34,18 +33,42 @@ def read(path: Path) -> Characters:
     return read_prepared(path, "5×3, as drawn", "make it again")
 
 
-def test_what_is_written_is_read(prepared: Path) -> None:
-    found, expected = read(prepared), some_characters()
+@pytest.mark.parametrize("levels", [1, 16, 255])
+def test_what_is_written_is_read(levels: int, tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "some.safetensors"
+    expected = some_characters(levels)
+    write_prepared(path, expected, "5×3, as drawn")
+    found = read(path)
     assert torch.equal(found.images, expected.images)
     assert torch.equal(found.labels, expected.labels)
     assert found.classes == expected.classes
-    assert os.listdir(prepared.parent) == [prepared.name]
+    assert found.levels == levels
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_binary_files_stay_as_they_were(tmp_path: Path) -> None:
+    """Files that are out there name no levels; a reader that has forgotten them could not use them any more."""
+    write_prepared(tmp_path / "file", some_characters(), "5×3, as drawn")
+    with safe_open(tmp_path / "file", framework="pt") as file:
+        assert set(file.metadata()) == {"format", "preparation", "size", "classes", "counts", "sha256"}
+
+
+@pytest.mark.parametrize("levels", [1, 255])
+def test_splits_that_share_classes(levels: int, tmp_path: Path) -> None:
+    whole = some_characters(levels)
+    expected = {"train": whole, "validation": whole.select([2]), "test": whole.select([1, 2])}
+    write_splits(tmp_path / "file", expected, "5×3, as drawn")
+    found = read_splits(tmp_path / "file", "5×3, as drawn", "make it again")
+    assert list(found) == ["train", "validation", "test"]
+    for name, split in found.items():
+        assert torch.equal(split.images, expected[name].images)
+        assert torch.equal(split.labels, expected[name].labels)
+        assert split.classes == expected[name].classes
+        assert split.levels == levels
 
 
 def test_another_preparation_is_refused(prepared: Path) -> None:
-    with pytest.raises(
-        VmaError, match=r"its preparation is '5×3, as drawn', not '5×3, nearest'; make it again"
-    ):
+    with pytest.raises(VmaError, match=r"its preparation is '5×3, as drawn', not '5×3, nearest'; make it again"):
         read_prepared(prepared, "5×3, nearest", "make it again")
 
 
@@ -89,6 +112,9 @@ def test_a_longer_file_and_a_folder_are_refused(prepared: Path, tmp_path: Path) 
         ("counts", json.dumps([3, 2, 1])),
         ("counts", json.dumps([3, 2, -2])),
         ("counts", "[]"),
+        ("levels", "1"),
+        ("levels", "16"),
+        ("levels", "null"),
         ("sha256", "0" * 64),
         ("classes", None),
         ("sha256", None),
@@ -97,7 +123,7 @@ def test_a_longer_file_and_a_folder_are_refused(prepared: Path, tmp_path: Path) 
 def test_a_description_that_does_not_fit_is_refused(prepared: Path, key: str, value: str | None) -> None:
     with safe_open(prepared, framework="pt") as file:
         description, bits = dict(file.metadata()), file.get_tensor("bits")
-    del description[key]
+    description.pop(key, None)
     if value is not None:
         description[key] = value
     save_file({"bits": bits}, prepared, metadata=description)

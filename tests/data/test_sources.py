@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import pooch
 import pytest
 from torchvision.datasets import MNIST
 
+from tests.data import test_binarized_mnist as amat
+from tests.data import test_burda as chardata
+from tests.data import test_omniglot_gmn as gmn
 from tests.data.drawings import ALPHABETS, drawing_files, part, write_files, zipped
-from vmacore.data import mnist, omniglot
+from vmacore.data import binarized_mnist, burda, mnist, omniglot, omniglot_gmn
 from vmacore.data.sources import FETCHABLE, REMOTES, Remote, download
 from vmacore.errors import VmaError
 
@@ -110,9 +114,7 @@ def refusal(server: Server, data_dir: Path, **options: object) -> str:
     return str(error.value)
 
 
-def test_files_are_fetched_once_and_prepared(
-    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_files_are_fetched_once_and_prepared(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     server.answers = {"one.bin": [ONE], "two.bin": [TWO]}
     reports: list[tuple[int, int | None]] = []
     data_dir = tmp_path / "new" / "data"
@@ -157,8 +159,7 @@ def test_failures_leave_nothing_and_say_the_way_out(
 ) -> None:
     server.answers = {"one.bin": [answer]}
     assert refusal(server, tmp_path) == (
-        f"could not download {server.url}one.bin: {said}; "
-        "if you have the files, run `vma download pair --from PATH`"
+        f"could not download {server.url}one.bin: {said}; if you have the files, run `vma download pair --from PATH`"
     )
     assert server.asked == ["one.bin"] * tries
     assert not os.listdir(tmp_path / "pair")
@@ -223,9 +224,56 @@ def test_files_brought_by_hand_are_not_fetched(server: Server, tmp_path: Path) -
 
 
 def test_unknown_names_list_what_can_be_had(tmp_path: Path) -> None:
-    assert FETCHABLE == ("omniglot", "mnist")
-    with pytest.raises(VmaError, match="'glyphs' can't be downloaded; choose one of omniglot, mnist"):
+    assert FETCHABLE == ("omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn")
+    with pytest.raises(VmaError, match="'glyphs' can't be downloaded; choose one of omniglot, mnist, omniglot-burda"):
         download("glyphs", tmp_path)
+
+
+class Careful(Joiner):
+    """A reader that knows its files by their contents."""
+
+    def import_from(self, source: Path, data_dir: Path) -> Path:
+        for name, content in (("one.bin", ONE), ("two.bin", TWO)):
+            path = source / name
+            if not path.exists() or path.read_bytes() != content:
+                raise VmaError(f"{path} is damaged")
+        return super().import_from(source, data_dir)
+
+
+def without_hashes(base_url: str) -> dict[str, Remote]:
+    pair = remotes(base_url)["pair"]
+    return {"pair": replace(pair, registry=dict.fromkeys(pair.registry), reader=Careful())}
+
+
+def test_files_without_a_hash_are_fetched_once_and_read(server: Server, tmp_path: Path) -> None:
+    server.answers = {"one.bin": [(ONE, 70_000), ONE], "two.bin": [TWO]}
+    expected = f"{len(ONE) + len(TWO)} bytes"
+    assert download("pair", tmp_path, remotes=without_hashes(server.url)).description == expected
+    (tmp_path / "joined").unlink()
+    for offline in (False, True):
+        result = download("pair", tmp_path, offline=offline, remotes=without_hashes(server.url))
+        assert result.description == expected
+    assert server.asked == ["one.bin", "one.bin", "two.bin"]
+
+
+def test_files_without_a_hash_that_can_not_be_read_are_fetched_again(server: Server, tmp_path: Path) -> None:
+    server.answers = {"one.bin": [b"<html>", ONE], "two.bin": [TWO]}
+    with pytest.raises(VmaError, match=r"one.bin is damaged"):
+        download("pair", tmp_path, remotes=without_hashes(server.url))
+    with pytest.raises(VmaError, match=r"one.bin is damaged"):
+        download("pair", tmp_path, offline=True, remotes=without_hashes(server.url))
+    assert (tmp_path / "pair" / "one.bin").read_bytes() == b"<html>"
+    download("pair", tmp_path, remotes=without_hashes(server.url))
+    assert (tmp_path / "joined").read_bytes() == ONE + TWO
+
+
+def test_of_files_without_a_hash_only_the_missing_are_fetched(server: Server, tmp_path: Path) -> None:
+    server.answers = {"one.bin": [ONE]}
+    with pytest.raises(VmaError, match=r"two.bin: 404"):
+        download("pair", tmp_path, remotes=without_hashes(server.url))
+    server.answers["two.bin"] = [TWO]
+    download("pair", tmp_path, remotes=without_hashes(server.url))
+    assert server.asked == ["one.bin", "two.bin", "two.bin"]
 
 
 class SmallOmniglot:
@@ -251,6 +299,52 @@ def test_only_the_published_zips_are_taken_from_a_server(server: Server, tmp_pat
     with pytest.raises(VmaError, match="what came is not the published file"):
         download("omniglot", tmp_path, base_url=server.url, retries=0)
     assert not os.listdir(tmp_path / "omniglot")
+
+
+def test_the_gmn_omniglot_from_the_server_to_the_prepared_file(server: Server, tmp_path: Path) -> None:
+    class Small:
+        def import_from(self, source: Path, data_dir: Path) -> Path:
+            return omniglot_gmn.import_from(source, data_dir, ALPHABETS)
+
+        def describe(self, data_dir: Path) -> str:
+            return omniglot.in_words(omniglot_gmn.read(data_dir, ALPHABETS))
+
+    server.answers = {name: [content] for name, content in gmn.archives(gmn.arrays()).items()}
+    small = {"omniglot-gmn": replace(REMOTES["omniglot-gmn"], base_url=server.url, reader=Small())}
+    assert "5 characters, 100 drawings, 28×28" in download("omniglot-gmn", tmp_path, remotes=small).description
+    assert server.asked == ["train_small.npz", "test_small.npz"]
+    assert (tmp_path / omniglot_gmn.PREPARED).exists()
+
+
+def test_burdas_omniglot_from_the_server_to_the_prepared_file(server: Server, tmp_path: Path) -> None:
+    class Small:
+        def import_from(self, source: Path, data_dir: Path) -> Path:
+            return burda.import_from(source, data_dir, chardata.SIZES)
+
+        def describe(self, data_dir: Path) -> str:
+            return burda.describe(data_dir, chardata.SIZES)
+
+    server.answers = {"chardata.mat": [b"<html>", chardata.FILES["chardata.mat"]]}
+    small = {"omniglot-burda": replace(REMOTES["omniglot-burda"], base_url=server.url, reader=Small())}
+    with pytest.raises(VmaError, match=r"chardata.mat can't be read as a MATLAB file"):
+        download("omniglot-burda", tmp_path, remotes=small)
+    assert "80 drawings, 28×28: 53 train" in download("omniglot-burda", tmp_path, remotes=small).description
+
+
+def test_the_binarised_mnist_from_the_server_to_the_prepared_file(server: Server, tmp_path: Path) -> None:
+    class Small:
+        def import_from(self, source: Path, data_dir: Path) -> Path:
+            return binarized_mnist.import_from(source, data_dir, amat.PUBLISHED)
+
+        def describe(self, data_dir: Path) -> str:
+            return binarized_mnist.describe(data_dir, amat.PUBLISHED)
+
+    server.answers = {name: [content] for name, content in amat.FILES.items()}
+    with pytest.raises(VmaError, match="what came is not the published file"):
+        download("binarized-mnist", tmp_path, base_url=server.url, retries=0)
+    registry = {name: f"sha256:{file.sha256}" for name, file in amat.PUBLISHED.items()}
+    small = replace(REMOTES["binarized-mnist"], base_url=server.url, registry=registry, reader=Small())
+    assert "11 binary digits" in download("binarized-mnist", tmp_path, remotes={"binarized-mnist": small}).description
 
 
 def test_mnist_is_registered_as_torchvision_has_it() -> None:

@@ -58,9 +58,7 @@ def classes_of(sizes: dict[str, int]) -> list[str]:
 
 
 def test_whole_alphabets_validate_where_they_add_up() -> None:
-    classes = classes_of(
-        {"a": 30, "b": 31, "c": 4, "d": 33, "e": 3, "f": 6, "g": 23}
-    )  # 13 of 130 = c + e + f
+    classes = classes_of({"a": 30, "b": 31, "c": 4, "d": 33, "e": 3, "f": 6, "g": 23})  # 13 of 130 = c + e + f
     assert {classes[c][0] for c in validation_classes(classes)} == {"c", "e", "f"}
 
 

@@ -16,6 +16,9 @@ __all__ = ["DATASETS", "PROTOCOLS", "SPLITS", "Characters", "Dataset", "load_dat
 PROTOCOLS: Mapping[str, tuple[str, ...]] = {
     "omniglot": tuple(TEST_ALPHABETS),
     "mnist": ("standard",),
+    "omniglot-burda": ("standard",),
+    "binarized-mnist": ("standard",),
+    "omniglot-gmn": ("30-20",),
     "glyphs": ("standard",),
     "digits": ("standard",),
 }
@@ -30,6 +33,7 @@ def load_dataset(
     refit: bool = False,
     seed: int = 0,
     offline: bool = False,
+    binarise: str = "resampled",
 ) -> Dataset:
     """A data set cut into train, validation and test.
 
@@ -38,6 +42,7 @@ def load_dataset(
     refit: the validation classes train too, for a final fit that is to be labelled as one; validation stays.
     seed: decides what glyphs look like, and is to decide the binarisation of grey levels in evaluation
         (`Characters.binarised`).
+    binarise: "fixed" draws the training pixels of grey levels once, by `seed`; "resampled" leaves them to each step.
     offline: makes no difference, as loading never downloads; taken so that callers can pass it on.
 
     Raises:
@@ -50,8 +55,13 @@ def load_dataset(
         raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS[name])}")
     dataset = _load(name, protocol, Path(data_dir), seed)
     if dataset.train.levels > 1:
-        how = f"{dataset.binarisation}: fixed by seed {seed} for evaluation, resampled each step for training"
-        dataset = replace(dataset, binarisation=how)
+        if binarise == "fixed":
+            how = f"{dataset.binarisation}: fixed by seed {seed}"
+            train, validation = dataset.train.binarised(seed), dataset.validation.binarised(seed)
+            dataset = replace(dataset, binarisation=how, train=train, validation=validation)
+        else:
+            how = f"{dataset.binarisation}: fixed by seed {seed} for evaluation, resampled each step for training"
+            dataset = replace(dataset, binarisation=how)
     return replace(dataset, train=merged(dataset.train, dataset.validation)) if refit else dataset
 
 
@@ -65,6 +75,18 @@ def _load(name: str, protocol: str, data_dir: Path, seed: int) -> Dataset:
         from vmacore.data import mnist
 
         return mnist.load(data_dir)
+    if name == "omniglot-burda":
+        from vmacore.data import burda
+
+        return burda.load(data_dir)
+    if name == "binarized-mnist":
+        from vmacore.data import binarized_mnist
+
+        return binarized_mnist.load(data_dir)
+    if name == "omniglot-gmn":
+        from vmacore.data import omniglot_gmn
+
+        return omniglot_gmn.load(data_dir)
     if name == "glyphs":
         from vmacore.data import glyphs
 

@@ -1,9 +1,14 @@
-"""Episodes: the targets and the memory of a step, a pure function of (seed, step)."""
+"""Episodes: the targets and the memory of a step, a pure function of (seed, step).
+
+Indices come from a CPU generator, so that every device sees the same episodes; the drawings stay on the device.
+Drawings with intensities become binary anew in every episode.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,11 +20,13 @@ from vmacore.seeds import Stream, generator
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """Targets and a memory of the same classes, whose drawings are disjoint.
+    """Targets and a memory.
 
-    targets: pixels 0 or 1, float32 [B, 1, H, W]; memory: the same [S, 1, H, W].
-    target_labels [B], memory_labels [S]: class within the episode, 0 … n_way − 1.
+    targets: pixels 0 or 1, float32 [B, 1, H, W]; memory: the same [S, 1, H, W], S = 0 where none is drawn.
+    target_labels [B], memory_labels [S]: class within the episode, 0 … n_way − 1, or of the `Characters` where the
+    episode is not drawn by class.
     target_index [B], memory_index [S]: which drawings of the `Characters` these are, on the CPU.
+    mask: bool [B, S], the slots that each target may see; None: all.
     """
 
     targets: Tensor
@@ -28,13 +35,20 @@ class Episode:
     memory_labels: Tensor
     target_index: Tensor
     memory_index: Tensor
+    mask: Tensor | None = None
+
+
+class Sampler(Protocol):
+    """Where episodes come from."""
+
+    def at(self, step: int) -> Episode:
+        """The episode of a step, whatever was drawn before."""
 
 
 class EpisodeSampler:
     """Episodes of n_way classes with n_shot drawings of each in memory and n_target others as targets.
 
-    Indices come from a CPU generator, so that every device sees the same episodes; the drawings stay on `device`.
-    Drawings with intensities become binary anew in every episode.
+    n_memories: groups that the classes are shared out to; a target sees the slots of its own group alone.
 
     Raises:
         VmaError: more classes, or more drawings of a class, than there are.
@@ -49,7 +63,10 @@ class EpisodeSampler:
         n_target: int,
         seed: int,
         device: torch.device | str = "cpu",
+        n_memories: int = 1,
     ) -> None:
+        if n_way % n_memories:
+            raise ValueError(f"{n_way} classes cannot be shared out to {n_memories} memories")
         if not 1 <= n_way <= characters.n_classes:
             raise VmaError(f"{n_way} classes asked for, but the split holds {characters.n_classes}")
         fewest = int(characters.counts.min())
@@ -60,50 +77,112 @@ class EpisodeSampler:
             )
         self.characters = characters
         self.n_way, self.n_shot, self.n_target = n_way, n_shot, n_target
+        self.n_memories = n_memories
         self.seed = seed
         self.device = torch.device(device)
-        self._images = characters.images.to(self.device)
+        self._pixels = Pixels(characters, seed, device)
 
     def at(self, step: int) -> Episode:
         """The episode of a step, whatever was drawn before."""
         draw = generator(self.seed, step, Stream.EPISODE)
         classes = torch.randperm(self.characters.n_classes, generator=draw)[: self.n_way]
-        drawings = self._shuffled_drawings(classes, draw)[:, : self.n_shot + self.n_target]
+        drawings = shuffled_drawings(self.characters, classes, draw)[:, : self.n_shot + self.n_target]
         memory_index = drawings[:, : self.n_shot].flatten()
         target_index = drawings[:, self.n_shot :].flatten()
-        label = torch.arange(self.n_way)
-        pixels = self._pixels(step)
+        label = torch.arange(self.n_way, device=self.device)
+        target_labels = label.repeat_interleave(self.n_target)
+        memory_labels = label.repeat_interleave(self.n_shot)
+        share = self.n_way // self.n_memories
+        own = target_labels[:, None] // share == memory_labels // share
+        pixels = self._pixels.at(step)
         return Episode(
             targets=pixels(target_index),
             memory=pixels(memory_index),
-            target_labels=label.repeat_interleave(self.n_target).to(self.device),
-            memory_labels=label.repeat_interleave(self.n_shot).to(self.device),
+            target_labels=target_labels,
+            memory_labels=memory_labels,
             target_index=target_index,
             memory_index=memory_index,
+            mask=own if self.n_memories > 1 else None,
         )
 
-    def minibatch(self, step: int) -> Tensor:
-        """n_way · n_target drawings from all classes alike [B, 1, H, W], for a memory that is learned."""
+
+class MinibatchSampler:
+    """Targets of all classes alike, with no memory: for a memory that is learned, or a model without one."""
+
+    def __init__(self, characters: Characters, *, n_target: int, seed: int, device: torch.device | str = "cpu") -> None:
+        self.characters, self.n_target, self.seed = characters, n_target, seed
+        self._pixels = Pixels(characters, seed, device)
+
+    def at(self, step: int) -> Episode:
+        """The n_target drawings of a step, each drawn of all there are."""
         draw = generator(self.seed, step, Stream.EPISODE)
-        index = torch.randint(len(self.characters.images), (self.n_way * self.n_target,), generator=draw)
-        return self._pixels(step)(index)
+        index = torch.randint(len(self.characters.images), (self.n_target,), generator=draw)
+        none = index[:0]
+        labels = self.characters.labels
+        pixels = self._pixels.at(step)
+        return Episode(pixels(index), pixels(none), labels[index], labels[none], index, none)
 
-    def _shuffled_drawings(self, classes: Tensor, draw: torch.Generator) -> Tensor:
-        """Drawings of each class in random order [n_way, most]; past a class's own count the order is meaningless."""
-        counts = self.characters.counts[classes]
-        order = torch.rand(len(classes), int(counts.max()), generator=draw)
-        order[torch.arange(order.shape[1]) >= counts[:, None]] = 2.0
-        return self.characters.offsets[classes][:, None] + order.argsort(1)
 
-    def _pixels(self, step: int) -> Callable[[Tensor], Tensor]:
-        levels = self.characters.levels
-        noise = generator(self.seed, step, Stream.PIXELS, self.device) if levels > 1 else None
+class RecallSampler:
+    """A memory of n_slots drawings of all classes alike; the targets are n_target of them, bit for bit (section 4.1).
+
+    Raises:
+        VmaError: more slots than drawings, or more targets than slots.
+    """
+
+    def __init__(
+        self,
+        characters: Characters,
+        *,
+        n_slots: int,
+        n_target: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not n_target <= n_slots <= len(characters.images):
+            raise VmaError(
+                f"{n_slots} slots and {n_target} targets among them asked for, "
+                f"but the split holds {len(characters.images)} drawings"
+            )
+        self.characters, self.seed = characters, seed
+        self.n_slots, self.n_target = n_slots, n_target
+        self._pixels = Pixels(characters, seed, device)
+
+    def at(self, step: int) -> Episode:
+        """The episode of a step, whatever was drawn before."""
+        draw = generator(self.seed, step, Stream.EPISODE)
+        memory_index = torch.randperm(len(self.characters.images), generator=draw)[: self.n_slots]
+        slot = torch.randperm(self.n_slots, generator=draw)[: self.n_target]
+        memory = self._pixels.at(step)(memory_index)
+        labels = self.characters.labels[memory_index]
+        return Episode(memory[slot.to(memory.device)], memory, labels[slot], labels, memory_index[slot], memory_index)
+
+
+def shuffled_drawings(characters: Characters, classes: Tensor, draw: torch.Generator) -> Tensor:
+    """Drawings of each class in random order [n_way, most]; past a class's own count the order is meaningless."""
+    counts = characters.counts[classes]
+    order = torch.rand(len(classes), int(counts.max()), generator=draw)
+    order[torch.arange(order.shape[1]) >= counts[:, None]] = 2.0
+    return characters.offsets[classes][:, None] + order.argsort(1)
+
+
+class Pixels:
+    """Drawings as binary pixels on a device."""
+
+    def __init__(self, characters: Characters, seed: int, device: torch.device | str) -> None:
+        self.seed, self.levels = seed, characters.levels
+        self.images = characters.images.to(device)
+
+    def at(self, step: int) -> Callable[[Tensor], Tensor]:
+        """drawings [N] → float32 [N, 1, H, W] of 0 and 1; intensities are means, drawn from anew in every step."""
+        device = self.images.device
+        noise = generator(self.seed, step, Stream.PIXELS, device) if self.levels > 1 else None
 
         def pixels(index: Tensor) -> Tensor:
-            images = self._images[index.to(self.device)].float()[:, None]
+            images = self.images[index.to(device)].float()[:, None]
             if noise is None:
                 return images
-            uniform = torch.rand(images.shape, generator=noise, device=self.device)
-            return (images > uniform * levels).float()
+            uniform = torch.rand(images.shape, generator=noise, device=device)
+            return (images > uniform * self.levels).float()
 
         return pixels

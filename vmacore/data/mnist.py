@@ -19,6 +19,7 @@ from torch import Tensor
 from vmacore.data.archives import wanted_files
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.prepared import write_atomically
+from vmacore.data.splits import sizes_in_words
 from vmacore.errors import VmaError
 
 RAW = Path("MNIST", "raw")
@@ -36,9 +37,7 @@ FILES: Mapping[str, str] = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 
-_IDX = re.compile(
-    r"(?:^|/)(?P<what>(?:train|t10k)-(?:images|labels))[-.](?P<form>idx[13]-ubyte)(?P<gz>\.gz)?$"
-)
+_IDX = re.compile(r"(?:^|/)(?P<what>(?:train|t10k)-(?:images|labels))[-.](?P<form>idx[13]-ubyte)(?P<gz>\.gz)?$")
 _WAY_OUT = "run `vma download mnist` (with `--from PATH` if you have the files)"
 
 
@@ -69,13 +68,7 @@ def describe(data_dir: Path, files: Mapping[str, str] = FILES) -> str:
     Raises:
         VmaError: as in load.
     """
-    dataset = load(data_dir, files)
-    train, validation, test = (
-        len(split.images) for split in (dataset.train, dataset.validation, dataset.test)
-    )
-    height, width = dataset.train.size
-    total = train + validation + test
-    return f"{total:,} digits, {height}×{width}: {train:,} train, {validation:,} validation, {test:,} test"
+    return sizes_in_words(load(data_dir, files), "digits")
 
 
 def import_from(source: Path, data_dir: Path, files: Mapping[str, str] = FILES) -> Path:

@@ -44,9 +44,7 @@ ALPHABETS: Mapping[str, int] = {
 }  # fmt: skip
 
 # ALPHABET/characterNN/NNNN_MM.png, below whatever folders a packing puts on top; MM is one of twenty people.
-_DRAWING = re.compile(
-    r"(?:^|/)(?P<alphabet>[^/]+)/(?P<character>character\d\d)/(?P<drawing>\d{4}_\d\d)\.png$"
-)
+_DRAWING = re.compile(r"(?:^|/)(?P<alphabet>[^/]+)/(?P<character>character\d\d)/(?P<drawing>\d{4}_\d\d)\.png$")
 _WAY_OUT = "run `vma download omniglot` (with `--from PATH` if you have the files)"
 
 Key = tuple[str, str, str]  # alphabet, character, drawing
@@ -82,9 +80,18 @@ def read(data_dir: Path, alphabets: Mapping[str, int] = ALPHABETS) -> Characters
     path = data_dir / PREPARED
     if not path.exists():
         raise VmaError(f"Omniglot is not in {data_dir}: run `vma download omniglot` (or `--from PATH`)")
-    characters = read_prepared(path, PREPARATION, _WAY_OUT + " again")
+    return read_whole(path, PREPARATION, _WAY_OUT + " again", alphabets)
+
+
+def read_whole(path: Path, preparation: str, way_out: str, alphabets: Mapping[str, int] = ALPHABETS) -> Characters:
+    """Prepared characters, which have to be all those of the alphabets, with 20 drawings each.
+
+    Raises:
+        VmaError: the prepared file is damaged, or holds others.
+    """
+    characters = read_prepared(path, preparation, way_out)
     if characters.classes != class_names(alphabets) or not bool((characters.counts == DRAWINGS).all()):
-        raise VmaError(f"{path} can't be used: its characters are not Omniglot's; {_WAY_OUT} again")
+        raise VmaError(f"{path} can't be used: its characters are not Omniglot's; {way_out}")
     return characters
 
 
@@ -94,7 +101,11 @@ def describe(data_dir: Path) -> str:
     Raises:
         VmaError: as in read.
     """
-    characters = read(data_dir)
+    return in_words(read(data_dir))
+
+
+def in_words(characters: Characters) -> str:
+    """Such as "1623 characters, 32,460 drawings, 26×26, ink 0.1378"."""
     drawings, height, width = characters.images.shape
     ink = float(characters.images.float().mean())
     return f"{characters.n_classes} characters, {drawings:,} drawings, {height}×{width}, ink {ink:.4f}"
@@ -115,9 +126,7 @@ def import_from(source: Path, data_dir: Path, alphabets: Mapping[str, int] = ALP
         key = (match["alphabet"], match["character"], match["drawing"])
         image = prepare(_decode(content, where))
         if not np.array_equal(prepared.setdefault(key, image), image):
-            raise VmaError(
-                f"{source} holds two different drawings {'/'.join(key)}.png; give one copy of Omniglot"
-            )
+            raise VmaError(f"{source} holds two different drawings {'/'.join(key)}.png; give one copy of Omniglot")
     check_complete(list(prepared), source, alphabets)
 
     keys = sorted(prepared)
@@ -140,9 +149,7 @@ def prepare(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
 
 def class_names(alphabets: Mapping[str, int]) -> tuple[str, ...]:
     """Names of all classes, in order."""
-    return tuple(
-        f"{name}/character{n:02}" for name in sorted(alphabets) for n in range(1, alphabets[name] + 1)
-    )
+    return tuple(f"{name}/character{n:02}" for name in sorted(alphabets) for n in range(1, alphabets[name] + 1))
 
 
 def check_complete(keys: list[Key], source: Path, alphabets: Mapping[str, int] = ALPHABETS) -> None:
@@ -160,9 +167,7 @@ def check_complete(keys: list[Key], source: Path, alphabets: Mapping[str, int] =
     for alphabet, character, drawing in keys:
         name = f"{alphabet}/{character}"
         if name not in found:
-            raise VmaError(
-                f"{source} is not Omniglot as published: it has no character {name} ({drawing}.png)"
-            )
+            raise VmaError(f"{source} is not Omniglot as published: it has no character {name} ({drawing}.png)")
         found[name] += 1
     wrong = [name for name, count in found.items() if count != DRAWINGS]
     if not wrong:
@@ -176,9 +181,7 @@ def check_complete(keys: list[Key], source: Path, alphabets: Mapping[str, int] =
     else:
         what = f"{wrong[0]} has {found[wrong[0]]} of {DRAWINGS} drawings"
         what += f", and {len(wrong) - 1} more are not whole" if len(wrong) > 1 else ""
-    raise VmaError(
-        f"Omniglot in {source} is incomplete: {what}; give a folder with both zips, or download anew"
-    )
+    raise VmaError(f"Omniglot in {source} is incomplete: {what}; give a folder with both zips, or download anew")
 
 
 def _decode(content: bytes, where: str) -> npt.NDArray[np.bool_]:
@@ -186,9 +189,7 @@ def _decode(content: bytes, where: str) -> npt.NDArray[np.bool_]:
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if image.size != (SIDE, SIDE):
-                raise VmaError(
-                    f"{where} is {image.width}×{image.height} pixels, not Omniglot's {SIDE}×{SIDE}"
-                )
+                raise VmaError(f"{where} is {image.width}×{image.height} pixels, not Omniglot's {SIDE}×{SIDE}")
             ink = np.asarray(image.convert("L")) < 128
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise VmaError(f"{where} is damaged: {error}; get it again, or download anew") from error

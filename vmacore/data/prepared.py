@@ -1,4 +1,4 @@
-"""Binary characters in one small file that says what it holds: bit-packed and deflated, inside safetensors.
+"""Characters in one small file that says what it holds: deflated inside safetensors, binary ones bit-packed before.
 
 The file is written whole or not at all, and is read only if its description is the one expected and its
 content has the checksum that it names.
@@ -11,6 +11,8 @@ import json
 import math
 import os
 import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +20,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from vmacore.data.characters import Characters
+from vmacore.data.characters import SPLITS, Characters
 from vmacore.errors import VmaError
 
 FORMAT = "vma-characters 1"
 
 
 def write_prepared(path: Path, characters: Characters, preparation: str) -> None:
-    """Write binary characters, with the words that tell their preparation.
+    """Write characters, with the words that tell their preparation.
 
     Raises:
         VmaError: the file cannot be written; nothing is left behind.
     """
-    bits = np.packbits(characters.images.numpy().reshape(-1)).tobytes()
+    pixels = characters.images.numpy().reshape(-1)
     description = {
         "format": FORMAT,
         "preparation": preparation,
@@ -38,9 +40,44 @@ def write_prepared(path: Path, characters: Characters, preparation: str) -> None
         "classes": json.dumps(characters.classes),
         "counts": json.dumps(characters.counts.tolist()),
     }
-    description["sha256"] = _checksum(description, bits)
-    deflated = np.frombuffer(zlib.compress(bits, 9), dtype=np.uint8).copy()
+    if characters.levels > 1:  # left out of binary files, which are older
+        description["levels"] = json.dumps(characters.levels)
+    content = (pixels if characters.levels > 1 else np.packbits(pixels)).tobytes()
+    description["sha256"] = _checksum(description, content)
+    deflated = np.frombuffer(zlib.compress(content, 9), dtype=np.uint8).copy()
     write_atomically(path, save({"bits": torch.from_numpy(deflated)}, metadata=description))
+
+
+def write_splits(path: Path, splits: Mapping[str, Characters], preparation: str) -> None:
+    """Write train, validation and test of a data set whose classes stand in several of them.
+
+    Raises:
+        VmaError: as in write_prepared.
+    """
+    parts = [splits[name] for name in SPLITS]
+    classes = [f"{name}/{own}" for name in SPLITS for own in splits[name].classes]
+    joined = Characters(
+        images=torch.cat([part.images for part in parts]),
+        labels=torch.arange(len(classes)).repeat_interleave(torch.cat([part.counts for part in parts])),
+        classes=tuple(classes),
+        levels=parts[0].levels,
+    )
+    write_prepared(path, joined, preparation)
+
+
+def read_splits(path: Path, preparation: str, way_out: str) -> dict[str, Characters]:
+    """Read what write_splits wrote: train, validation and test.
+
+    Raises:
+        VmaError: as in read_prepared.
+    """
+    joined = read_prepared(path, preparation, way_out)
+    splits = {}
+    for name in SPLITS:
+        own = [c for c, full in enumerate(joined.classes) if full.startswith(f"{name}/")]
+        part = joined.select(own)
+        splits[name] = replace(part, classes=tuple(full.removeprefix(f"{name}/") for full in part.classes))
+    return splits
 
 
 def read_prepared(path: Path, preparation: str, way_out: str) -> Characters:
@@ -74,23 +111,28 @@ def _read(path: Path, preparation: str) -> Characters:
     classes = tuple(json.loads(description["classes"]))
     counts = torch.tensor(json.loads(description["counts"]), dtype=torch.int64)
     height, width = json.loads(description["size"])
+    levels = int(json.loads(description.get("levels", "1")))
     pixels = int(counts.sum()) * height * width
-    n_bytes = math.ceil(pixels / 8)
-    bits = zlib.decompressobj().decompress(
-        deflated, n_bytes + 1
-    )  # no more than that, whatever it would unfold to
-    if len(bits) != n_bytes or len(counts) != len(classes):
+    n_bytes = pixels if levels > 1 else math.ceil(pixels / 8)
+    content = zlib.decompressobj().decompress(deflated, n_bytes + 1)  # no more than that, whatever it would unfold to
+    if len(content) != n_bytes or len(counts) != len(classes):
         raise _Refused("its size is not the one it names")
-    if _checksum(description, bits) != description["sha256"]:
+    if _checksum(description, content) != description["sha256"]:
         raise _Refused("its content does not have the checksum it names")
 
-    images = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=pixels).reshape(-1, height, width)
-    return Characters(torch.from_numpy(images), torch.arange(len(counts)).repeat_interleave(counts), classes)
+    flat = np.frombuffer(content, dtype=np.uint8)
+    flat = flat.copy() if levels > 1 else np.unpackbits(flat, count=pixels)
+    return Characters(
+        images=torch.from_numpy(flat.reshape(-1, height, width)),
+        labels=torch.arange(len(counts)).repeat_interleave(counts),
+        classes=classes,
+        levels=levels,
+    )
 
 
-def _checksum(description: dict[str, str], bits: bytes) -> str:
+def _checksum(description: dict[str, str], content: bytes) -> str:
     words = json.dumps({key: description[key] for key in sorted(description) if key != "sha256"})
-    return hashlib.sha256(words.encode() + bits).hexdigest()
+    return hashlib.sha256(words.encode() + content).hexdigest()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 import pooch
 import requests
 
-from vmacore.data import mnist, omniglot
+from vmacore.data import binarized_mnist, burda, mnist, omniglot, omniglot_gmn
 from vmacore.errors import VmaError
 
 ReportProgress = Callable[[int, int | None], None]  # bytes done, and in all if that is known
@@ -33,7 +33,7 @@ class Remote:
     title: str
     base_url: str
     folder: Path  # below the data folder: where the files are put
-    registry: Mapping[str, str]  # file → "md5:…"
+    registry: Mapping[str, str | None]  # file → "md5:…", or None where no hash is published: contents are checked
     reader: Reader
 
 
@@ -59,6 +59,27 @@ REMOTES: Mapping[str, Remote] = {
             "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
         },
         reader=mnist,
+    ),
+    "omniglot-burda": Remote(
+        title=burda.TITLE,
+        base_url="https://raw.githubusercontent.com/yburda/iwae/master/datasets/OMNIGLOT/",
+        folder=burda.PREPARED.parent,
+        registry={burda.FILE: None},
+        reader=burda,
+    ),
+    "binarized-mnist": Remote(
+        title=binarized_mnist.TITLE,
+        base_url="https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
+        folder=binarized_mnist.PREPARED.parent,
+        registry={name: f"sha256:{file.sha256}" for name, file in binarized_mnist.FILES.items()},
+        reader=binarized_mnist,
+    ),
+    "omniglot-gmn": Remote(
+        title="the GMN Omniglot",
+        base_url="https://raw.githubusercontent.com/sbos/gmn/master/data/",
+        folder=omniglot_gmn.PREPARED.parent,
+        registry={"train_small.npz": None, "test_small.npz": None},
+        reader=omniglot_gmn,
     ),
 }
 FETCHABLE = tuple(REMOTES)
@@ -104,9 +125,26 @@ def download(
             return Downloaded(folder, remote.reader.describe(Path(data_dir)))
         except VmaError:
             pass  # missing or damaged: either way it is to be made anew
+        if not offline:
+            _discard_unreadable(remote, folder, Path(data_dir))
         _fetch(remote, name, folder, progress, offline, base_url or remote.base_url, retries)
     remote.reader.import_from(Path(source or folder), Path(data_dir))
     return Downloaded(folder, remote.reader.describe(Path(data_dir)))
+
+
+def _discard_unreadable(remote: Remote, folder: Path, data_dir: Path) -> None:
+    """Where no hash tells whether a file that was fetched earlier is whole, its reader does: what it refuses goes."""
+    unknown = [folder / file for file, known_hash in remote.registry.items() if known_hash is None]
+    if not unknown or not all(path.is_file() for path in unknown):
+        return  # with some missing the reader could say nothing of the others
+    try:
+        remote.reader.import_from(folder, data_dir)
+    except VmaError:
+        for path in unknown:
+            try:
+                path.unlink()
+            except OSError as error:
+                raise VmaError(f"can't replace {path}: {error.strerror or error}") from error
 
 
 def _fetch(
@@ -118,20 +156,16 @@ def _fetch(
     base_url: str,
     retries: int,
 ) -> None:
-    """Download into the folder each file that is not there yet with the right hash."""
+    """Download into the folder each file that is not there yet with the right hash, where one is known."""
     way_out = f"if you have the files, run `vma download {name} --from PATH`"
-    store = pooch.create(
-        path=folder, base_url=base_url, registry=dict(remote.registry), retry_if_failed=retries
-    )
+    store = pooch.create(path=folder, base_url=base_url, registry=dict(remote.registry), retry_if_failed=retries)
     for file, known_hash in remote.registry.items():
         url = store.get_url(file)
         try:
             if _has_hash(folder / file, known_hash):
                 continue
             if offline:
-                raise VmaError(
-                    f"{remote.title} is not in {folder} and --offline forbids downloading; {way_out}"
-                )
+                raise VmaError(f"{remote.title} is not in {folder} and --offline forbids downloading; {way_out}")
             with _silent_pooch():
                 store.fetch(file, downloader=_Downloader(progress))
         except (requests.RequestException, _RefusedError) as error:
@@ -147,7 +181,9 @@ def _fetch(
             ) from error
 
 
-def _has_hash(path: Path, known_hash: str) -> bool:
+def _has_hash(path: Path, known_hash: str | None) -> bool:
+    if known_hash is None:
+        return path.is_file()
     algorithm, _, digest = known_hash.partition(":")
     return path.is_file() and str(pooch.file_hash(path, alg=algorithm)) == digest
 

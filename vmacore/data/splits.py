@@ -13,7 +13,7 @@ from itertools import groupby
 
 import torch
 
-from vmacore.data.characters import Characters
+from vmacore.data.characters import SPLITS, Characters, Dataset
 
 PAPER_TEST = ("Sylheti", "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG")
 
@@ -66,8 +66,7 @@ def validation_classes(classes: Sequence[str]) -> list[int]:
     """
     wanted = round(len(classes) / VALIDATION_SHARE)
     members = {
-        alphabet: list(rows)
-        for alphabet, rows in groupby(range(len(classes)), key=lambda c: alphabet_of(classes[c]))
+        alphabet: list(rows) for alphabet, rows in groupby(range(len(classes)), key=lambda c: alphabet_of(classes[c]))
     }
     queue = sorted(members, key=lambda alphabet: hashlib.sha256(alphabet.encode()).hexdigest())
 
@@ -106,3 +105,11 @@ def merged(first: Characters, second: Characters) -> Characters:
         classes=classes,
         levels=first.levels,
     )
+
+
+def sizes_in_words(dataset: Dataset, what: str) -> str:
+    """Such as "70,000 digits, 28×28: 55,000 train, 5,000 validation, 10,000 test"."""
+    counts = {name: len(dataset.split(name).images) for name in SPLITS}
+    height, width = dataset.train.size
+    parts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return f"{sum(counts.values()):,} {what}, {height}×{width}: {parts}"
