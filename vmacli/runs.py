@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vmacore.checkpoint import Location
     from vmacore.config import Config
     from vmacore.data.characters import Characters, Dataset
-    from vmacore.models.vma import VariationalMemoryAddressing
+    from vmacore.models import GenerativeModel
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class OpenRun:
     """A trained model beside what it was trained on."""
 
     location: Location
-    model: VariationalMemoryAddressing
+    model: GenerativeModel
     dataset: Dataset
     device: torch.device
     weights: WeightsName
@@ -115,7 +115,13 @@ def load_data(config: Config, data_dir: Path, *, offline: bool) -> Dataset:
 
     data = config.data
     return load_dataset(
-        data.dataset, protocol=data.protocol, data_dir=data_dir, refit=data.refit, seed=data.seed, offline=offline
+        data.dataset,
+        protocol=data.protocol,
+        data_dir=data_dir,
+        refit=data.refit,
+        seed=data.seed,
+        offline=offline,
+        binarise=data.binarise,
     )
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vmacore.config import Config
-    from vmacore.models.vma import VariationalMemoryAddressing
+    from vmacore.models import GenerativeModel
 
 __version__ = "0.1.0"
 
 
 def load(
     run: str | Path, *, runs_dir: str | Path = "runs", weights: str = "averaged", device: str = "cpu"
-) -> tuple[VariationalMemoryAddressing, Config]:
+) -> tuple[GenerativeModel, Config]:
     """The model of a run directory, a checkpoint folder or shipped weights, with the configuration it was trained by.
 
     Raises:

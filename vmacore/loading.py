@@ -10,15 +10,15 @@ from vmacore import checkpoint as ckpt
 from vmacore.checkpoint import Location
 from vmacore.config import Config
 from vmacore.errors import VmaError
-from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.models import GenerativeModel, create_model
 from vmacore.seeds import Stream, generator
 
 
-def build_model(config: Config, device: torch.device | str = "cpu") -> VariationalMemoryAddressing:
+def build_model(config: Config, device: torch.device | str = "cpu") -> GenerativeModel:
     """The model of a configuration, its weights drawn from the training seed; global generators stay untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(config.training.seed, 0, Stream.INITIAL).initial_seed())
-        model = VariationalMemoryAddressing(config.model)
+        model = create_model(config.model)
     return model.to(device).to(memory_format=torch.channels_last)
 
 
@@ -36,9 +36,7 @@ def weights_file(location: Location, weights: str) -> Path:
     return file
 
 
-def load_model(
-    location: Location, *, weights: str = "averaged", device: torch.device | str = "cpu"
-) -> VariationalMemoryAddressing:
+def load_model(location: Location, *, weights: str = "averaged", device: torch.device | str = "cpu") -> GenerativeModel:
     """A trained model, ready for evaluation.
 
     Raises:

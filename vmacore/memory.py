@@ -18,11 +18,13 @@ class EncodedMemory:
     slots: contents m_a, images [S, 1, H, W] or vectors [S, D].
     keys: embeddings e_a = h(m_a) [S, E].
     log_prior: log p(a|M) [S], nats.
+    mask: bool [B, S], the slots that each target may see; None: all.
     """
 
     slots: Tensor
     keys: Tensor
     log_prior: Tensor
+    mask: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.slots)

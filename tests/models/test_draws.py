@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, kl_divergence
 
 from tests import synthetic
-from vmacore.models.draws import Draws
-from vmacore.models.vma import VariationalMemoryAddressing, normal, pixels_log_prob
+from vmacore.models.draws import Draws, normal, pixels_log_prob
+from vmacore.models.vma import VariationalMemoryAddressing
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:

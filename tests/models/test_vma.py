@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vmacore.config import ModelConfig
+from vmacore.estimators import Drawn
 from vmacore.estimators.vimco import Vimco
 from vmacore.memory import EncodedMemory
 from vmacore.models.draws import Draws
@@ -60,7 +61,7 @@ def test_values_and_gradients_equal_the_reference(config: ModelConfig, dtype: to
         torch.testing.assert_close(mine, other, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
 
     estimator = Vimco(4)
-    estimator.objective(ours_draws, ours, address).surrogate.mean().backward()
+    estimator.objective(ours_draws, ours, Drawn(address)).surrogate.mean().backward()
     log_qa = theirs.log_q.gather(1, address)
     log_w = their_draws.log_weight + theirs.log_p[address] - log_qa.detach()
     vimco(log_w, log_qa).surrogate.mean().backward()
@@ -155,9 +156,9 @@ def test_learned_memory_has_a_gradient_in_pixels_and_vectors() -> None:
         targets = _images(3, config, 1, torch.float32)
         memory: EncodedMemory = model.read(model.learned_memory())
         addressing = model.address(targets, memory)
-        address = addressing.draw(2, torch.Generator().manual_seed(0))
-        draws: Draws = model.draws(targets, memory, address)
-        Vimco(2).objective(draws, addressing, address).surrogate.sum().backward()
+        drawn = Drawn(addressing.draw(2, torch.Generator().manual_seed(0)))
+        draws: Draws = model.draws(targets, memory, drawn.address)
+        Vimco(2).objective(draws, addressing, drawn).surrogate.sum().backward()
         gradient = model.learned_memory.slots.grad
         assert gradient is not None
         assert bool((gradient.flatten(1).norm(dim=1) > 0).all())

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters
-from vmacore.data.episodes import EpisodeSampler
+from vmacore.data.episodes import EpisodeSampler, MinibatchSampler, Sampler
 from vmacore.errors import VmaError
-from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.memory import EncodedMemory
+from vmacore.models.base import GenerativeModel
 from vmacore.objectives import importance_bound
 from vmacore.seeds import Stream, generator
 
@@ -23,7 +24,7 @@ class Score:
 
     nll: minus the K-sample bound; nll_se: its standard error over episodes, the drawings held fixed.
     −elbo = reconstruction + kl_address + kl_latent, where kl_address is exact and kl_latent in closed form for each of
-    the addresses drawn. per_episode: the bound of each episode, for paired comparisons.
+    the addresses drawn. For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
     """
 
     nll: float
@@ -38,11 +39,11 @@ class Score:
     episodes: int
     slots: int
     per_episode: tuple[float, ...]
+    per_target: tuple[tuple[float, ...], ...] = ()
 
 
-@torch.no_grad()
 def score(
-    model: VariationalMemoryAddressing,
+    model: GenerativeModel,
     characters: Characters,
     *,
     classes: int,
@@ -67,25 +68,48 @@ def score(
     if min(samples, targets, shots, classes) < 1 or episodes < 2:
         raise VmaError("classes, shots, targets and samples must be at least 1, and episodes at least 2")
     check_size(model, characters)
-    learned = model.learned_memory() if model.learned_memory is not None else None
-    sampler = EpisodeSampler(
-        characters,
-        n_way=classes,
-        n_shot=0 if learned is not None else shots,
-        n_target=targets,
+    sampler: Sampler
+    if model.learned_memory is not None:
+        sampler = MinibatchSampler(characters, n_target=classes * targets, seed=seed, device=device)
+    else:
+        sampler = EpisodeSampler(characters, n_way=classes, n_shot=shots, n_target=targets, seed=seed, device=device)
+    return score_episodes(
+        model,
+        sampler,
+        samples=samples,
+        episodes=episodes,
         seed=seed,
         device=device,
+        budget_bytes=budget_bytes,
+        progress=progress,
     )
+
+
+@torch.no_grad()
+def score_episodes(
+    model: GenerativeModel,
+    sampler: Sampler,
+    *,
+    samples: int,
+    episodes: int,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    budget_bytes: int = 2**28,
+    progress: Callable[[int, int], None] | None = None,
+) -> Score:
+    """The K-sample bound and its parts over episodes 0 … episodes − 1 of a sampler.
+
+    A learned memory takes the place of the episode's. `seed` decides the noise; the rest is as in `score`.
+    """
     chunk = max(1, budget_bytes // model.bytes_per_sample)
-    rows = []
+    rows, per_target = [], []
     for index in range(episodes):
-        if learned is not None:
-            x, slots = sampler.minibatch(index), learned
-        else:
-            episode = sampler.at(index)
-            x, slots = episode.targets, episode.memory
+        episode = sampler.at(index)
+        slots = episode.memory if model.learned_memory is None else model.learned_memory()
         noise = generator(seed, index, Stream.NOISE, device)
-        rows.append(_episode(model, x, slots, samples, noise, chunk))
+        row, each = _episode(model, episode.targets, model.read(slots, episode.mask), samples, noise, chunk)
+        rows.append(row)
+        per_target.append(tuple(each.tolist()))
         if progress:
             progress(index + 1, episodes)
     table = torch.stack(rows).cpu().double()  # [episodes, 6]
@@ -99,29 +123,31 @@ def score(
         kl_latent=kl_latent,
         prior_entropy=prior_entropy,
         posterior_entropy=posterior_entropy,
-        targets=len(x) * episodes,
+        targets=len(episode.targets) * episodes,
         episodes=episodes,
         slots=len(slots),
         per_episode=tuple(table[:, 0].tolist()),
+        per_target=tuple(per_target),
     )
 
 
 def _episode(
-    model: VariationalMemoryAddressing,
+    model: GenerativeModel,
     targets: Tensor,
-    slots: Tensor,
+    memory: EncodedMemory,
     samples: int,
     noise: torch.Generator,
     chunk: int,
-) -> Tensor:
-    memory = model.read(slots)
+) -> tuple[Tensor, Tensor]:
+    """Means over the targets [6], and minus the bound of each [B]."""
     addressing = model.address(targets, memory)
     address = addressing.draw(samples, noise)
     draws = model.draws(targets, memory, address, noise, chunk)
     log_w = draws.log_weight + addressing.log_p[address] - addressing.log_q.gather(1, address)
-    return torch.stack(
+    nll = -importance_bound(log_w)
+    means = torch.stack(
         [
-            -importance_bound(log_w).mean(),
+            nll.mean(),
             -draws.log_px.mean(),
             addressing.kl().mean(),
             draws.kl_z.mean(),
@@ -129,9 +155,10 @@ def _episode(
             addressing.posterior_entropy().mean(),
         ]
     )
+    return means, nll
 
 
-def check_size(model: VariationalMemoryAddressing, characters: Characters) -> None:
+def check_size(model: GenerativeModel, characters: Characters) -> None:
     """Raises:
     VmaError: the model reads images of another size.
     """

@@ -16,7 +16,7 @@ from vmacore.data.characters import Characters
 from vmacore.data.episodes import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import check_size
-from vmacore.models.vma import VariationalMemoryAddressing, normal
+from vmacore.models.base import GenerativeModel
 from vmacore.nn.layers import rows as gather
 from vmacore.seeds import Stream, generator
 
@@ -29,9 +29,9 @@ GREY = 0.75  # of the lines between pictures
 class Grid:
     """Drawings generated from slots: those of a row share its slot.
 
-    slots: [R, H, W] in [0, 1]; NaN where a learned slot is no image.
+    slots: [R, H, W] in [0, 1]; NaN where a slot is no image, or no one slot is drawn.
     samples: [R, C, H, W], Bernoulli means or pixels of 0 and 1.
-    addresses: int64 [R], the slot of each row.
+    addresses: int64 [R], the slot of each row; all 0 where no address is drawn.
     """
 
     slots: Tensor
@@ -41,7 +41,7 @@ class Grid:
 
 @torch.no_grad()
 def sample_grid(
-    model: VariationalMemoryAddressing,
+    model: GenerativeModel,
     characters: Characters | None,
     *,
     classes: int = 8,
@@ -54,6 +54,9 @@ def sample_grid(
     pixels: str = "mean",
 ) -> Grid:
     """Draw z ~ p(z|m_a) and x ~ p(x|z, m_a), `columns` times for each row's slot.
+
+    A model that draws no address reads the whole memory for every image (soft attention), or none of it (the VAE): its
+    rows have no slot, and there are 8 of them unless `rows` says otherwise.
 
     characters: the split that memory is drawn from, `classes` × `shots` slots; None: the model's learned memory.
     address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address
@@ -69,32 +72,31 @@ def sample_grid(
     slots = _slots(model, characters, classes, shots, seed, device)
     memory = model.read(slots)
     noise = generator(seed, 0, Stream.NOISE, device)
-    rows = len(slots) if rows is None else rows
-    if address == "prior":
+    if not model.addressed:
+        rows = rows or 8
+        addresses = torch.zeros(rows, dtype=torch.int64, device=slots.device)
+    elif address == "prior":
+        rows = rows or len(slots)
         addresses = Addressing(memory.log_prior[None], memory.log_prior).draw_prior((rows,), noise)
-    elif rows > len(slots):
-        raise VmaError(f"{rows} rows asked for, but memory holds {len(slots)} slots: more --classes or --shots")
     else:
+        rows = rows or len(slots)
+        if rows > len(slots):
+            raise VmaError(f"{rows} rows asked for, but memory holds {len(slots)} slots: more --classes or --shots")
         addresses = torch.arange(rows, device=slots.device)
 
-    templates = model.templates(gather(slots, addresses))
-    row = torch.arange(rows, device=slots.device).repeat_interleave(columns)
-    prior = normal(gather(templates.prior, row))
-    scale = prior.base_dist.scale
-    z = prior.base_dist.loc + scale * torch.randn(scale.shape, generator=noise, device=scale.device)
+    row = addresses.repeat_interleave(columns)
     chunk = max(1, 2**28 // model.bytes_per_sample)
-    parts = zip(z.split(chunk), row.split(chunk), strict=True)
-    drawn = torch.cat([model.decode(some, templates, slot).sigmoid() for some, slot in parts])
+    drawn = torch.cat([model.generate(memory, part, noise).sigmoid() for part in row.split(chunk)])
     if pixels == "sample":
         drawn = torch.bernoulli(drawn, generator=noise)
     shown = gather(slots, addresses)
-    if shown.dim() != 4:
+    if shown.dim() != 4 or not model.addressed:
         shown = torch.full((rows, 1, *model.size), torch.nan, device=slots.device)
     return Grid(shown[:, 0].cpu(), drawn.view(rows, columns, *model.size).cpu(), addresses.cpu())
 
 
 def _slots(
-    model: VariationalMemoryAddressing,
+    model: GenerativeModel,
     characters: Characters | None,
     classes: int,
     shots: int,

@@ -49,17 +49,11 @@ class ReferenceModel(nn.Module):
             first, second = config.layers
             self.key_network = nn.ModuleDict({"network": _mlp(D, first, second, E)})
             self.query_network = nn.ModuleDict({"network": _mlp(D, first, second, E)})
-            self.recognition = nn.ModuleDict(
-                {"first": nn.Linear(2 * D, first), "rest": _mlp(first, second, 2 * Z)}
-            )
-            self.template = nn.ModuleDict(
-                {"layers": nn.ModuleList([nn.Linear(D, first), nn.Linear(first, second)])}
-            )
+            self.recognition = nn.ModuleDict({"first": nn.Linear(2 * D, first), "rest": _mlp(first, second, 2 * Z)})
+            self.template = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(D, first), nn.Linear(first, second)])})
             self.prior = nn.Linear(second, 2 * Z)
             layers = [nn.Linear(second + first, first), nn.Linear(first + D, D)]
-            self.decoder = nn.ModuleDict(
-                {"start": nn.Linear(Z + second, second), "layers": nn.ModuleList(layers)}
-            )
+            self.decoder = nn.ModuleDict({"start": nn.Linear(Z + second, second), "layers": nn.ModuleList(layers)})
 
     def forward(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, Draws]:
         """targets [B, 1, H, W], slots [S, 1, H, W], address [B, K], noise [B·K, Z] of a standard normal."""

@@ -1,42 +1,42 @@
 """Variational memory addressing (Bornschein, Mnih, Zoran & Rezende, NIPS 2017), read top to bottom.
 
-    a ~ p(a|M)          one slot
-    z ~ p(z|m_a)        latent
-    x ~ p(x|z, m_a)     pixels                                     p(x|M) = Σ_a p(a|M) ∫ p(z|m_a) p(x|z, m_a) dz    (1)
+a ~ p(a|M)          one slot
+z ~ p(z|m_a)        latent
+x ~ p(x|z, m_a)     pixels                                     p(x|M) = Σ_a p(a|M) ∫ p(z|m_a) p(x|z, m_a) dz    (1)
 
-    q(a, z|x, M) = q(a|x, M) q(z|x, m_a)                                                                            (3)
+q(a, z|x, M) = q(a|x, M) q(z|x, m_a)                                                                            (3)
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+from torch.distributions import kl_divergence
 
 from vmacore.addressing import Addressing, address_posterior, address_prior
 from vmacore.config import ModelConfig
 from vmacore.memory import EncodedMemory, LearnedMemory, Templates
-from vmacore.models.draws import Draws
+from vmacore.models.base import GenerativeModel
+from vmacore.models.draws import Draws, normal, pixels_log_prob
 from vmacore.nn import convolutional, fully_connected
 from vmacore.nn.layers import MLP, initialise, rows
 
 
-class VariationalMemoryAddressing(nn.Module):
+class VariationalMemoryAddressing(GenerativeModel):
     """One hard address and one conditional VAE.
 
     What depends on a slot alone is computed once a slot, equal (target, address) pairs share q(z|x, m), and only the
     decoder runs for every sample. `vmacore.models.reference` is the same function with nothing shared.
     """
 
+    addressed = True
+
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.size = config.size
+        super().__init__(config)
         Z, E = config.latent, config.embedding
         pixels = config.size[0] * config.size[1]
         if config.network == "convolutional":
             size, channels, hidden = config.size, config.channels, config.hidden
-            self.slot_shape: tuple[int, ...] = (1, *size)
             self.key_network: nn.Module = convolutional.Embedding(size, channels, hidden, E)
             self.query_network: nn.Module = convolutional.Embedding(size, channels, hidden, E)
             self.recognition: nn.Module = convolutional.Recognition(size, channels, hidden, Z)
@@ -46,7 +46,8 @@ class VariationalMemoryAddressing(nn.Module):
             self.decoder: nn.Module = convolutional.Decoder(size, channels, hidden, Z, template.out_features)
         else:
             layers = config.layers
-            self.slot_shape = (config.slot,) if config.learned_slots else (1, *config.size)
+            if config.learned_slots:
+                self.slot_shape = (config.slot,)
             slot = config.slot if config.learned_slots else pixels
             self.key_network = fully_connected.Embedding(slot, layers, E)
             self.query_network = fully_connected.Embedding(pixels, layers, E)
@@ -54,19 +55,14 @@ class VariationalMemoryAddressing(nn.Module):
             flat_template = fully_connected.Template(slot, layers)
             self.template = flat_template
             self.prior = nn.Linear(flat_template.out_features, 2 * Z)
-            self.decoder = fully_connected.Decoder(pixels, slot, layers, Z)
+            self.decoder = fully_connected.Decoder(pixels, slot, layers, Z, config.skip)
+        if config.tied:
+            del self.query_network
         initialise(self)
         # Zero makes p(a|M) flat at first, so that no slot is preferred before the keys mean anything.
         self.query_point = nn.Parameter(torch.zeros(E)) if config.address_prior == "learned" else None
-        self.learned_memory = (
-            LearnedMemory(config.learned_slots, self.slot_shape) if config.learned_slots else None
-        )
-
-    @property
-    def bytes_per_sample(self) -> int:
-        """About what decoding one sample holds at a time."""
-        widest = self.config.channels[0] if self.config.network == "convolutional" else 4
-        return 16 * self.size[0] * self.size[1] * widest
+        if config.learned_slots:
+            self.learned_memory = LearnedMemory(config.learned_slots, self.slot_shape)
 
     # Addressing: p(a|M) and q(a|x, M).
 
@@ -77,22 +73,19 @@ class VariationalMemoryAddressing(nn.Module):
 
     def queries(self, targets: Tensor) -> Tensor:
         """e_x = h_q(x) [B, E] of targets [B, 1, H, W]."""
-        queries: Tensor = self.query_network(targets)
+        queries: Tensor = (self.key_network if self.config.tied else self.query_network)(targets)
         return queries
 
-    def read(self, slots: Tensor) -> EncodedMemory:
-        """Read a memory of slots [S, …], once for all targets.
-
-        Raises:
-            ValueError: slots whose shape is not the model's.
-        """
-        if slots.shape[1:] != self.slot_shape or not len(slots):
-            raise ValueError(f"slots of shape {list(slots.shape)}, but the model reads [S, {self.slot_shape}]")
+    def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:
+        """Read a memory of slots [S, …], once for all targets: keys and log p(a|M)."""
+        self.check_slots(slots)
+        if mask is not None:
+            raise ValueError("this model reads one memory for all targets: no mask")
         keys = self.keys(slots)
         return EncodedMemory(slots, keys, address_prior(keys, self.query_point, self.config.similarity))
 
     def address(self, targets: Tensor, memory: EncodedMemory) -> Addressing:
-        """q(a|x, M) and p(a|M) for targets [B, 1, H, W]."""
+        """q(a|x, M) and p(a|M) for targets [B, 1, H, W] (equations 4 to 6)."""
         log_q = address_posterior(memory.keys, self.queries(targets), self.config.similarity)
         return Addressing(log_q, memory.log_prior)
 
@@ -125,30 +118,38 @@ class VariationalMemoryAddressing(nn.Module):
         address: Tensor,
         generator: torch.Generator | None = None,
         chunk: int | None = None,
+        pathwise: bool = True,
     ) -> Draws:
-        """Terms of log w for z ~ q(z|x, m_a) at the addresses given.
+        """Terms of log w [B, K] for z ~ q(z|x, m_a) at addresses [B, K]; chunks are in the order of their slots.
 
-        targets [B, 1, H, W], address int64 [B, K] → Draws of [B, K]. chunk: decode at most so many samples at a time,
-        in the order of their slots, with the same noise whatever the chunk.
+        pathwise: let gradients pass through z into q(z|x, m); without, z is a constant in all terms.
         """
         B, K = address.shape
-        noise = torch.randn(
-            B * K, self.config.latent, generator=generator, dtype=targets.dtype, device=targets.device
-        )
+        noise = torch.randn(B * K, self.config.latent, generator=generator, dtype=targets.dtype, device=targets.device)
         target = torch.arange(B, device=address.device).repeat_interleave(K)
         flat = address.flatten()
         if chunk is None or chunk >= B * K:
-            terms = self._draws(targets, memory.slots, target, flat, noise)
+            terms = self._draws(targets, memory.slots, target, flat, noise, pathwise)
         else:
             order = flat.argsort(stable=True)
             parts = [
-                self._draws(targets, memory.slots, target[part], flat[part], noise[part])
+                self._draws(targets, memory.slots, target[part], flat[part], noise[part], pathwise)
                 for part in order.split(chunk)
             ]
             terms = torch.cat(parts, 1)[:, order.argsort()]
         return Draws(*terms.view(4, B, K))
 
-    def _draws(self, targets: Tensor, slots: Tensor, target: Tensor, address: Tensor, noise: Tensor) -> Tensor:
+    def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Logits [P, D] of images made from the slots at addresses [P], z ~ p(z|m_a)."""
+        used, slot = address.unique(return_inverse=True)
+        templates = self.templates(rows(memory.slots, used))
+        mean, log_scale = rows(templates.prior, slot).chunk(2, 1)
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return self.decode(mean + log_scale.exp() * noise, templates, slot)
+
+    def _draws(
+        self, targets: Tensor, slots: Tensor, target: Tensor, address: Tensor, noise: Tensor, pathwise: bool
+    ) -> Tensor:
         """The four terms of `Draws` [4, P] for samples of targets[target] at slots[address], indices [P]."""
         used, slot = address.unique(return_inverse=True)  # slots that were drawn at all [T]; index into them [P]
         templates = self.templates(rows(slots, used))
@@ -160,19 +161,7 @@ class VariationalMemoryAddressing(nn.Module):
 
         q, p = normal(rows(posterior, pair)), normal(rows(templates.prior, slot))  # over R^Z, [P]
         z = q.base_dist.loc + q.base_dist.scale * noise  # [P, Z]
+        z = z if pathwise else z.detach()
         logits = self.decode(z, templates, slot)
         log_px = pixels_log_prob(logits, rows(targets.flatten(1), target))
         return torch.stack([log_px, p.log_prob(z), q.log_prob(z), rows(kl_z, pair)])
-
-
-def normal(parameters: Tensor) -> Independent:
-    """Diagonal Gaussian [N] over R^Z from mean and log standard deviation [N, 2Z]."""
-    mean, log_scale = parameters.chunk(2, dim=-1)
-    return Independent(Normal(mean, log_scale.exp(), validate_args=False), 1, validate_args=False)
-
-
-def pixels_log_prob(logits: Tensor, pixels: Tensor) -> Tensor:
-    """log p(x) [N], nats, of binary pixels [N, D] under independent Bernoulli with logits [N, D]."""
-    bernoulli = Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
-    log_prob: Tensor = bernoulli.log_prob(pixels)
-    return log_prob

@@ -15,6 +15,7 @@ from vmacore.nn.layers import (
     channels_last,
     nhwc_flat,
     nhwc_unflat,
+    one_map_conv,
     rows,
 )
 
@@ -33,6 +34,19 @@ def sizes_of(size: Size, layers: int) -> list[Size]:
         size = halved(size) if layer % 2 else size
         sizes.append(size)
     return sizes
+
+
+def mirrored(size: Size, channels: Sequence[int]) -> list[tuple[int, int, tuple[int, int] | None]]:
+    """Layers of the mirrored pyramid, coarse to fine: maps in, maps out, output padding where the stride is 2."""
+    into = (1, *channels[:-1])
+    sizes = [size, *sizes_of(size, len(channels))]
+    layers = []
+    for layer in reversed(range(len(channels))):
+        fine, coarse = sizes[layer], sizes[layer + 1]
+        # Stride 2 gives 2n − 1; where the finer map is even one more row and column are needed.
+        more = (fine[0] - 2 * coarse[0] + 1, fine[1] - 2 * coarse[1] + 1) if layer % 2 else None
+        layers.append((channels[layer], into[layer], more))
+    return layers
 
 
 class Pyramid(nn.Module):
@@ -121,19 +135,10 @@ class Decoder(nn.Module):
         self.vector = nn.Linear(features, latent)
         self.start = ConcatLinear(latent, latent, hidden)
         self.expand = nn.Linear(hidden, features)
-        into = (1, *channels[:-1])
-        sizes = [size, *sizes_of(size, len(channels))]
-        layers: list[nn.Module] = []
-        for layer in reversed(range(len(channels))):
-            below, maps = into[layer], channels[layer]
-            if layer % 2:
-                fine, coarse = sizes[layer], sizes[layer + 1]
-                # Stride 2 gives 2n − 1; where the finer map is even one more row and column are needed.
-                more = (fine[0] - 2 * coarse[0] + 1, fine[1] - 2 * coarse[1] + 1)
-                layers.append(ConcatConvTranspose2d(maps, maps, below, more))
-            else:
-                layers.append(ConcatConv2d(maps, maps, below))
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(
+            ConcatConv2d(maps, maps, below) if more is None else ConcatConvTranspose2d(maps, maps, below, more)
+            for maps, below, more in mirrored(size, channels)
+        )
         self.layers[-1].is_output = True  # type: ignore[assignment]
 
     def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
@@ -141,8 +146,8 @@ class Decoder(nn.Module):
         skips = [layer.right(skip) for layer, skip in zip(self.layers, reversed(maps), strict=True)]  # type: ignore[operator]
         return [self.start.right(self.vector(top)), *skips]
 
-    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor) -> Tensor:
-        """z [P, Z] with slot [P] → logits [P, 1, H, W]."""
+    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None) -> Tensor:
+        """z [P, Z] with slot [P] → logits [P, 1, H, W]; slot None: memory_side has a row for each z already."""
         start, *skips = memory_side
         h = F.relu_(self.start.left(z) + rows(start, slot))
         x = nhwc_unflat(F.relu_(self.expand(h)), self.top_channels, *self.top_size)
@@ -150,3 +155,30 @@ class Decoder(nn.Module):
             x = layer.left(x) + rows(skip, slot)  # type: ignore[operator]
             x = x if layer is self.layers[-1] else F.relu_(x)
         return x
+
+
+class PlainDecoder(nn.Module):
+    """p(x|z): the same mirrored pyramid without a slot."""
+
+    def __init__(self, size: Size, channels: Sequence[int], hidden: int, latent: int) -> None:
+        super().__init__()
+        self.top_size = sizes_of(size, len(channels))[-1]
+        self.top_channels = channels[-1]
+        self.start = nn.Linear(latent, hidden)
+        self.expand = nn.Linear(hidden, channels[-1] * self.top_size[0] * self.top_size[1])
+        self.layers = nn.ModuleList(
+            nn.Conv2d(maps, below, 3, padding=1)
+            if more is None
+            else nn.ConvTranspose2d(maps, below, 3, stride=2, padding=1, output_padding=more)
+            for maps, below, more in mirrored(size, channels)
+        )
+        self.layers[-1].is_output = True  # type: ignore[assignment]
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [P, Z] → logits [P, 1, H, W]."""
+        h = F.relu_(self.start(z))
+        x = nhwc_unflat(F.relu_(self.expand(h)), self.top_channels, *self.top_size)
+        *inner, output = self.layers
+        for layer in inner:
+            x = F.relu_(layer(x))
+        return one_map_conv(x, output.weight) + output.bias  # type: ignore[operator, arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -65,33 +66,69 @@ class Template(nn.Module):
         return maps[-1]
 
 
+class PixelGain(nn.Linear):
+    """Logits of the pixels from hidden units and from the slot's own pixels: W u + b + exp(g) (2m − 1).
+
+    A matrix has to find out which of its 784² entries lead from a pixel to itself, and to grow each to about 15 at a
+    learning rate's pace; here each pixel has one gain g, whose exponential grows as fast as it pays.
+    """
+
+    def __init__(self, left: int, pixels: int) -> None:
+        super().__init__(left, pixels)
+        self.log_gain = nn.Parameter(torch.zeros(pixels))
+
+    def left(self, u: Tensor) -> Tensor:
+        """u [N, left] → [N, pixels], without the bias."""
+        return F.linear(u, self.weight)
+
+    def right(self, m: Tensor) -> Tensor:
+        """Pixels m [N, pixels] of 0 and 1 → [N, pixels], with the bias."""
+        return torch.addcmul(self.bias, 2 * m - 1, self.log_gain.exp())
+
+
 class Decoder(nn.Module):
     """p(x|z, m): the encoder mirrored, z beside the template's last layer, skip connections into every layer after.
 
     The last skip connection enters at the pixels, from the slot itself: a slot holds more than a narrow hidden layer
-    can carry, and one that has been seen should be drawn again exactly.
+    can carry, and one that has been seen should be drawn again exactly. skip: "matrix" maps the slot to the logits,
+    "gain" adds its pixels to them (`PixelGain`), "none" leaves that connection out.
     """
 
-    def __init__(self, pixels: int, slot: int, layers: Sequence[int], latent: int) -> None:
+    def __init__(self, pixels: int, slot: int, layers: Sequence[int], latent: int, skip: str = "matrix") -> None:
         super().__init__()
+        if skip == "gain" and slot != pixels:
+            raise ValueError(f"a slot of {slot} numbers has no gain at {pixels} pixels")
         self.start = ConcatLinear(latent, layers[-1], layers[-1])
-        down = [*reversed(layers), pixels]
-        beside = [*reversed(layers[:-1]), slot]
-        self.layers = nn.ModuleList(
-            ConcatLinear(before, skip, after)
-            for before, skip, after in zip(down[:-1], beside, down[1:], strict=True)
-        )
-        self.layers[-1].is_output = True  # type: ignore[assignment]
+        down, beside = [*reversed(layers), pixels], [*reversed(layers[:-1])]
+        hidden = [
+            ConcatLinear(before, side, after) for before, side, after in zip(down, beside, down[1:], strict=False)
+        ]
+        last = {
+            "matrix": lambda: ConcatLinear(layers[0], slot, pixels),
+            "gain": lambda: PixelGain(layers[0], pixels),
+            "none": lambda: ConcatLinear(layers[0], 0, pixels),
+        }[skip]()
+        last.is_output = True
+        self.skip = skip
+        self.layers = nn.ModuleList([*hidden, last])
 
     def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of every layer, from coarse to fine."""
-        skips = [layer.right(skip) for layer, skip in zip(self.layers, maps[-2::-1], strict=True)]  # type: ignore[operator]
+        beside = [*maps[-2:0:-1], maps[0][:, :0] if self.skip == "none" else maps[0]]
+        skips = [layer.right(skip) for layer, skip in zip(self.layers, beside, strict=True)]  # type: ignore[operator]
         return [self.start.right(top), *skips]
 
-    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor) -> Tensor:
-        """z [P, Z] with slot [P] → logits [P, D]."""
+    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None) -> Tensor:
+        """z [P, Z] with slot [P] → logits [P, D]; slot None: memory_side has a row for each z already."""
         start, *skips = memory_side
         x = self.start.left(z) + rows(start, slot)
         for layer, skip in zip(self.layers, skips, strict=True):
             x = layer.left(F.relu_(x)) + rows(skip, slot)  # type: ignore[operator]
         return x
+
+
+class PlainDecoder(MLP):
+    """p(x|z): the encoder mirrored, without a slot; z [P, Z] → logits [P, D]."""
+
+    def __init__(self, pixels: int, layers: Sequence[int], latent: int) -> None:
+        super().__init__(latent, *reversed(layers), pixels)

@@ -14,15 +14,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def rows(features: Tensor, index: Tensor) -> Tensor:
-    """features[index] for features [S, …] and index [P], as [P, …] in the memory format of `features`.
+def rows(features: Tensor, index: Tensor | None) -> Tensor:
+    """features[index] for features [S, …] and index [P], as [P, …] in the memory format of `features`; None: as it is.
 
     Images [S, C, H, W] are gathered on their NHWC view: indexing the NCHW view would return NCHW, and every convolution
     after it would be several times slower in its backward pass.
     """
+    if index is None:
+        return features
     if features.dim() != 4:
         return features.index_select(0, index)
     return features.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+
+
+def mixed(features: Tensor, weights: Tensor) -> Tensor:
+    """Σ_s weights[p, s] features[s] for features [S, …] and weights [P, S], as [P, …]; images in channels_last."""
+    if features.dim() != 4:
+        return weights @ features
+    C, H, W = features.shape[1:]
+    return nhwc_unflat(weights @ nhwc_flat(features), C, H, W)
 
 
 class ConcatLinear(nn.Linear):
@@ -114,9 +124,9 @@ def initialise(network: nn.Module) -> None:
     for layer in network.modules():
         if getattr(layer, "is_output", False) or not isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             continue
-        fan_in = layer.weight[0].numel()
+        fan_in: float = layer.weight[0].numel()
         if isinstance(layer, nn.ConvTranspose2d):  # each output pixel sees kernel / stride² of the taps
-            fan_in = layer.weight.shape[0] * 9 // 4
+            fan_in = layer.weight[:, 0].numel() / 4
         nn.init.normal_(layer.weight, std=(2 / fan_in) ** 0.5)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

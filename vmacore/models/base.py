@@ -1,0 +1,78 @@
+"""What trainer and scorer ask of a model, whichever it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from vmacore.addressing import Addressing
+from vmacore.config import ModelConfig
+from vmacore.memory import EncodedMemory, LearnedMemory
+from vmacore.models.draws import Draws
+
+
+class GenerativeModel(nn.Module, ABC):
+    """Reads a memory, addresses it, and ends in the terms of log w for each sample.
+
+    learned_memory: slots that are parameters, if the model has them.
+    """
+
+    addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.size = config.size
+        self.slot_shape: tuple[int, ...] = (1, *config.size)
+        self.learned_memory: LearnedMemory | None = None
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """About what decoding one sample holds at a time."""
+        widest = self.config.channels[0] if self.config.network == "convolutional" else 4
+        return 16 * self.size[0] * self.size[1] * widest
+
+    @abstractmethod
+    def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:
+        """Read a memory of slots [S, …], once for all targets.
+
+        mask: bool [B, S], the slots that each target may see; None: all.
+
+        Raises:
+            ValueError: slots whose shape is not the model's, or a mask for a model that takes none.
+        """
+
+    def address(self, targets: Tensor, memory: EncodedMemory) -> Addressing:
+        """q(a|x, M) and p(a|M) for targets [B, 1, H, W]; of a model that draws no address, one alternative."""
+        return Addressing(targets.new_zeros(len(targets), 1), targets.new_zeros(1))
+
+    @abstractmethod
+    def draws(
+        self,
+        targets: Tensor,
+        memory: EncodedMemory,
+        address: Tensor,
+        generator: torch.Generator | None = None,
+        chunk: int | None = None,
+    ) -> Draws:
+        """Terms of log w for z ~ q(z|x, ·) at the addresses given.
+
+        targets [B, 1, H, W], address int64 [B, K] → Draws of [B, K]. chunk: decode at most so many samples at a time,
+        with the same noise whatever the chunk.
+        """
+
+    @abstractmethod
+    def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Logits [P, D] of the pixels of P images, z drawn from its prior.
+
+        address: int64 [P], the slots that the images are made from; of a model that draws no address only P counts.
+        """
+
+    def check_slots(self, slots: Tensor) -> None:
+        """Raises:
+        ValueError: slots whose shape is not the model's.
+        """
+        if slots.shape[1:] != self.slot_shape or not len(slots):
+            raise ValueError(f"slots of shape {list(slots.shape)}, but the model reads [S, {self.slot_shape}]")

@@ -1,0 +1,107 @@
+"""Soft attention over memory, the paper's baseline (section 4.2; after Bartunov & Vetrov 2016 and Li et al. 2016).
+
+    z ~ N(0, I)                                latent, drawn first: attention may depend on generative variables only
+    α = softmax_a s(z, m_a)                    attention weights
+    m(z) = Σ_a α_a m_a                         what is read
+    x ~ p(x|z, m(z)),  q(z|x)                  pixels; posterior
+
+Which slot to read is part of z here, so its cost is part of KL(q(z|x) ‖ p(z)).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from vmacore.addressing import SIMILARITIES
+from vmacore.config import ModelConfig
+from vmacore.memory import EncodedMemory
+from vmacore.models.base import GenerativeModel
+from vmacore.models.draws import Draws, latent_draws
+from vmacore.nn import convolutional, fully_connected
+from vmacore.nn.layers import MLP, initialise, mixed
+
+
+class SoftAttention(GenerativeModel):
+    """The encoder, decoder and key network of variational memory addressing, with a mixture for the hard address.
+
+    config.read says what is mixed: "features", the slots' share of every decoder layer, which being linear is the same
+    as mixing the maps of the slots' pyramids; or "pixels", the slots themselves, whose mixture is then encoded.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        Z, E, hidden = config.latent, config.embedding, config.hidden
+        pixels = config.size[0] * config.size[1]
+        if config.network == "convolutional":
+            shape = (config.size, config.channels, hidden)
+            self.key_network: nn.Module = convolutional.Embedding(*shape, E)
+            self.recognition: nn.Module = convolutional.Embedding(*shape, 2 * Z)
+            template = convolutional.Template(config.size, config.channels)
+            self.template: nn.Module = template
+            self.decoder: nn.Module = convolutional.Decoder(*shape, Z, template.out_features)
+        else:
+            self.key_network = fully_connected.Embedding(pixels, config.layers, E)
+            self.recognition = fully_connected.Embedding(pixels, config.layers, 2 * Z)
+            self.template = fully_connected.Template(pixels, config.layers)
+            self.decoder = fully_connected.Decoder(pixels, pixels, config.layers, Z)
+        self.query_network = MLP(Z, hidden, E)
+        initialise(self)
+
+    def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:
+        """Read a memory of slots [S, 1, H, W], once for all targets: their keys."""
+        self.check_slots(slots)
+        return EncodedMemory(slots, self.key_network(slots), slots.new_zeros(1), mask)
+
+    def attention(self, z: Tensor, memory: EncodedMemory, target: Tensor) -> Tensor:
+        """Weights α [P, S] for z [P, Z] of targets [P]; they sum to 1 over the slots that the target may see."""
+        scores = SIMILARITIES[self.config.similarity](memory.keys, self.query_network(z))
+        if memory.mask is not None:
+            scores = scores.masked_fill(~memory.mask[target], -math.inf)
+        return scores.softmax(1)
+
+    def latent_posterior(self, targets: Tensor) -> Tensor:
+        """Parameters [B, 2Z] of q(z|x) for targets [B, 1, H, W]."""
+        parameters: Tensor = self.recognition(targets)
+        return parameters
+
+    def templates(self, slots: Tensor) -> list[Tensor]:
+        """What p(x|z, m) needs of slots [T, 1, H, W]: their share of every decoder layer, each [T, …]."""
+        maps = self.template(slots)
+        shares: list[Tensor] = self.decoder.memory_side(self.template.top(maps), maps)  # type: ignore[operator]
+        return shares
+
+    def decode(self, z: Tensor, target: Tensor, memory: EncodedMemory, templates: list[Tensor] | None) -> Tensor:
+        """Logits [P, D] for z [P, Z] of targets [P]; templates: those of all slots, where features are mixed."""
+        weights = self.attention(z, memory, target)
+        if templates is None:
+            read = self.templates(mixed(memory.slots, weights))
+        else:
+            read = [mixed(share, weights) for share in templates]
+        logits: Tensor = self.decoder(z, read, None)
+        return logits.flatten(1)
+
+    def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Logits [P, D] of images, z ~ N(0, I) attending to the whole memory; of `address` only P counts."""
+        P, Z, like = len(address), self.config.latent, memory.keys
+        z = torch.randn(P, Z, generator=generator, dtype=like.dtype, device=like.device)
+        target = torch.zeros(P, dtype=torch.int64, device=like.device)
+        return self.decode(z, target, memory, self.templates(memory.slots) if self.config.read == "features" else None)
+
+    def draws(
+        self,
+        targets: Tensor,
+        memory: EncodedMemory,
+        address: Tensor,
+        generator: torch.Generator | None = None,
+        chunk: int | None = None,
+    ) -> Draws:
+        """Terms of log w [B, K] for z ~ q(z|x); of `address` [B, K] only the shape counts."""
+        templates = self.templates(memory.slots) if self.config.read == "features" else None
+
+        def decode(z: Tensor, target: Tensor) -> Tensor:
+            return self.decode(z, target, memory, templates)
+
+        return latent_draws(self.latent_posterior(targets), targets, address.shape[1], decode, generator, chunk)
