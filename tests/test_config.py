@@ -48,7 +48,7 @@ def test_a_recipe_says_what_differs_from_the_defaults() -> None:
 
 
 def test_an_unknown_recipe() -> None:
-    with pytest.raises(VmaError, match="no recipe 'nothing'; choose one of digits, glyphs, mnist, omniglot"):
+    with pytest.raises(VmaError, match="no recipe 'nothing'; choose one of binarized-mnist, digits, glyphs"):
         load_recipe("nothing")
 
 
@@ -150,8 +150,23 @@ def test_overrides_with_a_value_that_is_not_taken(setting: str, named: str) -> N
 def test_vimco_needs_two_samples() -> None:
     assert "leaves one sample out" in _refused("objective.samples=1")
     with pytest.raises(ValidationError, match="at least 2"):
-        ObjectiveConfig(samples=1)
+        Config(data=DataConfig(dataset="glyphs"), objective=ObjectiveConfig(samples=1))
     assert CONFIG.with_overrides(["objective.samples=2"]).objective.samples == 2
+
+
+@pytest.mark.parametrize("estimator", ["vimco-geometric", "rloo", "rws", "rws-pathwise", "top-k"])
+def test_estimators_that_need_two_samples(estimator: str) -> None:
+    one = CONFIG.with_overrides(["objective.samples=1", "objective.estimator=nvil"])
+    with pytest.raises(VmaError, match=r"objective\.samples must be at least 2: "):
+        one.with_overrides([f"objective.estimator={estimator}"])
+    for other in ("nvil", "gumbel", "st-gumbel", "enumeration"):
+        assert one.with_overrides([f"objective.estimator={other}"]).objective.samples == 1
+
+
+def test_a_model_that_draws_no_address_has_no_choice_of_estimator() -> None:
+    vae = CONFIG.with_overrides(["model.system=vae", "objective.samples=1"])
+    with pytest.raises(VmaError, match="a vae model draws no address"):
+        vae.with_overrides(["objective.estimator=rloo"])
 
 
 def test_what_no_one_knows_is_forbidden() -> None:

@@ -9,7 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from vmacore.objectives import importance_bound, leave_one_out, vimco
+from vmacore.objectives import (
+    importance_bound,
+    leave_one_out,
+    leave_one_out_geometric,
+    mean_of_others,
+    neighbours,
+    rloo,
+    stratified,
+    vimco,
+)
 
 SLOTS, K = 4, 3
 
@@ -63,9 +72,7 @@ def _estimator_bias(estimator) -> float:  # type: ignore[no-untyped-def]
     tuples = torch.tensor(list(itertools.product(range(SLOTS), repeat=K)))
     log_qa = q.log_softmax(0)[tuples]
     probability = log_qa.sum(1).exp().detach()
-    surrogate = estimator(
-        _log_w(q.detach(), p, likelihood, tuples), _log_w(q, p, likelihood, tuples), log_qa
-    )
+    surrogate = estimator(_log_w(q.detach(), p, likelihood, tuples), _log_w(q, p, likelihood, tuples), log_qa)
     (expected,) = torch.autograd.grad((probability * surrogate).sum(), parameters)
     return float((expected - _finite_difference(parameters.detach())).abs().max())
 
@@ -85,6 +92,32 @@ def test_leave_one_out_does_not_cancel_where_one_weight_dominates() -> None:
     torch.testing.assert_close(leave_one_out(log_w)[0, :2], torch.tensor(expected, dtype=torch.float64))
 
 
+def test_the_other_leave_one_out_means() -> None:
+    w = torch.tensor([[0.5, 2.0, 4.0]], dtype=torch.float64)
+    geometric = [(math.sqrt(8) + 2 + 4) / 3, (math.sqrt(2) + 0.5 + 4) / 3, (1 + 0.5 + 2) / 3]
+    torch.testing.assert_close(leave_one_out_geometric(w.log()).exp()[0].tolist(), geometric)
+    assert mean_of_others(w)[0].tolist() == [3.0, 2.25, 1.25]
+
+
+def test_a_targets_neighbours_are_those_that_address_the_same_slots() -> None:
+    log_q = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 1.0]]).log()
+    log_w = torch.tensor([[-1.0, -3.0], [-5.0, -5.0], [-9.0, -7.0], [-40.0, -20.0]])  # means −2, −5, −8, −30
+    baseline = neighbours(log_w, log_q)
+    assert baseline.shape == (4, 1)
+    assert float(baseline[0]) == pytest.approx((0.5 * -5 + 0.25 * -8) / 0.75)
+    assert float(baseline[3]) == pytest.approx(-8)  # the others share no slot with it
+    moved = log_w.clone()
+    moved[0] += 100
+    assert float(neighbours(moved, log_q)[0]) == float(baseline[0])  # or it would bias the gradient
+    assert float(neighbours(log_w[:1], log_q[:1])) == 0
+
+
+def test_targets_without_neighbours_have_the_mean_of_all_others() -> None:
+    log_q = torch.eye(3).log()
+    found = neighbours(torch.tensor([[-1.0], [-2.0], [-6.0]]), log_q)
+    torch.testing.assert_close(found[:, 0], torch.tensor([-4.0, -3.5, -1.5]))
+
+
 def test_the_bound_is_reported_and_the_surrogate_differentiated() -> None:
     log_w = torch.tensor([[-1.0, -3.0]], dtype=torch.float64)
     objective = vimco(log_w, torch.tensor([[-0.5, -0.7]], dtype=torch.float64))
@@ -97,6 +130,10 @@ def test_one_sample_and_wrong_shapes_are_refused() -> None:
         vimco(torch.zeros(3, 1), torch.zeros(3, 1))
     with pytest.raises(ValueError, match=r"\[B, K\]"):
         vimco(torch.zeros(3, 2), torch.zeros(3, 4))
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        rloo(torch.zeros(3, 1), torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="must be enumerated"):
+        stratified(torch.zeros(3, 2), torch.zeros(3, 2), torch.full((3, 2), 0.5), 0)
 
 
 class _Mixture:

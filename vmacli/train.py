@@ -37,6 +37,14 @@ def train(
         Literal["45-5", "30-20"] | None,
         typer.Option("--protocol", help="How Omniglot's alphabets are split; 45-5 if left out.", show_default=False),
     ] = None,
+    estimator: Annotated[
+        options.EstimatorName | None,
+        typer.Option(
+            "--estimator",
+            help="How gradients are estimated; left out: the recipe's.",
+            show_default=False,
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -102,13 +110,13 @@ def train(
         start = None if init is None else find_run(init, runs_dir=runs_dir)
         if resume is None:
             run = None
-            config = _configuration(dataset, recipe, protocol, steps, seed, settings or [])
+            config = _configuration(dataset, recipe, protocol, estimator, steps, seed, settings or [])
         else:
             run = _existing(resume, runs_dir)
             config = run.config
             asked = {
-                "--dataset": dataset, "--recipe": recipe, "--protocol": protocol, "--name": name,
-                "--init": init, "--seed": seed,
+                "--dataset": dataset, "--recipe": recipe, "--protocol": protocol, "--estimator": estimator,
+                "--name": name, "--init": init, "--seed": seed,
             }  # fmt: skip
             _refuse_conflicts(run, asked, settings or [])
         data = load_data(config, data_dir, offline=offline)
@@ -201,6 +209,7 @@ def _configuration(
     dataset: str | None,
     recipe: str | None,
     protocol: str | None,
+    estimator: str | None,
     steps: int | None,
     seed: int | None,
     settings: list[str],
@@ -212,7 +221,12 @@ def _configuration(
     changes = []
     if dataset is not None and dataset != config.data.dataset:
         changes += [f"data.dataset={dataset}", "data.protocol=none"]
-    for key, value in (("data.protocol", protocol), ("training.steps", steps), ("training.seed", seed)):
+    for key, value in (
+        ("data.protocol", protocol),
+        ("objective.estimator", estimator),
+        ("training.steps", steps),
+        ("training.seed", seed),
+    ):
         if value is not None:
             changes.append(f"{key}={value}")
     return config.with_overrides([*changes, *settings])
@@ -252,6 +266,7 @@ def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[s
         "--dataset": config.data.dataset,
         "--recipe": config.recipe,
         "--protocol": config.data.protocol,
+        "--estimator": config.objective.estimator,
         "--name": run.path.name,
         "--init": None,
         "--seed": config.training.seed,

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vmacore.config import Config
-from vmacore.estimators import estimator_for
+from vmacore.estimators import Drawn, estimator_for
 from vmacore.models.reference import ReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -84,9 +84,9 @@ def _our_step(model: VariationalMemoryAddressing, config: Config, device: torch.
     def step() -> None:
         memory = model.read(slots)
         addressing = model.address(targets, memory)
-        address = estimator.draw(addressing)
-        draws = model.draws(targets, memory, address)
-        loss = -estimator.objective(draws, addressing, address).surrogate.mean()
+        drawn = estimator.draw(addressing)
+        draws = drawn.terms(model, targets, memory)
+        loss = -estimator.objective(draws, addressing, drawn).surrogate.mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -110,7 +110,7 @@ def _reference_step(
             address = log_q.multinomial(K, replacement=True)
         noise = torch.randn(B * K, config.model.latent, device=device)
         addressing, draws = model(targets, slots, address, noise)
-        loss = -estimator.objective(draws, addressing, address).surrogate.mean()
+        loss = -estimator.objective(draws, addressing, Drawn(address)).surrogate.mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -24,19 +24,34 @@ class DataConfig(_Section):
     protocol: str | None = None  # None: the data set's default
     seed: int = Field(0, ge=0, lt=2**63)  # made-up data, and the binarisation of evaluation images
     refit: bool = False  # train on the validation classes too: a final fit, never for selection
+    # Grey levels become training pixels anew in every step, or once by `seed`.
+    binarise: Literal["resampled", "fixed"] = "resampled"
 
 
 class EpisodeConfig(_Section):
-    """A step's targets and memory (section 4.2): the same classes, disjoint drawings."""
+    """A step's targets and memory.
 
+    few-shot: the same classes, disjoint drawings (section 4.2). recall: `slots` drawings of all classes alike, the
+    targets among them bit for bit (section 4.1). none: targets of all classes alike, for a memory that is learned or a
+    model without one. sequence: `sequences` sequences of `length` drawings of at most `classes` classes each; of every
+    drawing the earlier ones are the memory (Bartunov & Vetrov 2016).
+    """
+
+    memory: Literal["few-shot", "recall", "none", "sequence"] = "few-shot"
     classes: int = Field(8, ge=1)
+    memories: int = Field(1, ge=1)  # few-shot: memories that share the classes out; targets see their own alone
     targets: int = Field(4, ge=1)  # drawings of each class
     shots: int = Field(4, ge=1)  # slots of each class
+    slots: int = Field(256, ge=1)  # recall: slots in all
+    sequences: int = Field(8, ge=1)  # sequence: of a step
+    length: int = Field(10, ge=1)  # sequence: drawings of each
+    replacement: bool = False  # sequence: whether a drawing may come twice
 
 
 class ModelConfig(_Section):
-    """Shapes of the networks."""
+    """Which model, and the shapes of its networks."""
 
+    system: Literal["vma", "vae", "soft-attention", "matching"] = "vma"
     network: Literal["convolutional", "fully-connected"] = "convolutional"
     size: tuple[int, int] = (26, 26)  # set from the data when a run starts
     latent: int = Field(64, ge=1)
@@ -46,8 +61,13 @@ class ModelConfig(_Section):
     layers: tuple[int, ...] = (256, 128)  # fully connected: units of each layer
     similarity: Literal["normalised", "inner", "cosine"] = "normalised"
     address_prior: Literal["learned", "flat"] = "learned"
+    tied: bool = False  # h_q is h
+    read: Literal["features", "pixels"] = "features"  # soft attention: what the weights mix
+    hops: int = Field(1, ge=1)  # matching network: reads of the set before each of its distributions
     learned_slots: int = Field(0, ge=0)  # slots that are parameters; 0: memory comes with each episode
     slot: int = Field(256, ge=1)  # size of a learned slot of a fully connected model
+    # Fully connected: how a slot enters at the pixels: through a matrix, each pixel by itself with a gain, or not at all.
+    skip: Literal["matrix", "gain", "none"] = "matrix"
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -55,20 +75,48 @@ class ModelConfig(_Section):
             raise ValueError("channels and layers need at least one entry, and every entry at least 1")
         if min(self.size) < 1:
             raise ValueError("size must be positive")
+        if self.learned_slots and self.system != "vma":
+            raise ValueError(f"a {self.system} model has no learned memory: set learned_slots to 0")
+        if self.system == "matching" and self.network != "convolutional":
+            raise ValueError("the matching network is convolutional: leave model.network out")
+        if self.skip == "gain" and self.learned_slots and self.network == "fully-connected":
+            raise ValueError(
+                "learned slots here are vectors, which have no gain at a pixel: set skip to matrix or none"
+            )
+        if self.tied and self.learned_slots and self.network == "fully-connected":
+            raise ValueError("learned slots here are vectors, which cannot share an embedding with images: untie")
         return self
+
+
+EstimatorName = Literal[
+    "vimco",
+    "vimco-geometric",
+    "nvil",
+    "rloo",
+    "rws",
+    "rws-pathwise",
+    "gumbel",
+    "st-gumbel",
+    "enumeration",
+    "top-k",
+]
+# Why one sample is not enough.
+_NEEDS_TWO: dict[str, str] = {
+    "vimco": "VIMCO's baseline leaves one sample out",
+    "vimco-geometric": "VIMCO's baseline leaves one sample out",
+    "rloo": "RLOO's baseline leaves one sample out",
+    "rws": "the weight of a single sample is always 1",
+    "rws-pathwise": "the weight of a single sample is always 1",
+    "top-k": "one of them is drawn from the tail",
+}
 
 
 class ObjectiveConfig(_Section):
-    """The bound and how its gradient is estimated."""
+    """The bound and how its gradient is estimated; a model that draws no address has the plain bound."""
 
-    estimator: Literal["vimco"] = "vimco"
-    samples: int = Field(4, ge=1)  # K
-
-    @model_validator(mode="after")
-    def _check(self) -> ObjectiveConfig:
-        if self.estimator == "vimco" and self.samples < 2:
-            raise ValueError("VIMCO needs objective.samples of at least 2: its baseline leaves one sample out")
-        return self
+    estimator: EstimatorName = "vimco"
+    samples: int = Field(4, ge=1)  # K; enumeration takes every slot instead
+    temperature: float = Field(0.5, gt=0)  # of gumbel and st-gumbel
 
 
 class OptimiserConfig(_Section):
@@ -77,6 +125,7 @@ class OptimiserConfig(_Section):
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)  # L2, added to the gradient
     clip: float | None = Field(None, gt=0)  # largest norm of the gradient
+    beta2: float = Field(0.999, ge=0, lt=1)  # decay of the second moment
     average: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights, reached gradually
 
 
@@ -101,6 +150,18 @@ class Config(_Section):
     objective: ObjectiveConfig = ObjectiveConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Config:
+        objective = self.objective
+        if self.model.system != "vma":
+            if objective.estimator != ObjectiveConfig().estimator:
+                raise ValueError(f"a {self.model.system} model draws no address: leave objective.estimator out")
+        elif objective.samples < 2 and objective.estimator in _NEEDS_TWO:
+            raise ValueError(f"objective.samples must be at least 2: {_NEEDS_TWO[objective.estimator]}")
+        if self.episode.classes % self.episode.memories:
+            raise ValueError("episode.classes must be a multiple of episode.memories, which share them out")
+        return self
 
     def with_overrides(self, settings: Iterable[str]) -> Config:
         """A copy with fields replaced, each given as "section.field=value" with the value in TOML, or a bare word.

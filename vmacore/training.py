@@ -17,13 +17,15 @@ from torch.optim.swa_utils import AveragedModel
 from vmacore import checkpoint as ckpt
 from vmacore.checkpoint import Location, RunDirectory
 from vmacore.config import Config
-from vmacore.data.characters import Dataset
-from vmacore.data.episodes import EpisodeSampler
+from vmacore.data.characters import Characters, Dataset
+from vmacore.data.episodes import EpisodeSampler, MinibatchSampler, RecallSampler, Sampler
+from vmacore.data.sequences import SequenceSampler
 from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
-from vmacore.evaluation.likelihood import score
+from vmacore.evaluation.likelihood import score_episodes
 from vmacore.loading import build_model, weights_file
+from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
 
@@ -92,11 +94,8 @@ def prepare(config: Config, dataset: Dataset, init: Location | None = None) -> C
         differ = [key for key in ours if ours[key] != theirs[key]]
         if differ:
             raise VmaError(f"{init.run} has another model.{differ[0]}: {theirs[differ[0]]}, not {ours[differ[0]]}")
-    _sampler(filled, dataset, "cpu")
-    # The same for validation, or a run would end at its first one.
-    classes = min(filled.episode.classes, dataset.validation.n_classes)
-    fewer = filled.episode.model_copy(update={"classes": classes})
-    _sampler(filled.model_copy(update={"episode": fewer}), dataset, "cpu", "validation")
+    _sampler(filled, dataset.train, "cpu")
+    _validation_sampler(filled, dataset.validation, "cpu")  # now, or a run would end at its first validation
     return filled
 
 
@@ -136,7 +135,7 @@ def train(
         run.with_config(config)
 
     seed, schedule = config.training.seed, config.training
-    sampler = _sampler(config, dataset, device)
+    sampler = _sampler(config, dataset.train, device, seed)
     report: StepReport | None = None
     started, first = time.perf_counter(), trainer.step
     total, count = torch.zeros(len(METRICS), device=device), 0
@@ -187,29 +186,35 @@ class _Trainer:
         self.run, self.device = run, device
         self.model = build_model(config, device)
         self.averaged = AveragedModel(self.model, multi_avg_fn=_averaging(config.optimiser.average))
+        memory = self.model.learned_memory
+        slots = set() if memory is None else set(memory.parameters())
+        weights = [weight for weight in self.model.parameters() if weight not in slots]
+        # Learned slots are what a memory holds, not weights: L2 spares them (section 4.2).
+        groups: list[dict[str, Any]] = [{"params": weights}]
+        if slots:
+            groups.append({"params": list(slots), "weight_decay": 0.0})
         self.optimiser = torch.optim.Adam(
-            self.model.parameters(),
+            groups,
             lr=config.optimiser.learning_rate,
+            betas=(0.9, config.optimiser.beta2),
             weight_decay=config.optimiser.weight_decay,
             fused=True,
         )
-        self.estimator = estimator_for(config.objective)
+        self.estimator = estimator_for(config.objective, self.model.addressed)
         self.step = 0
         self.best: dict[str, Any] = {}
 
-    def update(self, sampler: EpisodeSampler, noise: torch.Generator) -> Tensor:
+    def update(self, sampler: Sampler, noise: torch.Generator) -> Tensor:
         """One step of the optimiser; means over the targets of the METRICS, still on the device."""
         model = self.model
-        if model.learned_memory is None:
-            episode = sampler.at(self.step)
-            targets, slots = episode.targets, episode.memory
-        else:
-            targets, slots = sampler.minibatch(self.step), model.learned_memory()
-        memory = model.read(slots)
+        episode = sampler.at(self.step)
+        targets = episode.targets
+        slots = episode.memory if model.learned_memory is None else model.learned_memory()
+        memory = model.read(slots, episode.mask)
         addressing = model.address(targets, memory)
-        address = self.estimator.draw(addressing, noise)
-        draws = model.draws(targets, memory, address, noise)
-        objective = self.estimator.objective(draws, addressing, address)
+        drawn = self.estimator.draw(addressing, noise)
+        draws = drawn.terms(model, targets, memory, noise)
+        objective = self.estimator.objective(draws, addressing, drawn)
         self.optimiser.zero_grad()
         (-objective.surrogate.mean()).backward()
         clip = self.run.config.optimiser.clip
@@ -219,7 +224,8 @@ class _Trainer:
         self.averaged.update_parameters(model)
         self.step += 1
         with torch.no_grad():
-            reconstruction, kl_a, kl_z = -draws.log_px.mean(), addressing.kl().mean(), draws.kl_z.mean()
+            reconstruction, kl_z = -drawn.mean(draws.log_px).mean(), drawn.mean(draws.kl_z).mean()
+            kl_a = addressing.kl().mean()
             entropies = [addressing.prior_entropy(), addressing.posterior_entropy().mean()]
             elbo = -(reconstruction + kl_a + kl_z)
             return torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies])
@@ -227,21 +233,18 @@ class _Trainer:
     def validate(self, dataset: Dataset) -> ValidationReport:
         """The K-sample bound and 5-way 1-shot accuracy of the averaged weights on validation classes."""
         config, model = self.run.config, self.averaged.module
-        assert isinstance(model, VariationalMemoryAddressing)
+        assert isinstance(model, GenerativeModel)
         characters = dataset.validation.binarised(config.data.seed)
-        episode = config.episode
-        result = score(
+        result = score_episodes(
             model,
-            characters,
-            classes=min(episode.classes, characters.n_classes),
-            shots=episode.shots,
-            targets=episode.targets,
+            _validation_sampler(config, characters, self.device),
             samples=config.objective.samples,
             episodes=config.training.validation_episodes,
             device=self.device,
         )
         accuracy = None
-        if model.learned_memory is None:
+        labelled = model.learned_memory is None and config.episode.memory == "few-shot"
+        if labelled and isinstance(model, VariationalMemoryAddressing):
             way = min(5, characters.n_classes)
             accuracy = classify(model, characters, way=way, shot=1, episodes=100, device=self.device).accuracy
         is_best = result.nll < self.best.get("nll", math.inf)
@@ -331,16 +334,41 @@ def _averaging(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
     return update
 
 
-def _sampler(config: Config, dataset: Dataset, device: torch.device | str, split: str = "train") -> EpisodeSampler:
+def _sampler(config: Config, characters: Characters, device: torch.device | str, seed: int = 0) -> Sampler:
+    """Episodes as configured."""
     episode = config.episode
+    n_target = episode.classes * episode.targets
+    if config.model.learned_slots or episode.memory == "none":
+        return MinibatchSampler(characters, n_target=n_target, seed=seed, device=device)
+    if episode.memory == "recall":
+        return RecallSampler(characters, n_slots=episode.slots, n_target=n_target, seed=seed, device=device)
+    if episode.memory == "sequence":
+        return SequenceSampler(
+            characters,
+            n_sequences=episode.sequences,
+            length=episode.length,
+            max_classes=episode.classes,
+            seed=seed,
+            replacement=episode.replacement,
+            device=device,
+        )
     return EpisodeSampler(
-        dataset.split(split),
+        characters,
         n_way=episode.classes,
-        n_shot=0 if config.model.learned_slots else episode.shots,
+        n_shot=episode.shots,
         n_target=episode.targets,
-        seed=config.training.seed,
+        seed=seed,
         device=device,
+        n_memories=episode.memories,
     )
+
+
+def _validation_sampler(config: Config, characters: Characters, device: torch.device | str) -> Sampler:
+    """Episodes as in training, with fewer classes where the validation split has fewer."""
+    memories = config.episode.memories
+    classes = min(config.episode.classes, characters.n_classes // memories * memories)
+    episode = config.episode.model_copy(update={"classes": classes})
+    return _sampler(config.model_copy(update={"episode": episode}), characters, device)
 
 
 def _step_of(line: str) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vmacore.addressing import Addressing
 from vmacore.config import ObjectiveConfig
-from vmacore.estimators import estimator_for
+from vmacore.estimators import Drawn, estimator_for
 from vmacore.estimators.vimco import Vimco
 from vmacore.models.draws import Draws
 
@@ -44,14 +44,14 @@ def test_the_configuration_names_it() -> None:
 
 def test_it_draws_k_addresses_from_the_posterior(parts: dict[str, Tensor]) -> None:
     _, addressing = _made(parts)
-    address = Vimco(K).draw(addressing, torch.Generator().manual_seed(3))
-    assert address.shape == (B, K)
-    assert torch.equal(address, addressing.draw(K, torch.Generator().manual_seed(3)))
+    drawn = Vimco(K).draw(addressing, torch.Generator().manual_seed(3))
+    assert drawn.address.shape == (B, K)
+    assert torch.equal(drawn.address, addressing.draw(K, torch.Generator().manual_seed(3)))
 
 
 def test_the_bound(parts: dict[str, Tensor]) -> None:
     draws, addressing = _made(parts)
-    objective = Vimco(K).objective(draws, addressing, ADDRESS)
+    objective = Vimco(K).objective(draws, addressing, Drawn(ADDRESS))
     for b in range(B):
         weights = [
             math.exp(
@@ -68,7 +68,7 @@ def test_the_bound(parts: dict[str, Tensor]) -> None:
 
 def test_the_gradient_of_equations_8_to_10(parts: dict[str, Tensor]) -> None:
     draws, addressing = _made(parts)
-    Vimco(K).objective(draws, addressing, ADDRESS).surrogate.sum().backward()
+    Vimco(K).objective(draws, addressing, Drawn(ADDRESS)).surrogate.sum().backward()
     with torch.no_grad():
         log_qa = addressing.log_q.gather(1, ADDRESS)
         w = (draws.log_weight + addressing.log_p[ADDRESS] - log_qa).exp()

@@ -60,6 +60,9 @@ def test_info(trained: Shell) -> None:
     assert {row["name"]: row["found"] for row in document["data"]} == {
         "omniglot": False,
         "mnist": False,
+        "omniglot-burda": False,
+        "binarized-mnist": False,
+        "omniglot-gmn": False,
         "glyphs": True,
         "digits": True,
     }

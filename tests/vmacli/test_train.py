@@ -6,11 +6,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from tests.vmacli.conftest import TINY, Shell
+from vmacli import options
 from vmacore.checkpoint import RunDirectory, export_weights, find_run
+from vmacore.config import EstimatorName
 
 Start = Callable[..., subprocess.Popen[str]]
 PATIENCE = 300  # seconds; what it takes is five, but the machine may be busy
@@ -36,6 +39,14 @@ def test_json_document(shell: Shell) -> None:
     assert all(document[key] > 0 for key in ("steps_per_second", "nll"))
     assert {"kl_address", "kl_latent"} <= document.keys()
     assert RunDirectory.open(shell.runs / "digits-1").config.training.seed == 3
+
+
+def test_estimator(shell: Shell) -> None:
+    assert get_args(options.EstimatorName) == get_args(EstimatorName)
+    run = shell.json("train", "--dataset", "digits", "--estimator", "rloo", "--steps", "3", *TINY)["run"]
+    assert RunDirectory.open(Path(run)).config.objective.estimator == "rloo"
+    assert "--estimator" in shell.refused("train", "--resume", run, "--estimator", "vimco", "--steps", "5")
+    assert shell.json("train", "--resume", run, "--estimator", "rloo", "--steps", "5")["step"] == 5
 
 
 def test_quiet_prints_the_run_alone(shell: Shell) -> None:
@@ -131,6 +142,7 @@ def test_foreseen_failures_leave_nothing_behind(shell: Shell, arguments: list[st
         ["--dataset", "digits", "--name", "../up"],
         ["--dataset", "digits", "--name", ".hidden"],
         ["--dataset", "digits", "--absent"],
+        ["--dataset", "digits", "--estimator", "importance"],
     ],
 )
 def test_wrong_usage(shell: Shell, arguments: list[str]) -> None:

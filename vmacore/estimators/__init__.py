@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
-from vmacore.addressing import Addressing
-from vmacore.config import ObjectiveConfig
+from vmacore.config import EstimatorName, ObjectiveConfig
+from vmacore.estimators.base import Drawn, Estimator
+from vmacore.estimators.enumeration import Enumeration
+from vmacore.estimators.gumbel import Gumbel
+from vmacore.estimators.importance import Importance
+from vmacore.estimators.nvil import Nvil
+from vmacore.estimators.rloo import Rloo
+from vmacore.estimators.rws import ReweightedWakeSleep
+from vmacore.estimators.top_k import TopK
 from vmacore.estimators.vimco import Vimco
-from vmacore.models.draws import Draws
-from vmacore.objectives import Objective
+
+__all__ = ["ESTIMATORS", "Drawn", "Estimator", "estimator_for"]
+
+# By config.objective.estimator.
+ESTIMATORS: dict[EstimatorName, Callable[[ObjectiveConfig], Estimator]] = {
+    "vimco": lambda config: Vimco(config.samples),
+    "vimco-geometric": lambda config: Vimco(config.samples, geometric=True),
+    "nvil": lambda config: Nvil(config.samples),
+    "rloo": lambda config: Rloo(config.samples),
+    "rws": lambda config: ReweightedWakeSleep(config.samples),
+    "rws-pathwise": lambda config: ReweightedWakeSleep(config.samples, pathwise=True),
+    "gumbel": lambda config: Gumbel(config.samples, config.temperature),
+    "st-gumbel": lambda config: Gumbel(config.samples, config.temperature, straight_through=True),
+    "enumeration": lambda config: Enumeration(),
+    "top-k": lambda config: TopK(config.samples),
+}
 
 
-class Estimator(Protocol):
-    """How addresses are drawn, and what is differentiated."""
-
-    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Tensor:
-        """Addresses int64 [B, K]."""
-
-    def objective(self, draws: Draws, addressing: Addressing, address: Tensor) -> Objective:
-        """Bound and surrogate [B] of the draws made at those addresses."""
-
-
-def estimator_for(config: ObjectiveConfig) -> Estimator:
-    """The estimator that a configuration names."""
-    return {"vimco": Vimco}[config.estimator](config.samples)
+def estimator_for(config: ObjectiveConfig, addressed: bool = True) -> Estimator:
+    """The estimator that a configuration names, or the plain bound for a model that draws no address."""
+    return ESTIMATORS[config.estimator](config) if addressed else Importance(config.samples)

@@ -1,0 +1,33 @@
+"""NVIL: REINFORCE with a baseline that depends on the input."""
+
+from __future__ import annotations
+
+import torch
+
+from vmacore.addressing import Addressing
+from vmacore.estimators.base import Drawn, log_weights
+from vmacore.models.draws import Draws
+from vmacore.objectives import Objective, neighbours, reinforce
+
+
+class Nvil:
+    """K addresses from q(a|x), the ELBO, a prediction of log w from x as baseline. Unbiased for the ELBO.
+
+    Mnih & Gregor, *Neural variational inference and learning in belief networks* (2014). Their baseline is a network
+    with a moving average beside it. Here it is the mean log w of the minibatch's other targets, weighted by how likely
+    they are to address the same slot (`neighbours`): it depends on x through h_q, is never out of date, and has no
+    state of its own to train and save. Their division by a moving standard deviation makes the gradient that of no
+    objective, and is left out. A minibatch of one target has no baseline.
+    """
+
+    def __init__(self, samples: int) -> None:
+        self.samples = samples
+
+    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Drawn:
+        """a ~ q(a|x), [B, K]."""
+        return Drawn(addressing.draw(self.samples, generator))
+
+    def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
+        """The K-sample bound to report, the gradient of the ELBO [B]."""
+        log_w, log_qa = log_weights(draws, addressing, drawn)
+        return reinforce(log_w, log_qa, neighbours(log_w, addressing.log_q))
