@@ -1,21 +1,47 @@
-"""`vma classify`: few-shot classification by the address posterior, nothing retrained."""
+"""`vma classify`: few-shot classification by the address posterior or by likelihood, nothing retrained."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from vmacli import options
 from vmacli.output import Progress, reporting, table
 from vmacli.runs import open_run
 
 if TYPE_CHECKING:
+    from vmacore.evaluation.baselines import Baseline
     from vmacore.evaluation.classification import Classification
+
+
+class Rule(StrEnum):
+    """vmacore.evaluation.rules.RULES, which imports torch; an enumeration, since Typer has no lists of literals."""
+
+    POSTERIOR = "posterior"
+    LIKELIHOOD = "likelihood"
+    MIXTURE = "mixture"
+
+
+EPISODES, EPISODES_DECODING = 1000, 100
+QUERIES_DECODING = 2
+
+BASELINES = {
+    "pixels-logistic": "logistic, pixels",
+    "embeddings-nearest": "nearest, h and h_q",
+    "embeddings-mean": "class mean, h and h_q",
+    "queries-nearest": "nearest, h_q",
+    "queries-mean": "class mean, h_q",
+}
+EMBEDDINGS = "h and h_q: memory embedded by h, queries by h_q; h_q: both by h_q; Euclidean distance at unit length"
 
 
 def classify(
@@ -30,11 +56,45 @@ def classify(
         list[int] | None,
         typer.Option("--shot", min=1, help="Drawings of each class; repeatable.", show_default="1"),
     ] = None,
-    episodes: Annotated[int, typer.Option("--episodes", min=2, help="Tasks drawn for each cell.")] = 1000,
+    episodes: Annotated[
+        int | None,
+        typer.Option(
+            "--episodes",
+            min=2,
+            help="Tasks drawn for each cell.",
+            show_default=f"{EPISODES}, or {EPISODES_DECODING} if a rule decodes",
+        ),
+    ] = None,
+    queries: Annotated[
+        int | None,
+        typer.Option(
+            "--queries",
+            min=1,
+            help="Queries of each class in a task, of the drawings left over.",
+            show_default=f"all, or {QUERIES_DECODING} if a rule decodes",
+        ),
+    ] = None,
     rule: Annotated[
-        Literal["posterior"],
-        typer.Option("--rule", help="What chooses the class; posterior: the class with most of q(a|x)."),
-    ] = "posterior",
+        list[Rule] | None,
+        typer.Option(
+            "--rule",
+            help="What chooses the class; repeatable. posterior: most of q(a|x). likelihood: most of p(x, a), every "
+            "slot decoded for every query. mixture: w log p(c|x) + (1 − w) log q(c|x) of these two.",
+            show_default="posterior",
+        ),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, help="Samples of z for each query and slot, where a rule decodes.")
+    ] = 4,
+    weight: Annotated[
+        float, typer.Option("--mixture-weight", min=0, max=1, help="w, the weight of the likelihood in the mixture.")
+    ] = 0.3,
+    with_baselines: Annotated[
+        bool, typer.Option("--baselines", help="Beside it scikit-learn, on pixels and on the model's embeddings.")
+    ] = False,
+    baseline_episodes: Annotated[
+        int, typer.Option("--baseline-episodes", min=2, help="The most tasks for --baselines, which are slower.")
+    ] = 100,
     data_dir: options.DataDir = Path("data"),
     runs_dir: options.RunsDir = Path("runs"),
     device: options.Device = "auto",
@@ -45,10 +105,10 @@ def classify(
     offline: options.Offline = False,
     debug: options.Debug = False,
 ) -> None:
-    """Classify drawings of new classes, every --way with every --shot."""
+    """Classify drawings of new classes, every --way with every --shot, by every --rule on the same tasks."""
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
-        from vmacore.evaluation.classification import check_task
-        from vmacore.evaluation.classification import classify as measure
+        from vmacore.evaluation.classification import Classifier
+        from vmacore.evaluation.rules import DECODING
 
         opened = open_run(
             output,
@@ -60,64 +120,93 @@ def classify(
             device=device,
             offline=offline,
         )
-        characters = opened.characters(split)
-        cells = [(w, s) for w in way or [5] for s in shot or [1]]
+        rules = list(dict.fromkeys(chosen.value for chosen in rule or [Rule.POSTERIOR]))
+        decoding = any(name in DECODING for name in rules)
+        episodes = episodes or (EPISODES_DECODING if decoding else EPISODES)
+        queries = queries or (QUERIES_DECODING if decoding else None)
+        fitted = min(episodes, baseline_episodes) if with_baselines else 0
+
+        classifier = Classifier(opened.model, opened.characters(split), seed=seed, device=opened.device)
+        cells = list(product(way or [5], shot or [1]))
         for w, s in cells:  # all of them first: a cell that cannot be measured must not cost the others
-            check_task(opened.model, characters, way=w, shot=s, episodes=episodes, rule=rule)
-        found = []
-        with output.progress("episodes", len(cells) * episodes) as progress:
+            classifier.check(way=w, shot=s, episodes=episodes, rules=rules, samples=samples, queries=queries)
+        found: list[Classification] = []
+        beside: list[Baseline] = []
+        with output.progress("episodes", len(cells) * (episodes + fitted)) as progress:
             for number, (w, s) in enumerate(cells):
-                found.append(
-                    measure(
-                        opened.model,
-                        characters,
-                        way=w,
-                        shot=s,
-                        episodes=episodes,
-                        seed=seed,
-                        device=opened.device,
-                        rule=rule,
-                        progress=partial(_after, progress, number * episodes),
-                    )
+                before = number * (episodes + fitted)
+                found += classifier.measure(
+                    way=w,
+                    shot=s,
+                    episodes=episodes,
+                    rules=rules,
+                    samples=samples,
+                    queries=queries,
+                    weight=weight,
+                    progress=_after(progress, before),
                 )
+                if fitted:
+                    from vmacore.evaluation.baselines import baselines
+
+                    counted = _after(progress, before + episodes)
+                    beside += baselines(classifier, way=w, shot=s, episodes=fitted, queries=queries, progress=counted)
         document = opened.document("classify", split=split, seed=seed) | {
-            "samples": None,  # q(a|x) is computed, nothing is sampled
+            "samples": samples if decoding else None,  # q(a|x) is computed, nothing is sampled
+            "queries_per_class": queries,
             "results": [_cell(item) for item in found],
+            "baselines": [asdict(item) for item in beside],
         }
-        shown: list[RenderableType] = [opened.heading(split, f"seed {seed}"), _grid(found)]
-        bare = "\n".join(f"{item.way}\t{item.shot}\t{item.accuracy:.4f}" for item in found)
-        output.result(document, shown, bare)
+        asked = f"queries of each class: {queries or 'all drawings left over'}"
+        shown: list[RenderableType] = [opened.heading(split, asked, f"seed {seed}"), _grid(found, beside)]
+        if beside:
+            shown.append(Text(EMBEDDINGS))
+        bare = [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.rule}" for item in found]
+        bare += [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.name}" for item in beside]
+        output.result(document, shown, "\n".join(bare))
 
 
-def _after(progress: Progress, before: int, done: int, total: int) -> None:
-    progress.update(before + done)
+def _after(progress: Progress, before: int) -> Callable[[int, int], None]:
+    """Counts on from what was done before."""
+
+    def update(done: int, total: int) -> None:
+        progress.update(before + done)
+
+    return update
 
 
 def _cell(item: Classification) -> dict[str, Any]:
-    return {
-        "way": item.way,
-        "shot": item.shot,
-        "rule": item.rule,
-        "accuracy": item.accuracy,
-        "ci95": item.ci95,
-        "episodes": item.episodes,
-        "queries": item.queries,
-        "pixel_accuracy": item.pixel_accuracy,
-        "pixel_ci95": item.pixel_ci95,
-        "chance": 1 / item.way,
-    }
+    return asdict(item) | {"chance": 1 / item.way}
 
 
-def _grid(found: list[Classification]) -> Table:
-    """Accuracies in per cent with 95 % intervals over episodes."""
-    made = table("task", "q(a|x) %", "nearest pixels %", "chance %", "episodes", "queries")
-    for item in found:
-        made.add_row(
-            f"{item.way}-way {item.shot}-shot",
-            f"{100 * item.accuracy:.1f} ± {100 * item.ci95:.1f}",
-            f"{100 * item.pixel_accuracy:.1f} ± {100 * item.pixel_ci95:.1f}",
-            f"{100 / item.way:.1f}",
-            str(item.episodes),
-            str(item.queries),
-        )
+def _grid(found: list[Classification], beside: list[Baseline]) -> Table:
+    """A row for each task and way to tell the class: accuracy in per cent with its 95 % interval over episodes."""
+    made = table("task", "by", "right, %", "±", "episodes", "queries")
+    made.columns[1].justify = "left"
+    for way, shot in dict.fromkeys((item.way, item.shot) for item in found):
+        here = [item for item in found if (item.way, item.shot) == (way, shot)]
+        rows = [(_rule(item), item.accuracy, item.ci95, item.episodes, item.queries) for item in here]
+        first = here[0]
+        rows.append(("nearest, pixels", first.pixel_accuracy, first.pixel_ci95, first.episodes, first.queries))
+        rows += [
+            (BASELINES[item.name], item.accuracy, item.ci95, item.episodes, item.queries)
+            for item in beside
+            if (item.way, item.shot) == (way, shot)
+        ]
+        for number, (name, accuracy, ci95, episodes, queries) in enumerate(rows):
+            made.add_row(
+                "" if number else f"{way}-way {shot}-shot",
+                name,
+                f"{100 * accuracy:.1f}",
+                f"{100 * ci95:.1f}",
+                str(episodes),
+                str(queries),
+            )
+        made.add_row("", "chance", f"{100 / way:.1f}", end_section=True)
     return made
+
+
+def _rule(item: Classification) -> str:
+    if item.rule == "posterior":
+        return "q(a|x)"
+    decoded = f"K = {item.samples}"
+    return f"p(x, a), {decoded}" if item.rule == "likelihood" else f"mixture {item.weight:g}, {decoded}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +12,17 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from tests import synthetic
+from vmacore.config import ModelConfig
 from vmacore.data.characters import Characters
 from vmacore.errors import VmaError
-from vmacore.evaluation.classification import Classification, _episode, classify
+from vmacore.evaluation.classification import Classification, Classifier, classify, few_shot_task
+from vmacore.evaluation.rules import slot_log_joint
+from vmacore.memory import EncodedMemory
+from vmacore.models.base import GenerativeModel
+from vmacore.models.draws import Draws
+from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.seeds import Stream, generator
 
 COUNTS = [6, 9, 7, 6, 8, 12]
 
@@ -30,17 +36,36 @@ def _numbered(counts: list[int]) -> Characters:
     return Characters(images, labels, tuple(str(index) for index in range(len(counts))))
 
 
-def _rigged(
-    keys: Callable[[Tensor], Tensor],
-    queries: Callable[[Tensor], Tensor],
-    size: tuple[int, int] = (8, 8),
-    learned: object = None,
-) -> VariationalMemoryAddressing:
-    """What classification asks of a model; keys and queries of images [N, 1, H, W]."""
-    rigged = SimpleNamespace(
-        size=size, learned_memory=learned, config=SimpleNamespace(similarity="inner"), keys=keys, queries=queries
-    )
-    return cast(VariationalMemoryAddressing, rigged)
+class Rigged(VariationalMemoryAddressing):
+    """Keys and queries of images [N, 1, H, W] by the functions given, and p(x, z|m_a) / q(z|x, m_a) by `evidence`."""
+
+    def __init__(
+        self,
+        keys: Callable[[Tensor], Tensor],
+        queries: Callable[[Tensor], Tensor],
+        size: tuple[int, int] = (8, 8),
+        learned_slots: int = 0,
+        evidence: Callable[[Tensor, Tensor], Tensor] | None = None,
+        log_prior: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        layout: dict[str, Any] = {"network": "fully-connected", "layers": (2, 2), "latent": 1, "embedding": 6}
+        super().__init__(ModelConfig(size=size, similarity="inner", learned_slots=learned_slots, slot=6, **layout))
+        self.functions = keys, queries, evidence, log_prior
+
+    def keys(self, slots: Tensor) -> Tensor:
+        return self.functions[0](slots)
+
+    def queries(self, targets: Tensor) -> Tensor:
+        return self.functions[1](targets)
+
+    def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:
+        log_prior = self.functions[3] or (lambda images: torch.zeros(len(images)).log_softmax(0))
+        return EncodedMemory(slots, self.keys(slots), log_prior(slots))
+
+    def draws(self, targets: Tensor, memory: EncodedMemory, address: Tensor, *_: Any, **__: Any) -> Draws:
+        assert self.functions[2] is not None
+        log_w = self.functions[2](targets, memory.slots).gather(1, address)
+        return Draws(log_w, torch.zeros_like(log_w), torch.zeros_like(log_w), torch.zeros_like(log_w))
 
 
 def _class(images: Tensor) -> Tensor:
@@ -51,10 +76,10 @@ def _nothing(images: Tensor) -> Tensor:
     return torch.zeros(len(images), 6)
 
 
-PERFECT = _rigged(_class, lambda images: 3 * _class(images))
+PERFECT = Rigged(_class, lambda images: 3 * _class(images))
 
 
-def _classify(model: VariationalMemoryAddressing, characters: Characters, **changes: Any) -> Classification:
+def _classify(model: GenerativeModel, characters: Characters, **changes: Any) -> Classification:
     return classify(model, characters, **{"way": 4, "shot": 2, "episodes": 6, "seed": 3, **changes})
 
 
@@ -69,18 +94,18 @@ def test_queries_that_know_their_class(way: int, shot: int) -> None:
 
 
 def test_queries_that_are_always_wrong() -> None:
-    model = _rigged(_class, lambda images: -3 * _class(images))
+    model = Rigged(_class, lambda images: -3 * _class(images))
     assert _classify(model, _numbered(COUNTS)).accuracy == 0.0
 
 
 def test_queries_that_know_nothing_are_right_by_chance() -> None:
     # All drawings are told to be of one class; classes are of one size here.
-    assert _classify(_rigged(_class, _nothing), _numbered([7] * 6), way=4).accuracy == pytest.approx(1 / 4)
+    assert _classify(Rigged(_class, _nothing), _numbered([7] * 6), way=4).accuracy == pytest.approx(1 / 4)
 
 
 def test_embeddings_are_of_memory_and_of_queries_each() -> None:
     """Keys of slots, queries of targets: exchanged, the accuracy would be that of chance."""
-    shifted = _rigged(lambda images: _class(images).roll(1, 1), lambda images: 3 * _class(images))
+    shifted = Rigged(lambda images: _class(images).roll(1, 1), lambda images: 3 * _class(images))
     assert _classify(shifted, _numbered(COUNTS), way=6).accuracy == 0.0
 
 
@@ -96,12 +121,12 @@ def test_a_class_is_told_by_the_sum_over_its_slots() -> None:
     def queries(images: Tensor) -> Tensor:
         return torch.nn.functional.one_hot(1 - images[:, 0, 0, 0].long(), 2).float()
 
-    characters, model = _numbered([4, 4]), _rigged(keys, queries)
+    characters, model = _numbered([4, 4]), Rigged(keys, queries)
     assert _classify(model, characters, way=2, shot=3).accuracy == 1.0
 
     strong = 0  # episodes in which the largest slot alone would have said class 0
     for index in range(6):
-        support, label, _, _ = _episode(characters, 2, 3, 3, index, "cpu")
+        support, label, _, _ = few_shot_task(characters, 2, 3, 3, index)
         scores = keys(characters.images[support].float()[:, None])[:, 0]
         strong += int(characters.labels[support[scores.argmax()]] == 0)
         assert len(label) == 6
@@ -111,7 +136,7 @@ def test_a_class_is_told_by_the_sum_over_its_slots() -> None:
 @pytest.mark.parametrize("index", range(10))
 def test_queries_are_all_drawings_left_over(index: int) -> None:
     characters = _numbered(COUNTS)
-    support, support_label, query, query_label = _episode(characters, 4, 2, 0, index, "cpu")
+    support, support_label, query, query_label = few_shot_task(characters, 4, 2, 0, index)
     assert support_label.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     classes = [int(label) for label in characters.labels[support][::2]]
     assert len(set(classes)) == 4
@@ -123,7 +148,7 @@ def test_queries_are_all_drawings_left_over(index: int) -> None:
 
 def test_episodes_draw_every_class_and_drawing() -> None:
     characters = _numbered(COUNTS)
-    support = torch.cat([_episode(characters, 4, 2, 0, index, "cpu")[0] for index in range(200)])
+    support = torch.cat([few_shot_task(characters, 4, 2, 0, index)[0] for index in range(200)])
     assert len(support.unique()) == sum(COUNTS)
 
 
@@ -143,10 +168,10 @@ def test_nearest_neighbour_on_pixels_equals_scikit_learn(shot: int) -> None:
     pixels = characters.images.flatten(1).double().numpy()
     accuracies = []
     for index in range(6):
-        support, support_label, query, query_label = _episode(characters, 4, shot, 3, index, "cpu")
+        support, support_label, query, query_label = few_shot_task(characters, 4, shot, 3, index)
         neighbours = KNeighborsClassifier(n_neighbors=1, algorithm="brute").fit(pixels[support], support_label)
         accuracies.append(neighbours.score(pixels[query], query_label))
-    found = _classify(_rigged(_nothing, _nothing), characters, shot=shot)
+    found = _classify(Rigged(_nothing, _nothing), characters, shot=shot)
     mean = sum(accuracies) / 6
     assert 0.3 < mean < 1.0
     assert found.pixel_accuracy == pytest.approx(mean)
@@ -166,13 +191,13 @@ def test_the_interval_is_over_episodes() -> None:
         flat = images.flatten(1).double() / 255
         return torch.cat([flat, torch.ones(len(flat), 1)], 1)
 
-    found = _classify(_rigged(keys, queries), characters, shot=1)
+    found = _classify(Rigged(keys, queries), characters, shot=1)
     assert found.accuracy == found.pixel_accuracy < 1.0
     assert found.ci95 == found.pixel_ci95 > 0.0
 
 
 def test_the_seed_decides() -> None:
-    characters, model = _shaded(), _rigged(_nothing, _nothing)
+    characters, model = _shaded(), Rigged(_nothing, _nothing)
     first = _classify(model, characters)
     torch.manual_seed(9)
     assert _classify(model, characters) == first
@@ -186,15 +211,106 @@ def test_a_real_model_on_more_drawings_than_one_batch_of_embeddings() -> None:
     found = _classify(model, characters, way=6, shot=5, episodes=2)
     assert found.queries == 2 * 6 * 85
     images = characters.images.float()[:, None]
-    support, _, query, label = _episode(characters, 6, 5, 3, 0, "cpu")
+    support, _, query, label = few_shot_task(characters, 6, 5, 3, 0)
     with torch.no_grad():
         posterior = model.address(images[query], model.read(images[support])).log_q.exp()
     first = (posterior.view(-1, 6, 5).sum(2).argmax(1) == label).double().mean()
-    support, _, query, label = _episode(characters, 6, 5, 3, 1, "cpu")
+    support, _, query, label = few_shot_task(characters, 6, 5, 3, 1)
     with torch.no_grad():
         posterior = model.address(images[query], model.read(images[support])).log_q.exp()
     second = (posterior.view(-1, 6, 5).sum(2).argmax(1) == label).double().mean()
     assert found.accuracy == pytest.approx(float(first + second) / 2, abs=2 / 510)
+
+
+def _same_class(targets: Tensor, slots: Tensor) -> Tensor:
+    """As log weights [Q, S]: a slot of the query's class is more likely than all others together."""
+    return 10.0 * (targets[:, :1, 0, 0] == slots[None, :, 0, 0, 0])
+
+
+def test_the_likelihood_of_slots_decides_where_addresses_know_nothing() -> None:
+    model = Rigged(_nothing, _nothing, evidence=_same_class)
+    assert _classify(model, _numbered([7] * 6), rule="likelihood").accuracy == 1.0
+    assert _classify(model, _numbered([7] * 6)).accuracy == pytest.approx(1 / 4)
+
+
+def test_the_prior_of_a_slot_is_a_part_of_its_joint() -> None:
+    """A prior that gives class 0 more than the likelihoods take from it."""
+
+    def prior(slots: Tensor) -> Tensor:
+        return (20.0 * (slots[:, 0, 0, 0] == 0)).log_softmax(0)
+
+    model = Rigged(_nothing, _nothing, evidence=_same_class, log_prior=prior)
+    assert _classify(model, _numbered([7] * 6), way=6, rule="likelihood").accuracy == pytest.approx(1 / 6)
+
+
+def test_a_mixture_hears_both() -> None:
+    """The likelihood is right but for class 0, which q(a|x) knows; each alone errs."""
+
+    def queries(images: Tensor) -> Tensor:
+        return 4 * _class(images) * (images[:, 0, 0, :1] == 0)
+
+    def evidence(targets: Tensor, slots: Tensor) -> Tensor:
+        return _same_class(targets, slots) * (targets[:, :1, 0, 0] != 0)
+
+    characters = _numbered([7] * 6)
+    classifier = Classifier(Rigged(_class, queries, evidence=evidence), characters, seed=3)
+    rules = ("likelihood", "mixture", "posterior")
+    likelihood, both, posterior = classifier.measure(way=6, shot=2, episodes=3, rules=rules, weight=0.5)
+    assert (likelihood.rule, both.rule, posterior.rule) == rules
+    assert both.accuracy == 1.0
+    assert max(likelihood.accuracy, posterior.accuracy) < 1.0
+    assert (likelihood.samples, both.samples, posterior.samples) == (4, 4, None)
+    assert (likelihood.weight, both.weight, posterior.weight) == (None, 0.5, None)
+
+
+def test_rules_measured_together_are_those_measured_alone() -> None:
+    torch.manual_seed(0)
+    model, characters = VariationalMemoryAddressing(synthetic.MODEL), synthetic.characters([9] * 6)
+    classifier = Classifier(model, characters, seed=3)
+    together = classifier.measure(way=4, shot=2, episodes=6, rules=("posterior", "likelihood"), queries=3, samples=2)
+    alone = [_classify(model, characters, rule=rule, queries=3, samples=2) for rule in ("posterior", "likelihood")]
+    assert together == alone
+    assert [item.queries_per_class for item in together] == [3, 3]
+    assert alone[0].queries == 6 * 4 * 3
+
+
+def test_accuracy_by_likelihood_is_that_of_the_estimates() -> None:
+    torch.manual_seed(0)
+    model, characters = VariationalMemoryAddressing(synthetic.MODEL), synthetic.characters([9] * 6)
+    right = []
+    for index in range(6):
+        support, _, query, label = few_shot_task(characters, 4, 2, 3, index, 3)
+        images = characters.images.float()[:, None]
+        noise = generator(3, index, Stream.NOISE)
+        joint = slot_log_joint(model, images[query], images[support], samples=5, generator=noise).exp()
+        right.append(float((joint.view(12, 4, 2).sum(2).argmax(1) == label).float().mean()))
+    found = _classify(model, characters, rule="likelihood", samples=5, queries=3)
+    assert found.accuracy == pytest.approx(sum(right) / 6)
+    assert 0 < found.accuracy < 1
+
+
+def test_fewer_queries_are_the_first_of_each_class() -> None:
+    characters = _numbered(COUNTS)
+    everything, few = few_shot_task(characters, 6, 2, 0, 1), few_shot_task(characters, 6, 2, 0, 1, 5)
+    assert torch.equal(everything.support, few.support)
+    for label in range(6):
+        those = everything.query[everything.query_label == label]
+        assert torch.equal(few.query[few.query_label == label], those[:5])
+    assert len(few.query) == sum(min(5, count - 2) for count in COUNTS)
+
+
+def test_drawings_are_embedded_once_for_all_tasks() -> None:
+    calls = []
+
+    def counted(images: Tensor) -> Tensor:
+        calls.append(len(images))
+        return _class(images)
+
+    classifier = Classifier(Rigged(counted, counted), _numbered(COUNTS))
+    assert calls == []
+    for way in (2, 4):
+        classifier.measure(way=way, shot=2, episodes=3)
+    assert calls == [sum(COUNTS), sum(COUNTS)]  # as memory, and as queries
 
 
 def test_progress_counts_episodes() -> None:
@@ -211,7 +327,9 @@ def test_progress_counts_episodes() -> None:
         ({"shot": 6}, "6-shot asked for, but a class has 6 drawings: choose 1 to 5"),
         ({"shot": 0}, "0-shot asked for"),
         ({"episodes": 1}, "at least 2 episodes"),
-        ({"rule": "oracle"}, "no rule 'oracle'; choose one of posterior"),
+        ({"rule": "oracle"}, "no rule 'oracle'; choose one of posterior, likelihood, mixture"),
+        ({"samples": 0}, "samples and queries must be at least 1"),
+        ({"queries": 0}, "samples and queries must be at least 1"),
     ],
 )
 def test_what_cannot_be_classified(changes: dict[str, Any], message: str) -> None:
@@ -221,9 +339,19 @@ def test_what_cannot_be_classified(changes: dict[str, Any], message: str) -> Non
 
 def test_a_learned_memory_has_no_classes() -> None:
     with pytest.raises(VmaError, match="memory is learned"):
-        _classify(_rigged(_class, _class, learned=object()), _numbered(COUNTS))
+        _classify(Rigged(_class, _class, learned_slots=3), _numbered(COUNTS))
+
+
+def test_a_model_without_addresses() -> None:
+    with pytest.raises(VmaError, match=r"draws no address.*take a run of the vma system"):
+        _classify(VariationalAutoencoder(synthetic.MODEL), _numbered(COUNTS))
+
+
+def test_a_weight_that_is_none() -> None:
+    with pytest.raises(VmaError, match=r"weight of the likelihood is 1\.5: choose 0 to 1"):
+        Classifier(PERFECT, _numbered(COUNTS)).measure(way=4, shot=2, episodes=6, rules=("mixture",), weight=1.5)
 
 
 def test_images_of_another_size() -> None:
     with pytest.raises(VmaError, match="images are 8×8, but the model reads 28×28"):
-        _classify(_rigged(_class, _class, size=(28, 28)), _numbered(COUNTS))
+        _classify(Rigged(_class, _class, size=(28, 28)), _numbered(COUNTS))

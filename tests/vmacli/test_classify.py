@@ -1,8 +1,12 @@
-"""`vma classify`: cells, documents, and what cannot be classified."""
+"""`vma classify`: cells, rules, documents, and what cannot be classified."""
+
+import inspect
 
 import pytest
 
 from tests.vmacli.conftest import Shell
+from vmacli import classify as command
+from vmacore.evaluation import rules
 
 QUICK = ("--episodes", "3")
 
@@ -20,7 +24,60 @@ def test_json_document(trained: Shell) -> None:
         assert cell["queries"] > 3 * cell["way"] * 25
     assert (document["dataset"], document["protocol"], document["split"]) == ("digits", "standard", "test")
     assert (document["weights"], document["seed"]) == ("averaged", 0)
-    assert {"samples", "checkpoint"} <= document.keys()
+    assert document["samples"] is None
+    assert document["queries_per_class"] is None
+    assert document["baselines"] == []
+    assert "checkpoint" in document
+
+
+EVERY_RULE = ("--rule", "posterior", "--rule", "likelihood", "--rule", "mixture", "--samples", "2")
+
+
+def test_rules_share_episodes_and_queries(trained: Shell) -> None:
+    document = trained.json("classify", "--way", "5", "--way", "10", *EVERY_RULE, "--mixture-weight", "0.5", *QUICK)
+    assert (document["samples"], document["queries_per_class"]) == (2, 2)
+    cells = document["results"]
+    assert [(cell["way"], cell["rule"]) for cell in cells] == [
+        (way, rule) for way in (5, 10) for rule in ("posterior", "likelihood", "mixture")
+    ]
+    assert [cell["samples"] for cell in cells] == [None, 2, 2] * 2
+    assert [cell["weight"] for cell in cells] == [None, None, 0.5] * 2
+    assert [cell["queries"] for cell in cells] == [3 * 5 * 2] * 3 + [3 * 10 * 2] * 3
+    assert len({cell["pixel_accuracy"] for cell in cells[:3]}) == 1
+    alone = trained.json("classify", "--way", "5", "--queries", "2", *QUICK)["results"]
+    assert alone == cells[:1]
+
+
+def test_a_rule_asked_twice_is_measured_once(trained: Shell) -> None:
+    assert len(trained.json("classify", "--rule", "posterior", "--rule", "posterior", *QUICK)["results"]) == 1
+
+
+def test_baselines_say_how_many_episodes(trained: Shell) -> None:
+    document = trained.json("classify", "--shot", "1", "--shot", "2", "--baselines", "--baseline-episodes", "2", *QUICK)
+    found = [(item["shot"], item["name"]) for item in document["baselines"]]
+    assert found == [
+        *((1, name) for name in ("pixels-logistic", "embeddings-nearest", "queries-nearest")),
+        *((2, name) for name in command.BASELINES),
+    ]
+    for item in document["baselines"]:
+        assert (item["way"], item["episodes"]) == (5, 2)
+        assert 0 <= item["accuracy"] <= 1
+        assert item["queries"] > 2 * 5 * 25
+    assert {cell["episodes"] for cell in document["results"]} == {3}
+
+
+def test_fewer_episodes_where_a_rule_decodes(monkeypatch: pytest.MonkeyPatch, trained: Shell) -> None:
+    monkeypatch.setattr(command, "EPISODES", 4)
+    monkeypatch.setattr(command, "EPISODES_DECODING", 2)
+    assert trained.json("classify")["results"][0]["episodes"] == 4
+    assert trained.json("classify", "--rule", "likelihood", "--samples", "1")["results"][0]["episodes"] == 2
+
+
+def test_defaults_are_those_of_the_library() -> None:
+    defaults = inspect.signature(command.classify).parameters
+    assert defaults["samples"].default == rules.SAMPLES
+    assert defaults["weight"].default == rules.MIXTURE_WEIGHT
+    assert tuple(command.Rule) == rules.RULES
 
 
 def test_seed_decides(trained: Shell) -> None:
@@ -31,17 +88,19 @@ def test_seed_decides(trained: Shell) -> None:
 
 
 def test_table_fits_into_80_columns(trained: Shell) -> None:
-    result = trained("classify", "--way", "10", "--shot", "1", "--shot", "5", *QUICK)
+    result = trained("classify", "--way", "10", "--shot", "1", "--shot", "15", *EVERY_RULE, "--baselines", *QUICK)
     assert result.stderr.startswith("run tiny, step 20, averaged weights")
-    assert "10-way 5-shot" in result.stdout
-    assert "±" in result.stdout
+    for words in ("10-way 15-shot", "±", "q(a|x)", "p(x, a), K = 2", "mixture 0.3, K = 2", "queries of each class: 2"):
+        assert words in result.stdout
+    for words in ("nearest, pixels", *command.BASELINES.values(), "chance", "queries by h_q"):
+        assert words in result.stdout
     assert "…" not in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
 def test_quiet_prints_accuracies_alone(trained: Shell) -> None:
-    way, shot, accuracy = trained("classify", "--quiet", *QUICK).stdout.split()
-    assert (way, shot) == ("5", "1")
+    way, shot, accuracy, rule = trained("classify", "--quiet", *QUICK).stdout.split()
+    assert (way, shot, rule) == ("5", "1", "posterior")
     assert 0 <= float(accuracy) <= 1
 
 
@@ -61,7 +120,19 @@ def test_foreseen_failures(
     assert words in trained.refused("classify", *arguments, *QUICK)
 
 
-@pytest.mark.parametrize("arguments", [("--way", "1"), ("--shot", "0"), ("--episodes", "1"), ("--rule", "guess")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--way", "1"),
+        ("--shot", "0"),
+        ("--episodes", "1"),
+        ("--rule", "guess"),
+        ("--samples", "0"),
+        ("--queries", "0"),
+        ("--mixture-weight", "1.1"),
+        ("--baseline-episodes", "1"),
+    ],
+)
 def test_wrong_usage(trained: Shell, arguments: tuple[str, ...]) -> None:
     trained.misused("classify", *arguments)
 

@@ -1,10 +1,12 @@
-"""N-way K-shot classification by the address posterior, with nothing retrained."""
+"""N-way K-shot classification by what the model knows already, with nothing retrained."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,15 +15,27 @@ from vmacore.addressing import address_posterior
 from vmacore.data.characters import Characters
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import check_size
+from vmacore.evaluation.rules import (
+    DECODING,
+    MIXTURE_WEIGHT,
+    RULES,
+    SAMPLES,
+    class_log_prob,
+    mixture,
+    slot_log_joint,
+)
+from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
-
-RULES = ("posterior",)
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Accuracy over episodes with half the width of its 95 % interval; `pixel_*`: nearest neighbour on pixels."""
+    """Accuracy over episodes with half the width of its 95 % interval; `pixel_*`: nearest neighbour on pixels.
+
+    queries: answered in all. queries_per_class: the most asked in an episode; None: every drawing left over.
+    samples: of z for each query and slot, where the rule decodes. weight: of the likelihood in a mixture.
+    """
 
     way: int
     shot: int
@@ -32,11 +46,168 @@ class Classification:
     queries: int
     pixel_accuracy: float
     pixel_ci95: float
+    queries_per_class: int | None = None
+    samples: int | None = None
+    weight: float | None = None
 
 
-@torch.no_grad()
+class Task(NamedTuple):
+    """Indices of drawings in memory and of queries, each with the class within the episode, sorted by it."""
+
+    support: Tensor
+    support_label: Tensor
+    query: Tensor
+    query_label: Tensor
+
+
+class Classifier:
+    """A model on the classes of a split, every drawing embedded once for all tasks that follow.
+
+    Raises:
+        VmaError: a model that draws no address or whose memory is learned, or images of another size.
+    """
+
+    def __init__(
+        self, model: GenerativeModel, characters: Characters, *, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> None:
+        self.model = _of_addresses(model)
+        check_size(model, characters)
+        self.characters = characters
+        self.seed = seed
+        self.device = torch.device(device)
+        self.images = characters.images.to(device)
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """e_a = h(m) [N, E] of every drawing, as memory."""
+        return self._embeddings(self.model.keys)
+
+    @cached_property
+    def queries(self) -> Tensor:
+        """e_x = h_q(x) [N, E] of every drawing, as a query."""
+        return self._embeddings(self.model.queries)
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """Pixels [N, H·W] of every drawing."""
+        return self.images.flatten(1).float()
+
+    def task(self, index: int, way: int, shot: int, queries: int | None = None) -> Task:
+        """The task of that index: the same for the same seed, whatever else is asked; fewer queries are the first."""
+        task = few_shot_task(self.characters, way, shot, self.seed, index, queries)
+        return Task(*(part.to(self.device) for part in task))
+
+    @torch.no_grad()
+    def measure(
+        self,
+        *,
+        way: int,
+        shot: int,
+        episodes: int,
+        rules: Sequence[str] = ("posterior",),
+        samples: int = SAMPLES,
+        queries: int | None = None,
+        weight: float = MIXTURE_WEIGHT,
+        budget_bytes: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Classification]:
+        """Accuracy by each of `rules`, all on the same episodes, noise and queries.
+
+        posterior: argmax_c Σ_{a∈c} q(a|x) (section 4.2).
+        likelihood: argmax_c Σ_{a∈c} p̂(x, m_a), every slot decoded (`slot_log_joint`); the prior p(a|M) is a part of
+            the joint, so with a learned one the classes are not equally likely beforehand.
+        mixture: argmax_c of w log p̂(c|x) + (1 − w) log q(c|x), w = `weight`.
+
+        An episode draws `way` classes of all there are, `shot` drawings of each into memory, and of the drawings left
+        over asks `queries` of each class, or all. `budget_bytes` limits what decoding holds, not the result; None is
+        64 MiB on a processor, whose caches that suits, and 1 GiB elsewhere. progress(done, total) counts episodes.
+
+        Raises:
+            VmaError: more classes or shots than there are, an unknown rule, or counts below 1.
+        """
+        self.check(way=way, shot=shot, episodes=episodes, rules=rules, samples=samples, queries=queries, weight=weight)
+        budget = budget_bytes or (2**26 if self.device.type == "cpu" else 2**30)
+        right: dict[str, list[Tensor]] = {rule: [] for rule in rules}
+        nearest, answered = [], 0
+        for index in range(episodes):
+            task = self.task(index, way, shot, queries)
+            for rule, scores in self._class_scores(task, index, way, rules, samples, weight, budget).items():
+                right[rule].append((scores.argmax(1) == task.query_label).float().mean())
+            closest = torch.cdist(self.pixels[task.query], self.pixels[task.support]).argmin(1)
+            nearest.append((task.support_label[closest] == task.query_label).float().mean())
+            answered += len(task.query)
+            if progress:
+                progress(index + 1, episodes)
+        pixel = interval(torch.stack(nearest))
+        return [
+            Classification(
+                way,
+                shot,
+                rule,
+                *interval(torch.stack(right[rule])),
+                episodes,
+                answered,
+                *pixel,
+                queries_per_class=queries,
+                samples=samples if rule in DECODING else None,
+                weight=weight if rule == "mixture" else None,
+            )
+            for rule in right
+        ]
+
+    def check(
+        self,
+        *,
+        way: int,
+        shot: int,
+        episodes: int,
+        rules: Sequence[str] = ("posterior",),
+        samples: int = SAMPLES,
+        queries: int | None = None,
+        weight: float = MIXTURE_WEIGHT,
+    ) -> None:
+        """Raises what `measure` would raise, before anything is computed."""
+        for rule in rules:
+            if rule not in RULES:
+                raise VmaError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
+        classes, fewest = self.characters.n_classes, int(self.characters.counts.min())
+        if not 2 <= way <= classes:
+            raise VmaError(f"{way}-way asked for, but the split holds {classes} classes: choose 2 to that")
+        if not 1 <= shot < fewest:
+            raise VmaError(f"{shot}-shot asked for, but a class has {fewest} drawings: choose 1 to {fewest - 1}")
+        if episodes < 2:
+            raise VmaError("an interval needs at least 2 episodes")
+        if samples < 1 or (queries is not None and queries < 1):
+            raise VmaError("samples and queries must be at least 1")
+        if not 0 <= weight <= 1:
+            raise VmaError(f"the weight of the likelihood is {weight}: choose 0 to 1")
+
+    def _class_scores(
+        self, task: Task, index: int, way: int, rules: Sequence[str], samples: int, weight: float, budget_bytes: int
+    ) -> dict[str, Tensor]:
+        """log p(c|x) [Q, way] by each rule, up to a constant of each query."""
+        log_q = address_posterior(self.keys[task.support], self.queries[task.query], self.model.config.similarity)
+        found = {"posterior": class_log_prob(log_q, way)}
+        if any(rule in DECODING for rule in rules):
+            log_joint = slot_log_joint(
+                self.model,
+                self.images[task.query].float()[:, None],
+                self.images[task.support].float()[:, None],
+                samples=samples,
+                generator=generator(self.seed, index, Stream.NOISE, self.device),
+                budget_bytes=budget_bytes,
+            )
+            found["likelihood"] = class_log_prob(log_joint, way)
+            found["mixture"] = mixture(found["likelihood"], found["posterior"], weight)
+        return {rule: found[rule] for rule in rules}
+
+    @torch.no_grad()
+    def _embeddings(self, network: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.cat([network(part.float()[:, None]) for part in self.images.split(512)])
+
+
 def classify(
-    model: VariationalMemoryAddressing,
+    model: GenerativeModel,
     characters: Characters,
     *,
     way: int,
@@ -45,76 +216,47 @@ def classify(
     seed: int = 0,
     device: torch.device | str = "cpu",
     rule: str = "posterior",
+    samples: int = SAMPLES,
+    queries: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Classification:
-    """Accuracy of argmax_c Σ_{a∈c} q(a|x) (rule "posterior", section 4.2).
-
-    An episode draws `way` classes of all there are, `shot` drawings of each into memory, and takes every drawing left
-    over as a query. Nearest neighbour on pixels (Euclidean) is measured on the same episodes.
+    """Accuracy of one rule on one kind of task, as `Classifier.measure` says; for several, ask one `Classifier`.
 
     Raises:
-        VmaError: more classes or shots than there are, an unknown rule, a learned memory, or images of another size.
+        VmaError: as `Classifier` and `Classifier.measure` do.
     """
-    check_task(model, characters, way=way, shot=shot, episodes=episodes, rule=rule)
-    images = characters.images.to(device)
-    pixels = images.flatten(1).float()
-    keys, queries = _embeddings(model.keys, images), _embeddings(model.queries, images)
-    ours, nearest, answered = [], [], 0
-    for index in range(episodes):
-        support, support_label, query, query_label = _episode(characters, way, shot, seed, index, device)
-        log_q = address_posterior(keys[support], queries[query], model.config.similarity)  # [Q, way · shot]
-        by_class = log_q.view(len(query), way, shot).logsumexp(2)
-        ours.append((by_class.argmax(1) == query_label).float().mean())
-        closest = torch.cdist(pixels[query], pixels[support]).argmin(1)
-        nearest.append((support_label[closest] == query_label).float().mean())
-        answered += len(query)
-        if progress:
-            progress(index + 1, episodes)
-    accuracy, ci95 = _interval(torch.stack(ours))
-    pixel_accuracy, pixel_ci95 = _interval(torch.stack(nearest))
-    return Classification(way, shot, rule, accuracy, ci95, episodes, answered, pixel_accuracy, pixel_ci95)
+    classifier = Classifier(model, characters, seed=seed, device=device)
+    (found,) = classifier.measure(
+        way=way, shot=shot, episodes=episodes, rules=(rule,), samples=samples, queries=queries, progress=progress
+    )
+    return found
 
 
-def check_task(
-    model: VariationalMemoryAddressing, characters: Characters, *, way: int, shot: int, episodes: int, rule: str
-) -> None:
-    """Raises what `classify` would raise, before anything is computed."""
-    if rule not in RULES:
-        raise VmaError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
-    if model.learned_memory is not None:
-        raise VmaError("this model's memory is learned, so its slots have no class: classify with a few-shot model")
-    if not 2 <= way <= characters.n_classes:
-        raise VmaError(f"{way}-way asked for, but the split holds {characters.n_classes} classes: choose 2 to that")
-    fewest = int(characters.counts.min())
-    if not 1 <= shot < fewest:
-        raise VmaError(f"{shot}-shot asked for, but a class has {fewest} drawings: choose 1 to {fewest - 1}")
-    if episodes < 2:
-        raise VmaError("an interval needs at least 2 episodes")
-    check_size(model, characters)
-
-
-def _embeddings(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    return torch.cat([network(part.float()[:, None]) for part in images.split(512)])
-
-
-def _episode(
-    characters: Characters, way: int, shot: int, seed: int, index: int, device: torch.device | str
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Indices of drawings in memory and of queries, each with the class within the episode, sorted by it."""
+def few_shot_task(
+    characters: Characters, way: int, shot: int, seed: int, index: int, queries: int | None = None
+) -> Task:
+    """`way` classes, `shot` drawings of each in memory; queries: the first so many of those left over, or all."""
     draw = generator(seed, index, Stream.EPISODE)
     support, query = [], []
     for label in torch.randperm(characters.n_classes, generator=draw)[:way].tolist():
         first, count = int(characters.offsets[label]), int(characters.counts[label])
         drawings = first + torch.randperm(count, generator=draw)
         support.append(drawings[:shot])
-        query.append(drawings[shot:])
+        query.append(drawings[shot:][:queries])
     label = torch.arange(way)
-    support_label = label.repeat_interleave(shot)
     query_label = label.repeat_interleave(torch.tensor([len(part) for part in query]))
-    parts = (torch.cat(support), support_label, torch.cat(query), query_label)
-    return tuple(part.to(device) for part in parts)  # type: ignore[return-value]
+    return Task(torch.cat(support), label.repeat_interleave(shot), torch.cat(query), query_label)
 
 
-def _interval(values: Tensor) -> tuple[float, float]:
+def interval(values: Tensor) -> tuple[float, float]:
+    """Mean of values [N] over episodes, and half the width of its 95 % interval."""
     values = values.cpu().double()
     return float(values.mean()), 1.96 * float(values.std()) / math.sqrt(len(values))
+
+
+def _of_addresses(model: GenerativeModel) -> VariationalMemoryAddressing:
+    if not isinstance(model, VariationalMemoryAddressing):
+        raise VmaError("this model draws no address, so it has no q(a|x) to classify by: take a run of the vma system")
+    if model.learned_memory is not None:
+        raise VmaError("this model's memory is learned, so its slots have no class: classify with a few-shot model")
+    return model
