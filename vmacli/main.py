@@ -10,6 +10,7 @@ import typer
 from vmacli.classify import classify
 from vmacli.download import download
 from vmacli.info import info
+from vmacli.reproduce import reproduce
 from vmacli.sample import sample
 from vmacli.score import score
 from vmacli.train import train
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (download, train, score, sample, classify, info):
+for command in (download, train, score, sample, classify, reproduce, info):
     app.command()(command)
 
 

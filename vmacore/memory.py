@@ -49,7 +49,10 @@ class LearnedMemory(nn.Module):
 
     def __init__(self, slots: int, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.slots = nn.Parameter(torch.rand(slots, *shape))
+        # Vectors of a common mean would all have nearly the same key, so that no address means anything for long; much
+        # larger ones leave most of the slots unused from the start.
+        contents = torch.rand(slots, *shape) if len(shape) > 1 else 0.3 * torch.randn(slots, *shape)
+        self.slots = nn.Parameter(contents)
 
     def forward(self) -> Tensor:
         """The slots [S, …]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -19,8 +19,8 @@ from vmacore.training import StepReport, prepare, train
 DATASET = synthetic.dataset()
 
 
-def _run(path: Path, estimator: str, **model: object) -> RunDirectory:
-    sections = {
+def _run(path: Path, estimator: str, **model: Any) -> RunDirectory:
+    sections: dict[str, dict[str, Any]] = {
         "objective": {"estimator": estimator, "samples": 3},
         "training": {"steps": 6, "metrics_every": 3, "checkpoint_every": 3},
         "model": model,

@@ -81,4 +81,4 @@ def test_the_gradient_of_equations_8_to_10(parts: dict[str, Tensor]) -> None:
         of_p = (normalised[:, :, None] * (one_hot - addressing.log_p.exp())).sum((0, 1))
     expected = {"q": of_q, "p": of_p, "log_px": normalised, "log_pz": normalised, "log_qz": -normalised}
     for name, gradient in expected.items():
-        torch.testing.assert_close(parts[name].grad, gradient, msg=lambda message, n=name: f"{n}: {message}")
+        torch.testing.assert_close(parts[name].grad, gradient, msg=f"gradient of {name}")

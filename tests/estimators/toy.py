@@ -41,8 +41,8 @@ def log_weights(of: Leaves) -> Tensor:
 def at(of: Leaves, address: Tensor) -> Draws:
     """The terms at addresses [N, K], rows of which belong to targets 0 … B − 1, 0 … B − 1, …"""
     target = torch.arange(len(address)) % B
-    terms = [of[name][target].gather(1, address) for name in ("log_px", "log_pz", "log_qz")]
-    return Draws(*terms, torch.zeros_like(terms[0]))
+    log_px, log_pz, log_qz = (of[name][target].gather(1, address) for name in ("log_px", "log_pz", "log_qz"))
+    return Draws(log_px, log_pz, log_qz, torch.zeros_like(log_px))
 
 
 def tuples(samples: int = K) -> Tensor:

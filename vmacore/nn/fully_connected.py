@@ -103,12 +103,12 @@ class Decoder(nn.Module):
         hidden = [
             ConcatLinear(before, side, after) for before, side, after in zip(down, beside, down[1:], strict=False)
         ]
-        last = {
-            "matrix": lambda: ConcatLinear(layers[0], slot, pixels),
-            "gain": lambda: PixelGain(layers[0], pixels),
-            "none": lambda: ConcatLinear(layers[0], 0, pixels),
-        }[skip]()
-        last.is_output = True
+        last: nn.Linear
+        if skip == "gain":
+            last = PixelGain(layers[0], pixels)
+        else:
+            last = ConcatLinear(layers[0], slot if skip == "matrix" else 0, pixels)
+        last.is_output = True  # type: ignore[assignment]
         self.skip = skip
         self.layers = nn.ModuleList([*hidden, last])
 

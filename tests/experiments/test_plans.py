@@ -1,0 +1,267 @@
+"""Trainings that experiments need: taken up, resumed, made, brought to equal steps within a budget."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import synthetic
+from tests.experiments.conftest import STEPS, TINY, Recorder
+from vmacore.checkpoint import RunDirectory, read_tensors
+from vmacore.errors import VmaError
+from vmacore.experiments import plans
+from vmacore.experiments.lab import Lab, Stopped
+from vmacore.experiments.plans import Job, Plan, Trained, equal_steps, next_mark, reachable
+from vmacore.training import prepare, train
+
+DIGITS = Plan("digits", "one", TINY)
+OTHER = Plan("digits", "other", (*TINY, "model.address_prior=flat"))
+
+
+def weights(trained: Trained) -> dict[str, torch.Tensor]:
+    assert trained.location is not None
+    return read_tensors(trained.location.path / "averaged.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_is_missing_is_trained_and_then_found(lab: Lab, recorder: Recorder) -> None:
+    (first,) = lab.trained(DIGITS)
+    assert (first.step, first.full) == (STEPS, plans.FULL)
+    assert first.model is not None
+    assert not first.model.training
+    assert first.source == f"run one, step {STEPS}"
+    assert [row["step"] for row in first.metrics("train")] == [1, 2, 3, 4]
+    assert any(line.startswith("training one from step 0") for line in recorder.lines)
+
+    recorder.lines.clear()
+    (again,) = lab.trained(DIGITS)
+    assert recorder.lines == [f"one: run one, step {STEPS}"]
+    assert same(weights(first), weights(again))
+
+
+def test_a_run_trained_by_hand_is_taken_up(lab: Lab) -> None:
+    config, dataset = DIGITS.config(), lab.dataset("digits")
+    run = RunDirectory.create(lab.runs_dir / "one", prepare(config, dataset))
+    train(run, dataset)
+    (trained,) = lab.trained(DIGITS)
+    assert trained.step == STEPS
+    assert trained.location is not None
+    assert trained.location.path == run.checkpoint(STEPS)
+
+
+def test_what_is_half_done_is_resumed_to_the_same_bits(make_lab: Callable[..., Lab], tmp_path: Path) -> None:
+    (whole,) = make_lab().trained(DIGITS)
+    lab = make_lab(runs_dir=tmp_path / "again")
+    make_lab(runs_dir=tmp_path / "again", steps=1).trained(DIGITS)
+    (resumed,) = lab.trained(DIGITS)
+    assert resumed.step == STEPS
+    assert same(weights(whole), weights(resumed))
+
+
+def test_more_steps_go_on(make_lab: Callable[..., Lab]) -> None:
+    make_lab().trained(DIGITS)
+    (further,) = make_lab(steps=STEPS + 2).trained(DIGITS)
+    assert further.step == STEPS + 2
+    assert RunDirectory.open(make_lab().runs_dir / "one").config.training.steps == STEPS + 2
+
+
+def test_fewer_steps_keep_what_the_run_was_meant_for(make_lab: Callable[..., Lab]) -> None:
+    make_lab(steps=2).trained(DIGITS)
+    assert RunDirectory.open(make_lab().runs_dir / "one").config.training.steps == STEPS
+
+
+def test_seeds_have_runs_of_their_own(lab: Lab) -> None:
+    first, second = lab.trained(DIGITS, DIGITS.seeded(1))
+    assert second.source == f"run one-seed1, step {STEPS}"
+    assert not same(weights(first), weights(second))
+
+
+def test_a_plan_with_overrides_needs_a_name() -> None:
+    with pytest.raises(ValueError, match="name"):
+        Plan("digits", overrides=("model.latent=3",))
+
+
+def test_a_run_with_other_settings_is_refused(lab: Lab) -> None:
+    lab.trained(DIGITS)
+    with pytest.raises(VmaError, match=r"another model\.latent \(4, not 5\)"):
+        lab.trained(Plan("digits", "one", (*TINY, "model.latent=5")))
+    lab.trained(Plan("digits", "one", (*TINY, "training.validate_every=3")))  # how often it looks is all the same
+    (lab.runs_dir / "one").rename(lab.runs_dir / "one-seed1")
+    with pytest.raises(VmaError, match=r"another training\.seed \(0, not 1\)"):
+        lab.trained(DIGITS.seeded(1))
+
+
+def test_no_training_when_told_so(make_lab: Callable[..., Lab]) -> None:
+    (trained,) = make_lab(training=False).trained(DIGITS)
+    assert trained.model is None
+    assert (trained.step, trained.config, trained.metrics()) == (0, None, [])
+    assert trained.source == "nothing trained: there is no run one yet"
+    assert not (make_lab().runs_dir / "one").exists()
+
+
+def test_a_budget_that_is_used_up_trains_nothing(make_lab: Callable[..., Lab]) -> None:
+    (trained,) = make_lab(budget=0.0).trained(DIGITS)
+    assert trained.model is None
+    assert not (make_lab().runs_dir / "one").exists()
+
+
+def test_within_a_budget_steps_are_equal(make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "PROBE", 2)
+    many = tuple(setting for setting in TINY if "steps" not in setting)
+    both = [Plan("digits", name, (*many, f"model.latent={n}"), steps=10**6) for name, n in (("a", 3), ("b", 4))]
+    found = make_lab(budget=6.0).trained(*both)
+    assert equal_steps(found)
+    assert 2 <= found[0].step < 10**6
+
+    (alone,) = make_lab(steps=found[0].step + 3).trained(both[0])
+    uneven = [alone, make_lab(training=False).trained(both[1])[0]]
+    assert not equal_steps(uneven)
+    # Asked for again, the one that is behind catches up with the other.
+    assert [one.step for one in make_lab(steps=alone.step).trained(*both)] == [alone.step] * 2
+
+
+def test_weights_of_the_common_step_are_chosen_where_they_were_kept(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab(steps=2)
+    lab.trained(DIGITS)
+    run = RunDirectory.open(lab.runs_dir / "one")
+    state = run.checkpoint(2) / "state.json"  # the best that the run will ever see, so that it is kept
+    state.write_text(json.dumps({**json.loads(state.read_text()), "best": {"step": 2, "nll": -1.0, "accuracy": None}}))
+    (run.path / "best").write_text("2")
+    assert make_lab().trained(DIGITS)[0].step == STEPS
+    found = make_lab(steps=2).trained(OTHER, DIGITS)
+    assert [one.step for one in found] == [2, 2]
+    assert equal_steps(found)
+    # Where they were not, what there is is used, and told apart by its steps.
+    (run.path / "best").unlink()
+    found = make_lab(steps=2).trained(OTHER, DIGITS)
+    assert [one.step for one in found] == [2, STEPS]
+    assert not equal_steps(found)
+
+
+def test_a_plan_starts_from_anothers_weights(lab: Lab) -> None:
+    tuned = Plan("digits", "tuned", (*TINY, "episode.shots=2", "optimiser.learning_rate=1e-30"), steps=1, init=DIGITS)
+    (trained,) = lab.trained(tuned)
+    assert trained.step == 1
+    (first,) = lab.trained(DIGITS)
+    for name, tensor in weights(first).items():
+        torch.testing.assert_close(weights(trained)[name], tensor)
+    shutil.rmtree(lab.runs_dir / "one")  # not needed any more
+    lab.trained(tuned)
+    assert not (lab.runs_dir / "one").exists()
+
+
+def test_a_plan_whose_start_is_missing_is_left_out(make_lab: Callable[..., Lab]) -> None:
+    tuned = Plan("digits", "tuned", (*TINY, "episode.shots=2"), steps=1, init=DIGITS)
+    (trained,) = make_lab(training=False).trained(tuned)
+    assert trained.model is None
+    assert "it starts from one" in trained.source
+
+
+def test_stopping_keeps_what_was_trained(make_lab: Callable[..., Lab]) -> None:
+    asked = iter([False, False, False, True, True, True, True])
+    lab = make_lab(stop=lambda: next(asked))
+    with pytest.raises(Stopped):
+        lab.trained(DIGITS)
+    assert 0 < (RunDirectory.open(lab.runs_dir / "one").newest() or 0) < STEPS
+
+
+def test_a_training_that_fails_leaves_no_empty_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: object, **more: object) -> None:
+        raise VmaError("no")
+
+    monkeypatch.setattr(plans, "train", failing)
+    with pytest.raises(VmaError, match="no"):
+        lab.trained(DIGITS)
+    assert not (lab.runs_dir / "one").exists()
+
+
+def test_shipped_weights_stand_in(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (trained,) = lab.trained(DIGITS)
+    assert trained.location is not None
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    for file in ("averaged.safetensors", "state.json"):
+        shutil.copy(trained.location.path / file, folder)
+    shutil.copy(lab.runs_dir / "one" / "config.toml", folder)
+    monkeypatch.setattr(plans, "shipped_weights", lambda: {"shipped": folder})
+    shutil.rmtree(lab.runs_dir / "one")
+
+    (shipped,) = lab.trained(DIGITS)
+    assert shipped.source == f"shipped weights shipped, step {STEPS}"
+    assert shipped.metrics() == []
+    assert not (lab.runs_dir / "one").exists()
+    assert lab.trained(OTHER)[0].source.startswith("run other")  # of another configuration
+
+
+def test_shipped_weights_are_passed_over_where_others_cannot_come_as_far(
+    make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(plans, "PROBE", 2)
+    lab = make_lab()
+    lab.trained(DIGITS)
+    folder = tmp_path / "shipped"
+    shutil.copytree(lab.runs_dir / "one" / "checkpoints" / f"step-{STEPS:08d}", folder)
+    (folder / "state.json").write_text(json.dumps({"format": 1, "step": 10**6, "best": {}}))
+    shutil.copy(lab.runs_dir / "one" / "config.toml", folder)
+    monkeypatch.setattr(plans, "shipped_weights", lambda: {"shipped": folder})
+    shutil.rmtree(lab.runs_dir / "one")
+    found = make_lab(steps=10**6, budget=4.0).trained(DIGITS, OTHER)
+    assert equal_steps(found)
+    assert found[0].source.startswith("run one, step ")
+    assert make_lab(steps=10**6, training=False).trained(DIGITS)[0].source == "shipped weights shipped, step 1000000"
+
+
+class Standing(Job):
+    """A job that stands at a step."""
+
+    at = 0
+
+    @property
+    def step(self) -> int:
+        return self.at
+
+
+def jobs(*states: tuple[int, int, float | None]) -> list[Job]:
+    """Jobs that stand at a step, end at a target and have a speed."""
+    made: list[Job] = []
+    for at, target, rate in states:
+        job = Standing(Plan("digits"), synthetic.config(), synthetic.dataset(), Path("absent"), target, rate=rate)
+        job.at = at
+        made.append(job)
+    return made
+
+
+def test_whether_an_end_can_be_reached() -> None:
+    assert reachable(jobs((0, 100, None)), 1)  # not known yet
+    assert not reachable(jobs((0, 100, 1.0), (0, 100, None)), 150)  # the slowest speed stands for what is not known
+    assert reachable(jobs((0, 100, 1.0), (0, 100, 4.0)), 150)
+    assert reachable(jobs((0, 100, 1.0)), math.inf)
+
+
+def test_marks() -> None:
+    assert next_mark(jobs((0, 100, None), (0, 100, None)), math.inf) == 100
+    assert next_mark(jobs((0, 100, 1.0)), 0) is None
+    assert next_mark(jobs((0, 100, None), (50, 100, None)), 60) == plans.PROBE  # to learn how fast they are
+    assert next_mark(jobs((0, 100, 1.0)), 130) == 100  # all of it fits
+    assert next_mark(jobs((0, 10_000, 1.0)), 1000) in (499, 500)  # half of the time
+    # Two of different speed get the same step: s/1 + s/4 = 500.
+    assert next_mark(jobs((0, 10_000, 1.0), (0, 10_000, 4.0)), 1000) in (399, 400)
+    # Whoever is behind catches up first.
+    assert next_mark(jobs((0, 10_000, 1.0), (300, 10_000, 1.0)), 400) in (199, 200)
+    # Half of the time is not worth a round, most of it is; then nothing is.
+    assert next_mark(jobs((0, 10_000, 1.0)), 2 * plans.PROBE - 2) == int(0.8 * (2 * plans.PROBE - 2))
+    assert next_mark(jobs((0, 10_000, 1.0)), plans.PROBE) is None
+    # What going on takes besides the steps is counted once for each that goes on.
+    slow = jobs((0, 10_000, 1.0), (0, 10_000, 1.0))
+    for job in slow:
+        job.overhead = 100.0
+    assert next_mark(slow, 1000) in (149, 150)

@@ -1,0 +1,105 @@
+"""How figures are drawn: readable in print, in colour and in grey. No global state of matplotlib is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vmacore.errors import VmaError
+
+# Colours of Okabe & Ito (2008), told apart by colour-blind readers, in an order whose lightness alternates; dashes and
+# markers tell them apart where there is no colour.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+OPTIMUM = {"color": "0.35", "linestyle": (0, (5, 3)), "linewidth": 1.2}  # the dashed line of a perfect model
+RC: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "svg.hashsalt": "vma",  # the same figure is the same file
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one system is drawn in all figures."""
+
+    colour: str
+    marker: str
+
+    def line(self) -> dict[str, Any]:
+        """Arguments of `Axes.plot` and `Axes.errorbar`."""
+        return {"color": self.colour, "marker": self.marker}
+
+
+STYLES = tuple(Style(colour, marker) for colour, marker in zip(COLOURS, MARKERS, strict=True))
+
+
+def new(rows: int = 1, columns: int = 1, *, width: float = 6.4, height: float = 4.2, **more: Any) -> tuple[Figure, Any]:
+    """A figure of that size in inches and its axes: one, or an array of them."""
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns, **more)
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write STEM.png and STEM.svg; returns both paths.
+
+    Raises:
+        VmaError: a file cannot be written.
+    """
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        with matplotlib.rc_context(RC):
+            figure.savefig(paths[0], dpi=160)
+            figure.savefig(paths[1], metadata={"Date": None})
+    except OSError as error:
+        raise VmaError(f"cannot write {stem.parent}: {error.strerror or error}; choose another --out") from error
+    return paths
+
+
+def legend(axes: Any, **more: Any) -> None:
+    """A small legend without a frame."""
+    axes.legend(**{"fontsize": 8, "frameon": False, **more})
+
+
+def picture(axes: Any, image: Tensor, *, frame: str = "0.75", width: float = 0.6) -> None:
+    """Draw ink [H, W] in [0, 1] dark on white, with a thin frame and no ticks."""
+    axes.imshow((1 - image.cpu().clamp(0, 1)).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, edgecolor=frame, linewidth=width)
+
+
+def sheet(images: Tensor, *, gap: int = 1, grey: float = 0.75) -> Tensor:
+    """Images [R, C, H, W] in [0, 1] as one picture [R·(H + gap) + gap, C·(W + gap) + gap], grey lines between them."""
+    R, C, H, W = images.shape
+    paper = torch.full((R * (H + gap) + gap, C * (W + gap) + gap), 1 - grey)
+    for r in range(R):
+        for c in range(C):
+            top, left = r * (H + gap) + gap, c * (W + gap) + gap
+            paper[top : top + H, left : left + W] = images[r, c]
+    return paper
+
+
+def counts_axis(axes: Any, ticks: Sequence[int]) -> None:
+    """A logarithmic axis of counts with the numbers themselves as ticks."""
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()

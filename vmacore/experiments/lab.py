@@ -1,0 +1,254 @@
+"""Where an experiment runs: its folders, device, data and time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+
+from vmacore.config import Config
+from vmacore.data import load_dataset
+from vmacore.data.characters import Dataset
+from vmacore.data.episodes import Sampler
+from vmacore.evaluation.likelihood import Score, score_episodes
+from vmacore.experiments.plans import Job, Plan, Trained, chosen, next_mark, reachable
+from vmacore.models import GenerativeModel
+from vmacore.training import StepReport, prepare
+
+T = TypeVar("T")
+
+TRAINING_SHARE = 0.75  # of the budget; the rest evaluates
+
+
+class Stopped(Exception):
+    """The user asked to stop; what was trained is saved."""
+
+
+class Counter(Protocol):
+    """Something counted, shown."""
+
+    def update(self, done: float, total: float | None = None, detail: str = "") -> None:
+        """So many are done."""
+
+
+class Reporter(Protocol):
+    """Who is told what is going on."""
+
+    def note(self, line: str) -> None:
+        """A line beside the result."""
+
+    def progress(self, unit: str, total: float | None = None) -> AbstractContextManager[Counter]:
+        """Something that is counted."""
+
+
+@dataclass
+class Lab:
+    """What an experiment is given.
+
+    out: the experiment's own folder. seeds: training seeds are range(seeds). budget: seconds for training and
+    evaluation together, None: as long as it takes. steps: where trainings end, None: as their plans say; plans that
+    start from another's weights keep their own. training: False evaluates what is trained already. stop: polled; true
+    once the user wants to stop.
+    """
+
+    data_dir: Path
+    runs_dir: Path
+    out: Path
+    device: torch.device
+    reporter: Reporter
+    seeds: int = 1
+    budget: float | None = None
+    steps: int | None = None
+    training: bool = True
+    offline: bool = False
+    stop: Callable[[], bool] = lambda: False
+    _began: float = field(default_factory=time.monotonic, init=False)
+    _datasets: dict[tuple[object, ...], Dataset] = field(default_factory=dict, init=False)
+
+    # Time.
+
+    def time_left(self) -> float:
+        """Seconds of the budget; infinite without one."""
+        return math.inf if self.budget is None else self.budget - (time.monotonic() - self._began)
+
+    def check_stop(self) -> None:
+        """Raises:
+        Stopped: the user asked to.
+        """
+        if self.stop():
+            raise Stopped
+
+    def affordable(self, measure: Callable[[int], object], wanted: int, *, least: int = 2, share: float = 1.0) -> int:
+        """How many units of `measure(n)` fit into a share of the time left: `least` are timed. 0: no time at all."""
+        left = self.time_left()
+        if math.isinf(left) or left <= 0:
+            return wanted if left > 0 else 0
+        began = time.monotonic()
+        measure(least)
+        each = (time.monotonic() - began) / least
+        return max(least, min(wanted, int(share * self.time_left() / max(each, 1e-9))))
+
+    def within_budget(
+        self, measure: Callable[[int], T], wanted: int, *, least: int = 2, share: float = 1.0
+    ) -> T | None:
+        """What `measure(n)` returns for as many units as are affordable; None where there is no time at all."""
+        measured: dict[int, T] = {}
+
+        def timed(count: int) -> None:
+            measured[count] = measure(count)
+
+        count = self.affordable(timed, wanted, least=least, share=share)
+        if count and count not in measured:
+            timed(count)
+        return measured.get(count)
+
+    def say(self, line: str) -> None:
+        """A line beside the result."""
+        self.reporter.note(line)
+
+    # Data.
+
+    def dataset(self, which: Config | str, protocol: str | None = None) -> Dataset:
+        """A data set by name, or the one of a configuration.
+
+        Raises:
+            VmaError: it is not there.
+        """
+        refit, seed, binarise, name = False, 0, "resampled", which
+        if isinstance(which, Config):
+            data = which.data
+            name, protocol, refit, seed = data.dataset, data.protocol, data.refit, data.seed
+            binarise = data.binarise
+        assert isinstance(name, str)
+        key = (name, protocol, refit, seed, binarise)
+        if key not in self._datasets:
+            self._datasets[key] = load_dataset(
+                name,
+                protocol=protocol,
+                data_dir=self.data_dir,
+                refit=refit,
+                seed=seed,
+                offline=self.offline,
+                binarise=binarise,
+            )
+        return self._datasets[key]
+
+    # Training.
+
+    def trained(self, *plans: Plan) -> list[Trained]:
+        """Each plan's model, in the order given: what is missing is trained, what is half done is resumed.
+
+        All are brought to the same number of steps: none goes on before the others have come as far, so that within any
+        budget they can be compared. Shipped weights stand for a run that is missing, unless the others cannot come as
+        far in time. Callers look at `step` all the same (`equal_steps`): a run may have been trained further by hand.
+
+        Raises:
+            VmaError: a run of that name has other settings, the data are missing, or the training failed.
+            Stopped: the user asked to.
+        """
+        jobs = [self._job(plan) for plan in plans]
+        if self.training:
+            self._train([job for job in jobs if not job.blocked])
+        reached = [max(job.locations(), default=0) for job in jobs]
+        common = min((step for step in reached if step), default=0)
+        found = [chosen(job, common, self.device) for job in jobs]
+        for one in found:
+            self.say(f"{one.plan.run}: {one.source}")
+        return found
+
+    def _job(self, plan: Plan) -> Job:
+        config = plan.config()
+        dataset = self.dataset(config)
+        target = plan.steps or config.training.steps
+        if self.steps is not None and plan.init is None:
+            target = self.steps
+        job = Job(plan, prepare(config, dataset), dataset, self.runs_dir / plan.run, target)
+        if plan.init is not None and job.run is None:
+            first = self.trained(plan.init)[0]
+            job.start = first.location
+            if first.location is None:
+                job.blocked = f"it starts from {plan.init.run}, of which there is {first.source}"
+        return job
+
+    def _train(self, jobs: list[Job]) -> None:
+        behind = [job for job in jobs if max(job.locations(), default=0) < job.target]
+        shipped = [job for job in jobs if job not in behind and job.step < job.target]
+        while behind := [job for job in behind if job.step < job.target]:
+            if shipped and not reachable(behind, self._training_left()):
+                behind, shipped = behind + shipped, []
+            mark = next_mark(behind, self._training_left())
+            if mark is None:
+                return
+            for job in behind:
+                if job.step < min(mark, job.target):
+                    self._advance(job, min(mark, job.target))
+
+    def _advance(self, job: Job, mark: int) -> None:
+        self.check_stop()
+        first = job.step
+        self.say(f"training {job.plan.run} from step {first} to {mark}, of {job.target}")
+        with self.reporter.progress("steps", job.target) as counter:
+            counter.update(first)
+
+            def on_step(report: StepReport) -> None:
+                counter.update(report.step, detail=f"{job.plan.run}, NLL {report.nll:.1f}")
+
+            job.advance(mark, device=self.device, stop=lambda: self.stop() or self.time_left() <= 0, on_step=on_step)
+        self.check_stop()
+
+    def _training_left(self) -> float:
+        return math.inf if self.budget is None else self.time_left() - (1 - TRAINING_SHARE) * self.budget
+
+    # Measuring.
+
+    def scores(
+        self,
+        systems: Mapping[str, GenerativeModel],
+        sampler: Sampler,
+        *,
+        samples: int,
+        episodes: int,
+        seed: int = 0,
+        share: float = 1.0,
+        fixed: bool = False,
+    ) -> dict[str, Score]:
+        """K-sample bounds of several systems on the same episodes; none where there is no time left.
+
+        Within a budget fewer episodes than asked for may be taken, the first of them, the same for all:
+        `Score.episodes` says how many. share: of the time left that this may take. fixed: all episodes, whatever time
+        they take; the caller has seen to it.
+
+        Raises:
+            VmaError: as `score_episodes`.
+            Stopped: the user asked to.
+        """
+
+        def measure(count: int) -> dict[str, Score]:
+            with self.reporter.progress("episodes", count * len(systems)) as counter:
+                found = {}
+                for position, (name, model) in enumerate(systems.items()):
+
+                    def progress(done: int, total: int, first: int = position * count) -> None:
+                        counter.update(first + done)
+                        self.check_stop()
+
+                    found[name] = score_episodes(
+                        model,
+                        sampler,
+                        samples=samples,
+                        episodes=count,
+                        seed=seed,
+                        device=self.device,
+                        progress=progress,
+                    )
+                return found
+
+        if fixed or not systems:
+            return measure(episodes)
+        return self.within_budget(measure, episodes, share=share) or {}
