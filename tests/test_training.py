@@ -109,6 +109,23 @@ def test_learned_memory_trains(tmp_path: Path, network: str) -> None:
     assert math.isfinite(validations[-1].nll)
 
 
+def test_decay_spares_learned_slots(tmp_path: Path) -> None:
+    """In the first step, decay changes what Adam does to every weight, and nothing of what it does to the slots."""
+    tensors = []
+    for name, decay in (("without", 0.0), ("with", 1e3)):
+        sections: dict[str, Any] = {
+            "model": {"learned_slots": 6},
+            "optimiser": {"weight_decay": decay},
+            "training": {"steps": 1},
+        }
+        train(_run(tmp_path / name, **sections), DATASET)
+        tensors.append(load_model(find_run(tmp_path / name, runs_dir=tmp_path), weights="raw").state_dict())
+    without, decayed = tensors
+    same = {name for name in without if without[name].equal(decayed[name])}
+    assert "learned_memory.slots" in same
+    assert not any(name.endswith(".weight") for name in same)  # biases start at zero
+
+
 def test_reports_and_metrics(straight: RunDirectory) -> None:
     rows = [json.loads(line) for line in (straight.path / "metrics.jsonl").read_text().splitlines()]
     training = [row for row in rows if row["kind"] == "train"]

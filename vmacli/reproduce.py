@@ -161,6 +161,7 @@ def _table(group: str, rows: list[Any]) -> Table:
     from vmacore.experiments.result import cells
 
     made = table("", "paper", "ours", "difference", "± s.e.", "steps/full", title=group or None)
+    made.columns[0].min_width = 20
     for column in made.columns[:2]:
         column.no_wrap = False
     for row in rows:

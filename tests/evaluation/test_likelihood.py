@@ -46,7 +46,7 @@ def test_score_equals_the_reference_model(config: ModelConfig) -> None:
     reference = ReferenceModel(config)
     reference.load_state_dict(model.state_dict())
     sampler = EpisodeSampler(CHARACTERS, n_way=3, n_shot=2, n_target=2, seed=7)
-    nll, reconstruction, kl_a, kl_z, prior, posterior = ([] for _ in range(6))
+    each, nll, reconstruction, kl_a, kl_z, prior, posterior = ([] for _ in range(7))
     for index in range(3):
         episode, noise = sampler.at(index), generator(7, index, Stream.NOISE)
         with torch.no_grad():
@@ -56,7 +56,8 @@ def test_score_equals_the_reference_model(config: ModelConfig) -> None:
         q = torch.distributions.Categorical(logits=addressing.log_q)
         p = torch.distributions.Categorical(logits=addressing.log_p)
         log_w = draws.log_px + draws.log_pz + p.log_prob(address) - draws.log_qz - q.log_prob(address.T).T
-        nll.append(-(log_w.logsumexp(1) - math.log(4)).mean())
+        each.append(-(log_w.logsumexp(1) - math.log(4)))
+        nll.append(each[-1].mean())
         reconstruction.append(-draws.log_px.mean())
         kl_a.append(torch.distributions.kl_divergence(q, p).mean())
         kl_z.append(draws.kl_z.mean())
@@ -71,6 +72,7 @@ def test_score_equals_the_reference_model(config: ModelConfig) -> None:
     for name, values in expected.items():
         assert getattr(found, name) == pytest.approx(float(torch.stack(values).mean()), rel=1e-4), name
     assert found.per_episode == pytest.approx([float(value) for value in nll], rel=1e-4)
+    torch.testing.assert_close(torch.tensor(found.per_target), torch.stack(each), rtol=1e-4, atol=1e-4)
     assert found.nll_se == pytest.approx(float(torch.stack(nll).std()) / math.sqrt(3), rel=1e-2)
     assert found.elbo == pytest.approx(-(found.reconstruction + found.kl_address + found.kl_latent))
     assert (found.targets, found.episodes, found.slots) == (18, 3, 6)

@@ -151,6 +151,7 @@ def test_baselines_are_paired(lab: Lab) -> None:
     cost = row(result, "VMA, KL_a + KL_z")
     assert cost.ours == pytest.approx(ours.kl_address + ours.kl_latent)
     assert row(result, "plain VAE", f"NLL, {where}").paper == 90.8
+    assert row(result, "plain VAE", "NLL, 2 × 3 in memory, K = 6").paper is None  # the paper's K is 4
 
 
 def test_unequal_steps_are_not_compared(make_lab: MakeLab) -> None:
