@@ -1,6 +1,6 @@
 """The learning curve of a run, from its metrics.jsonl.
 
-    python benchmarks/learning_curve.py runs/NAME docs/images/NAME.png
+python benchmarks/learning_curve.py runs/NAME docs/images/NAME.png
 """
 
 import argparse

@@ -97,9 +97,7 @@ WAYS: Floats = np.array([[0.0, 1.0], [1.0, 0.0], [0.7, 0.7], [0.7, -0.7]])  # do
 JOINTS = (0, POINTS // 3, POINTS // 2, 2 * POINTS // 3, POINTS - 1)  # where on a stroke another may begin
 LENGTHS = (0.9, 1.4, 2.0)  # of a stroke; a letter is 2 high
 # What a motif may be, from x, y to x, y: left, middle and right stem, head line and base line.
-MOTIFS: Floats = np.array(
-    [[-1.0, -1, -1, 1], [0.0, -1, 0, 1], [1.0, -1, 1, 1], [-1.0, -1, 1, -1], [-1.0, 1, 1, 1]]
-)
+MOTIFS: Floats = np.array([[-1.0, -1, -1, 1], [0.0, -1, 0, 1], [1.0, -1, 1, 1], [-1.0, -1, 1, -1], [-1.0, 1, 1, 1]])
 
 
 def _stroke(kind: str, start: Floats, end: Floats, flip: bool, rng: Generator) -> Floats:
@@ -228,9 +226,7 @@ def _distinct(characters: list[list[Floats]], keep: int) -> list[list[Floats]]:
     return [characters[i] for i in kept]
 
 
-def _drawings(
-    characters: list[list[Floats]], style: _Style, n_drawings: int, rng: Generator
-) -> NDArray[np.uint8]:
+def _drawings(characters: list[list[Floats]], style: _Style, n_drawings: int, rng: Generator) -> NDArray[np.uint8]:
     """Every character drawn n_drawings times: uint8 [len(characters) · n_drawings, SIZE, SIZE]."""
     D, C = n_drawings, len(characters)
     owner = np.repeat(np.arange(C), [len(strokes) for strokes in characters])  # [T]
