@@ -14,12 +14,16 @@ from vmacore.nn.layers import (
     ConcatConv2d,
     ConcatConvTranspose2d,
     ConcatLinear,
+    add_rows_,
     channels_last,
     initialise,
     nhwc_flat,
     nhwc_unflat,
     one_map_conv,
+    relu_of_taps,
     rows,
+    taps,
+    upscaled_to_one_map,
 )
 
 
@@ -91,7 +95,65 @@ def test_convolution_onto_one_map(shape: tuple[int, ...], memory_format: torch.m
     _agree(one_map_conv, lambda x, weight: F.conv2d(x, weight, padding=1), [x, weight])
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_convolution_of_what_it_sees(channels: int) -> None:
+    convolution = nn.Conv2d(channels, 5, 3, padding=1).double()
+    images = _random(2, channels, 7, 6)
+
+    def ours(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        seen = [
+            taps(one, constant=last) for last, one in zip([False, True][-channels:], images.split(1, 1), strict=True)
+        ]
+        layer = _Call(convolution)
+        return torch.func.functional_call(
+            layer, {"convolution.weight": weight, "convolution.bias": bias}, (torch.cat(seen, 3),)
+        )
+
+    def plain(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.conv2d(images, weight, bias, padding=1).relu()
+
+    assert convolution.bias is not None
+    _agree(ours, plain, [images, convolution.weight, convolution.bias])
+
+
+class _Call(nn.Module):
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return relu_of_taps(seen, self.convolution)
+
+
 INDEX = torch.tensor([2, 0, 2, 2, 1])
+
+
+RUNS = torch.tensor([1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 2, 2])
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 5, 6)])
+@pytest.mark.parametrize("index", [INDEX, RUNS, None], ids=["mixed", "in runs", "none"])
+def test_rows_are_added_in_place(shape: tuple[int, ...], index: Tensor | None) -> None:
+    features = channels_last(_random(*shape)) if len(shape) == 4 else _random(*shape)
+    expected = features if index is None else features[index]
+    x = _random(*expected.shape, seed=1)
+    with torch.no_grad():
+        found = x.clone()
+        assert add_rows_(found, features, index) is found
+    torch.testing.assert_close(found, x + expected)
+    _agree(lambda x, m: add_rows_(x * 1, m, index), lambda x, m: x + (m if index is None else m[index]), [x, features])
+
+
+@pytest.mark.parametrize("index", [INDEX, RUNS, None], ids=["mixed", "in runs", "none"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (13, 13)])
+def test_upscaled_to_one_map(index: Tensor | None, size: tuple[int, int]) -> None:
+    h, w = size
+    count = 3 if index is None else len(index)
+    x, weight = channels_last(_random(count, 6, h, w)), _random(6, 4, 3, 3, seed=1)
+    skip, last = channels_last(_random(3, 4, 2 * h, 2 * w, seed=2)), _random(1, 4, 3, 3, seed=3)
+    maps = F.conv_transpose2d(x, weight, stride=2, padding=1, output_padding=1) + rows(skip, index)
+    expected = F.conv2d(maps.relu(), last, padding=1)
+    torch.testing.assert_close(upscaled_to_one_map(x, weight, skip, index, last), expected)
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (3, 4, 5), (3, 4, 5, 6)])

@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from vmacore.addressing import Addressing, address_posterior, address_prior
+from vmacore.addressing import Addressing, address_prior
 from vmacore.config import ModelConfig
 from vmacore.memory import EncodedMemory, LearnedMemory, Templates
 from vmacore.models.base import GenerativeModel
 from vmacore.models.draws import Draws, normal, pixels_log_prob
 from vmacore.nn import convolutional, fully_connected
 from vmacore.nn.layers import MLP, initialise, rows
+from vmacore.seeds import standard_normal
+
+EMBEDDED_AT_ONCE = 256
 
 
 class VariationalMemoryAddressing(GenerativeModel):
@@ -30,6 +33,9 @@ class VariationalMemoryAddressing(GenerativeModel):
     """
 
     addressed = True
+    # Slots that are drawn are encoded once, equal (target, address) pairs recognised once. Without, every slot and
+    # every pair is: the same numbers, from tensors whose shapes do not depend on what is drawn, as CUDA graphs need.
+    shares_passes = True
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -68,8 +74,11 @@ class VariationalMemoryAddressing(GenerativeModel):
 
     def keys(self, slots: Tensor) -> Tensor:
         """e_a = h(m_a) [S, E] of slots [S, …]."""
-        keys: Tensor = self.key_network(slots)
-        return keys
+        if torch.is_grad_enabled():
+            keys: Tensor = self.key_network(slots)
+            return keys
+        # A pyramid holds a few hundred times what a slot does: without a gradient, only for some of them at a time.
+        return torch.cat([self.key_network(part) for part in slots.split(EMBEDDED_AT_ONCE)])
 
     def queries(self, targets: Tensor) -> Tensor:
         """e_x = h_q(x) [B, E] of targets [B, 1, H, W]."""
@@ -86,8 +95,7 @@ class VariationalMemoryAddressing(GenerativeModel):
 
     def address(self, targets: Tensor, memory: EncodedMemory) -> Addressing:
         """q(a|x, M) and p(a|M) for targets [B, 1, H, W] (equations 4 to 6)."""
-        log_q = address_posterior(memory.keys, self.queries(targets), self.config.similarity)
-        return Addressing(log_q, memory.log_prior)
+        return memory.address(self.queries(targets), self.config.similarity)
 
     # Generation and recognition, given the slot.
 
@@ -125,16 +133,19 @@ class VariationalMemoryAddressing(GenerativeModel):
         pathwise: let gradients pass through z into q(z|x, m); without, z is a constant in all terms.
         """
         B, K = address.shape
-        noise = torch.randn(B * K, self.config.latent, generator=generator, dtype=targets.dtype, device=targets.device)
+        noise = standard_normal((B * K, self.config.latent), generator, targets)
         target = torch.arange(B, device=address.device).repeat_interleave(K)
         flat = address.flatten()
-        if chunk is None or chunk >= B * K:
-            terms = self._draws(targets, memory.slots, target, flat, noise, pathwise)
+        if chunk is None:
+            terms = self._draws(targets, memory, target, flat, noise, pathwise)
         else:
+            # In the order of their slots, so that a slot is encoded once, and half as many slots at a time as samples:
+            # what is kept of a slot is about what decoding one sample holds.
             order = flat.argsort(stable=True)
+            place = flat[order].unique_consecutive(return_inverse=True)[1]
             parts = [
-                self._draws(targets, memory.slots, target[part], flat[part], noise[part], pathwise)
-                for part in order.split(chunk)
+                self._draws(targets, memory, target[part], flat[part], noise[part], pathwise, chunk)
+                for part in order.split((place // max(1, chunk // 2)).bincount().tolist())
             ]
             terms = torch.cat(parts, 1)[:, order.argsort()]
         return Draws(*terms.view(4, B, K))
@@ -142,26 +153,53 @@ class VariationalMemoryAddressing(GenerativeModel):
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images made from the slots at addresses [P], z ~ p(z|m_a)."""
         used, slot = address.unique(return_inverse=True)
-        templates = self.templates(rows(memory.slots, used))
+        templates = self.templates(memory.contents(used))
         mean, log_scale = rows(templates.prior, slot).chunk(2, 1)
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         return self.decode(mean + log_scale.exp() * noise, templates, slot)
 
     def _draws(
-        self, targets: Tensor, slots: Tensor, target: Tensor, address: Tensor, noise: Tensor, pathwise: bool
+        self,
+        targets: Tensor,
+        memory: EncodedMemory,
+        target: Tensor,
+        address: Tensor,
+        noise: Tensor,
+        pathwise: bool,
+        chunk: int | None = None,
     ) -> Tensor:
-        """The four terms of `Draws` [4, P] for samples of targets[target] at slots[address], indices [P]."""
-        used, slot = address.unique(return_inverse=True)  # slots that were drawn at all [T]; index into them [P]
-        templates = self.templates(rows(slots, used))
-        pairs, pair = (target * len(used) + slot).unique(return_inverse=True)  # distinct pairs [U]; index [P]
-        pair_target, pair_slot = pairs // len(used), pairs % len(used)
+        """The four terms of `Draws` [4, P] for samples of targets[target] at the addresses given, indices [P]."""
+        used, slot, pair_target, pair_slot, pair = self._passes(target, address, len(memory))
+        templates = self.templates(memory.contents(used))
 
-        posterior = self.latent_posterior(targets, templates, pair_target, pair_slot)  # [U, 2Z]
+        step = chunk or len(target)
+        passes = zip(pair_target.split(step), pair_slot.split(step), strict=True)
+        posterior = torch.cat([self.latent_posterior(targets, templates, *part) for part in passes])  # [U, 2Z]
         kl_z = kl_divergence(normal(posterior), normal(rows(templates.prior, pair_slot)))  # [U]
 
         q, p = normal(rows(posterior, pair)), normal(rows(templates.prior, slot))  # over R^Z, [P]
         z = q.base_dist.loc + q.base_dist.scale * noise  # [P, Z]
         z = z if pathwise else z.detach()
-        logits = self.decode(z, templates, slot)
-        log_px = pixels_log_prob(logits, rows(targets.flatten(1), target))
-        return torch.stack([log_px, p.log_prob(z), q.log_prob(z), rows(kl_z, pair)])
+        x = targets.flatten(1)
+        log_px = [
+            pixels_log_prob(self.decode(z[part], templates, slot[part]), rows(x, target[part]))
+            for part in torch.arange(len(z), device=z.device).split(step)
+        ]
+        return torch.stack([torch.cat(log_px), p.log_prob(z), q.log_prob(z), rows(kl_z, pair)])
+
+    def _passes(
+        self, target: Tensor, address: Tensor, slots: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """What runs for samples of targets `target` at `address`, indices [P], each of its own length:
+
+        the slots to encode [T], and each sample's place among them [P]; the target [U] and the slot, as a place [U], of
+        each pass of q(z|x, m), and each sample's pass [P], None if they are the samples themselves.
+        """
+        if self.shares_passes:
+            used, slot = address.unique(return_inverse=True)
+            pairs, pair = (target * len(used) + slot).unique(return_inverse=True)
+            return used, slot, pairs // len(used), pairs % len(used), pair
+        if slots <= len(address):
+            return torch.arange(slots, device=address.device), address, target, address, None
+        each = torch.arange(len(address), device=address.device)
+        return address, each, target, each, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,11 +13,15 @@ from vmacore.nn.layers import (
     ConcatConv2d,
     ConcatConvTranspose2d,
     ConcatLinear,
+    add_rows_,
     channels_last,
     nhwc_flat,
     nhwc_unflat,
     one_map_conv,
+    relu_of_taps,
     rows,
+    taps,
+    upscaled_to_one_map,
 )
 
 Size = tuple[int, int]
@@ -65,7 +70,7 @@ class Pyramid(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []
         for convolution in self.convolutions:
-            x = F.relu_(convolution(x))
+            x = relu_of_taps(taps(x), convolution) if x.shape[1] == 1 else F.relu_(convolution(x))  # type: ignore[arg-type]
             maps.append(x)
         return maps
 
@@ -88,19 +93,19 @@ class Recognition(nn.Module):
 
     def __init__(self, size: Size, channels: Sequence[int], hidden: int, latent: int) -> None:
         super().__init__()
-        self.first = ConcatConv2d(1, 1, channels[0])
+        self.first = nn.Conv2d(2, channels[0], 3, padding=1)
         self.pyramid = Pyramid(size, channels, first_layer=1)
         self.head = MLP(self.pyramid.out_features, hidden, 2 * latent)
 
     def memory_side(self, slots: Tensor) -> Tensor:
-        """slots [S, 1, H, W] → their share of the first layer [S, C, H, W]."""
-        return self.first.right(channels_last(slots))
+        """slots [S, 1, H, W] → what the first layer sees of them, and a 1 [S, H, W, 10]."""
+        return taps(slots)
 
     def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> Tensor:
         """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z]."""
-        x = rows(self.first.left(channels_last(targets)), target)
-        x = F.relu_(x + rows(memory_side, slot))
-        parameters: Tensor = self.head(nhwc_flat(self.pyramid(x)[-1]))
+        # What a layer sees is a fifth of what it gives, and less again to gather.
+        seen = torch.cat([taps(targets, constant=False).index_select(0, target), memory_side.index_select(0, slot)], 3)
+        parameters: Tensor = self.head(nhwc_flat(self.pyramid(relu_of_taps(seen, self.first))[-1]))
         return parameters
 
 
@@ -151,10 +156,15 @@ class Decoder(nn.Module):
         start, *skips = memory_side
         h = F.relu_(self.start.left(z) + rows(start, slot))
         x = nhwc_unflat(F.relu_(self.expand(h)), self.top_channels, *self.top_size)
-        for layer, skip in zip(self.layers, skips, strict=True):
-            x = layer.left(x) + rows(skip, slot)  # type: ignore[operator]
-            x = x if layer is self.layers[-1] else F.relu_(x)
-        return x
+        *inner, last = self.layers
+        for layer, skip, below in zip(inner, skips[:-1], skips[1:], strict=True):
+            even = below.shape[2] == skip.shape[2] == 2 * x.shape[2] and skip.shape[3] == 2 * x.shape[3]
+            if layer is inner[-1] and even and x.device.type == "cpu" and not torch.is_grad_enabled():
+                weights = layer.weight[: layer.split], last.weight[:, : last.split]  # type: ignore[index]
+                return upscaled_to_one_map(x, weights[0], skip, slot, weights[1]) + rows(below, slot)
+            x = F.relu_(add_rows_(layer.left(x), skip, slot))  # type: ignore[operator]
+        logits: Tensor = last.left(x) + rows(skips[-1], slot)  # type: ignore[operator]
+        return logits
 
 
 class PlainDecoder(nn.Module):

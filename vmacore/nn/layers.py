@@ -8,6 +8,7 @@ every tensor stays in channels_last, gathers included.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,18 @@ def rows(features: Tensor, index: Tensor | None) -> Tensor:
     if features.dim() != 4:
         return features.index_select(0, index)
     return features.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+
+
+def add_rows_(x: Tensor, features: Tensor, index: Tensor | None) -> Tensor:
+    """x + features[index], written into x [P, …] and returned, for features [S, …] and index [P]; None: as `rows`."""
+    if index is not None and x.device.type == "cpu" and not torch.is_grad_enabled():
+        kept, counts = index.unique_consecutive(return_counts=True)
+        if 4 * len(kept) <= len(index):
+            # Where neighbours read the same row, adding it to each run of them spares the gathered copy.
+            for part, row in zip(x.split(counts.tolist()), kept.tolist(), strict=True):
+                part.add_(features[row])
+            return x
+    return x.add_(rows(features, index))
 
 
 def mixed(features: Tensor, weights: Tensor) -> Tensor:
@@ -89,17 +102,88 @@ class ConcatConvTranspose2d(nn.ConvTranspose2d):
         return F.conv_transpose2d(v, self.weight[self.split :], self.bias, 2, 1, self.more)
 
 
+def taps(images: Tensor, constant: bool = True) -> Tensor:
+    """What a 3×3 convolution with padding 1 sees of images [N, 1, H, W] at each pixel: [N, H, W, 9], or 10 with a 1."""
+    H, W = images.shape[2:]
+    padded = F.pad(images[:, 0], (1, 1, 1, 1))
+    seen = [padded[:, u : u + H, v : v + W] for u in range(3) for v in range(3)]
+    return torch.stack([*seen, torch.ones_like(seen[0])] if constant else seen, 3)
+
+
+def relu_of_taps(seen: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """ReLU of a 3×3 convolution with padding 1, of what it sees, 9C `taps` and a 1 [N, H, W, 9C + 1] → [N, O, H, W].
+
+    A convolution of one or two channels leaves matrix units idle: as a matrix product it is several times faster. The
+    bias is one more row of the matrix and its input is 1, which saves a pass over the maps each way.
+    """
+    weight, bias = convolution.weight, convolution.bias
+    assert bias is not None
+    matrix = torch.cat([weight.flatten(1), bias[:, None]], 1).T
+    # In place while it is no view yet: autograd would copy the gradient of a view changed in place, into NCHW.
+    maps = F.relu_(seen.flatten(0, 2) @ matrix)
+    return maps.view(*seen.shape[:3], -1).permute(0, 3, 1, 2)
+
+
+class _OneMapConv(torch.autograd.Function):
+    """Nine planes of products, one a tap, are shifted and added; backward gathers the same shifts of the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        N, C, H, W = x.shape
+        pixels = x.permute(0, 2, 3, 1).reshape(-1, C)  # no copy where x is channels_last
+        ctx.save_for_backward(pixels, weight)
+        products = (weight.view(C, 9).T @ pixels.T).view(9, N, H, W)
+        out = x.new_zeros(N, H + 2, W + 2)
+        for tap, product in enumerate(products):
+            down, right = 2 - tap // 3, 2 - tap % 3  # the convolution at q − t + 1 reads tap t at q
+            out[:, down : down + H, right : right + W] += product
+        return out[:, 1:-1, 1:-1].unsqueeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        pixels, weight = (saved.to(gradient.dtype) for saved in ctx.saved_tensors)  # autocast tells them apart
+        N, _, H, W = gradient.shape
+        C = pixels.shape[1]
+        padded = F.pad(gradient[:, 0], (1, 1, 1, 1))
+        shifted = [padded[:, 2 - u : 2 - u + H, 2 - v : 2 - v + W] for u in range(3) for v in range(3)]
+        products = torch.stack(shifted).view(9, -1)
+        to_x = (products.T @ weight.view(C, 9).T).view(N, H, W, C).permute(0, 3, 1, 2)
+        return to_x, (products @ pixels).T.reshape(1, C, 3, 3)
+
+
 def one_map_conv(x: Tensor, weight: Tensor) -> Tensor:
     """3×3 convolution with padding 1 of x [N, C, H, W] by weight [1, C, 3, 3] → [N, 1, H, W].
 
     A convolution onto one map leaves matrix units idle, in backward most of all. As one matrix product for the nine
-    taps and a sum of shifted maps it is twice as fast: the rows of the product are the pixels of the NHWC view.
+    taps and a sum of shifted maps it is several times as fast: the columns of the product are the pixels of the NHWC
+    view.
     """
-    N, C, H, W = x.shape
-    # fold adds tap t at q + t − 1 where a convolution reads at q = p + t − 1: hence the flip.
-    taps = weight[0].flip(1, 2).reshape(C, 9)
-    products = x.permute(0, 2, 3, 1).reshape(N * H * W, C) @ taps
-    return F.fold(products.view(N, H * W, 9).transpose(1, 2), (H, W), 3, padding=1)
+    maps: Tensor = _OneMapConv.apply(x, weight)
+    return maps
+
+
+def upscaled_to_one_map(x: Tensor, weight: Tensor, skip: Tensor, index: Tensor | None, last: Tensor) -> Tensor:
+    """one_map_conv(relu(y), last) for y = conv_transpose2d(x, weight, stride 2) + skip[index]; no gradient.
+
+    x [N, C, h, w], weight [C, D, 3, 3], skip [S, D, 2h, 2w], last [1, D, 3, 3] → [N, 1, 2h, 2w]. The pixels of each
+    parity of row and column are a small convolution of x by the taps that reach them, and what the last layer makes of
+    them is nine planes: so the D full-resolution maps, most of the time of decoding, are never put together.
+    """
+    N, _, h, w = x.shape
+    D = weight.shape[1]
+    out = x.new_zeros(N, 2 * h + 2, 2 * w + 2)
+    for row in (0, 1):
+        for column in (0, 1):
+            # Even rows see tap 1 of row i; odd rows tap 2 of row i and tap 0 of row i + 1, which may be padding.
+            taps = weight[:, :, 1 - row :: 1 + row, 1 - column :: 1 + column][:, :, : 1 + row, : 1 + column]
+            kernel = channels_last(taps.flip(2, 3).transpose(0, 1))
+            maps = F.conv2d(x, kernel, padding=(row, column))[:, :, row:, column:]
+            maps = F.relu_(add_rows_(maps, skip[:, :, row::2, column::2], index))
+            planes = (last.view(D, 9).T @ maps.permute(0, 2, 3, 1).reshape(-1, D).T).view(9, N, h, w)
+            for tap, plane in enumerate(planes):
+                down, right = 2 - tap // 3 + row, 2 - tap % 3 + column  # as in `_OneMapConv`
+                out[:, down : down + 2 * h : 2, right : right + 2 * w : 2] += plane
+    return out[:, 1:-1, 1:-1].unsqueeze(1)
 
 
 class MLP(nn.Sequential):
