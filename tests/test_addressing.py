@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 from torch import Tensor
 from torch.distributions import Categorical, kl_divergence
 
-from vmacore.addressing import SIMILARITIES, Addressing, address_posterior, address_prior
+from vmacore.addressing import Addressing, address_posterior, address_prior, similarities
 
 
 def _normal(*shape: int, seed: int = 0) -> Tensor:
@@ -33,7 +33,7 @@ def test_similarities_and_their_posterior(similarity: str) -> None:
     expected = torch.tensor(
         [[_plain(similarity, key, query) for key in keys] for query in queries], dtype=torch.float64
     )
-    torch.testing.assert_close(SIMILARITIES[similarity](keys, queries), expected)
+    torch.testing.assert_close(similarities(keys, queries, similarity), expected)
     posterior = Categorical(logits=expected)
     torch.testing.assert_close(address_posterior(keys, queries, similarity), posterior.logits)
 
@@ -96,7 +96,7 @@ def _fits(address: Tensor, probability: Tensor) -> bool:
     counts = address.flatten().bincount(minlength=len(probability)).double()
     possible = probability > 0
     expected = (probability[possible] / probability[possible].sum() * address.numel()).numpy()
-    return counts[~possible].sum() == 0 and chisquare(counts[possible].numpy(), expected).pvalue > 1e-3
+    return bool(counts[~possible].sum() == 0 and chisquare(counts[possible].numpy(), expected).pvalue > 1e-3)
 
 
 def test_draws_follow_the_posterior() -> None:
@@ -130,7 +130,9 @@ def test_slots_of_probability_zero_are_never_drawn(slots: int) -> None:
 def test_the_ends_of_the_unit_interval(monkeypatch: pytest.MonkeyPatch, uniform: float) -> None:
     """At 0, and at 1, which u·total can round to, a slot that has a probability is drawn."""
     log_q = torch.tensor([[-math.inf, 0.0, 0.5, -math.inf]]).log_softmax(1)
-    monkeypatch.setattr(torch, "rand", lambda *shape, **options: torch.full(shape, uniform, dtype=torch.float64))
+    monkeypatch.setattr(
+        "vmacore.addressing.uniform", lambda shape, _, like: torch.full(shape, uniform, dtype=like.dtype)
+    )
     assert Addressing(log_q, log_q[0]).draw(1).item() == (1 if uniform == 0.0 else 2)
 
 

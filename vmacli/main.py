@@ -2,11 +2,11 @@
 
 import io
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from vmacli.bench import bench
 from vmacli.classify import classify
 from vmacli.download import download
 from vmacli.info import info
@@ -21,12 +21,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (download, train, score, sample, classify, reproduce, info):
+for command in (download, train, score, sample, classify, reproduce, bench, info):
     app.command()(command)
 
 
 def _version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version  # slow to import
+
         typer.echo(f"vma {version('vma')}")
         raise typer.Exit
 

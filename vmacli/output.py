@@ -46,10 +46,9 @@ class Output:
     def result(self, document: Mapping[str, Any], shown: Sequence[RenderableType], bare: str) -> None:
         """The result, once: a JSON document, what people read, or the bare values, by mode."""
         if self.as_json:
-            text = json.dumps(_finite(document), allow_nan=False)
-            self._out.print(text, soft_wrap=True)
+            typer.echo(json.dumps(_finite(document), allow_nan=False))
         elif self.quiet:
-            self._out.print(bare, soft_wrap=True)
+            typer.echo(bare)  # rich would turn tabs into spaces
         else:
             for part in shown:
                 self._out.print(part, soft_wrap=isinstance(part, str))

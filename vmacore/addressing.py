@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,18 +10,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Similarity of slots with embeddings keys [S, E] to queries [B, E], as [B, S]. Only the memory side of the paper's
-# own is normalised: the norm of a query is the inverse temperature of its softmax.
-SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "normalised": lambda keys, queries: queries @ F.normalize(keys, dim=1).T,
-    "inner": lambda keys, queries: queries @ keys.T,
-    "cosine": lambda keys, queries: F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T,
-}
+from vmacore.seeds import uniform
+
+# Which sides of ⟨e_a, e_x⟩ are normalised, slots and queries. Only the memory side of the paper's own is: the norm of a
+# query is the inverse temperature of its softmax.
+SIMILARITIES = {"normalised": (True, False), "inner": (False, False), "cosine": (True, True)}
+
+
+def slot_side(keys: Tensor, similarity: str = "normalised") -> Tensor:
+    """Keys [S, E] as the similarity takes them: it is their inner product with the `query_side` of queries."""
+    return F.normalize(keys, dim=1) if SIMILARITIES[similarity][0] else keys
+
+
+def query_side(queries: Tensor, similarity: str = "normalised") -> Tensor:
+    """Queries [B, E] as the similarity takes them."""
+    return F.normalize(queries, dim=1) if SIMILARITIES[similarity][1] else queries
+
+
+def similarities(keys: Tensor, queries: Tensor, similarity: str = "normalised") -> Tensor:
+    """S(m_a, x) [B, S] of slots with embeddings keys [S, E] to queries [B, E] (equation 5)."""
+    return query_side(queries, similarity) @ slot_side(keys, similarity).T
 
 
 def address_posterior(keys: Tensor, queries: Tensor, similarity: str = "normalised") -> Tensor:
     """log q(a|x, M) [B, S] for keys e_a = h(m_a) [S, E] and queries e_x = h_q(x) [B, E] (equations 4 and 5)."""
-    log_q: Tensor = SIMILARITIES[similarity](keys, queries).log_softmax(1)
+    log_q: Tensor = similarities(keys, queries, similarity).log_softmax(1)
     return log_q
 
 
@@ -66,6 +79,24 @@ class Addressing:
         """Addresses a ~ q(a|x), int64 [B, samples], exactly: the inverse of the cumulative distribution in float64."""
         return _inverse_cdf(self._cumulative, samples, generator)
 
+    def posterior_at(self, address: Tensor) -> Tensor:
+        """log q(a|x) [B, K] at addresses [B, K]."""
+        return self.log_q.gather(1, address)
+
+    def log_weight(self, address: Tensor) -> Tensor:
+        """log p(a) − log q(a|x) [B, K] at addresses [B, K]: the address's terms of log w."""
+        return self.log_p[address] - self.posterior_at(address)
+
+    def class_log_prob(self, labels: Tensor, classes: int) -> Tensor:
+        """log Σ_{a∈c} q(a|x) [B, classes] for the class of every slot, int64 [S]; −inf for a class without slots."""
+        B, S = self.log_q.shape
+        labels = labels.long()
+        top = self.log_q.new_full((B, classes), -math.inf)
+        top.scatter_reduce_(1, labels.expand(B, S), self.log_q.detach(), "amax")
+        finite = top.masked_fill(top == -math.inf, 0.0)
+        mass = torch.zeros_like(top).index_add(1, labels, (self.log_q - finite[:, labels]).exp())
+        return mass.log() + finite
+
     def draw_prior(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Addresses a ~ p(a), int64 of the shape given."""
         count = int(torch.Size(shape).numel())
@@ -73,20 +104,21 @@ class Addressing:
 
 
 def _cumulative(log_probability: Tensor) -> Tensor:
-    # Apple's GPUs have no float64.
-    dtype = torch.float32 if log_probability.device.type == "mps" else torch.float64
-    return log_probability.detach().to(dtype).exp().cumsum(1)
+    return log_probability.detach().to(precise(log_probability)).exp().cumsum(1)
+
+
+def precise(like: Tensor) -> torch.dtype:
+    """The precision of cumulative distributions: float64, which Apple's GPUs do not have."""
+    return torch.float32 if like.device.type == "mps" else torch.float64
 
 
 def _inverse_cdf(cumulative: Tensor, samples: int, generator: torch.Generator | None) -> Tensor:
     total = cumulative[:, -1:]
-    uniform = torch.rand(
-        len(cumulative), samples, dtype=cumulative.dtype, device=cumulative.device, generator=generator
-    )
+    numbers = uniform((len(cumulative), samples), generator, cumulative)
     # Below the total whatever the rounding; right=True then never returns a slot of probability zero.
-    uniform = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+    numbers = torch.minimum(numbers * total, torch.nextafter(total, torch.zeros_like(total)))
     # Probabilities that are not numbers have no inverse; clamped, they reach the loss, where they are reported.
-    return torch.searchsorted(cumulative, uniform, right=True).clamp_(max=cumulative.shape[1] - 1)
+    return torch.searchsorted(cumulative, numbers, right=True).clamp_(max=cumulative.shape[1] - 1)
 
 
 def _entropy(log_probability: Tensor) -> Tensor:

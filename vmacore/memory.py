@@ -7,6 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vmacore.addressing import Addressing, address_posterior, query_side, slot_side
+from vmacore.nn.layers import rows
+from vmacore.streaming import StreamedAddressing
+
+# Scores [B, S], 64 MiB in float32, from which addressing is streamed where no gradient is asked for.
+STREAMED_FROM = 2**24
+
 
 @dataclass(frozen=True, eq=False)
 class EncodedMemory:
@@ -28,6 +35,16 @@ class EncodedMemory:
 
     def __len__(self) -> int:
         return len(self.slots)
+
+    def contents(self, index: Tensor) -> Tensor:
+        """Contents [T, …] of the slots at index [T]."""
+        return rows(self.slots, index)
+
+    def address(self, queries: Tensor, similarity: str) -> Addressing:
+        """q(a|x, M) and p(a|M) for queries [B, E]; the same whether all scores are held or streamed."""
+        if not torch.is_grad_enabled() and len(queries) * len(self) >= STREAMED_FROM:
+            return StreamedAddressing(slot_side(self.keys, similarity), query_side(queries, similarity), self.log_prior)
+        return Addressing(address_posterior(self.keys, queries, similarity), self.log_prior)
 
 
 @dataclass(frozen=True, eq=False)

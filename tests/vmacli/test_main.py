@@ -14,17 +14,27 @@ from vmacli.main import app
 from vmacli.output import Output, PlainProgress, Progress, duration, figures
 from vmacore.data import DATASETS
 
+# Typer itself imports pydantic, and that importlib.metadata, to check the arguments of a command.
+SLOW = {"torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "safetensors"}
 COMMANDS = ("download", "train", "score", "sample", "classify", "info")
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["train", "--steps", "0"], ["score", "--absent"]]
+    "arguments",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["bench", "--help"],
+        ["train", "--steps", "0"],
+        ["score", "--absent"],
+        ["absent"],
+    ],
 )
 def test_help_and_usage_errors_do_not_wait_for_torch(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom vmacli.main import run\n"
         f"sys.argv = ['vma', *{arguments!r}]\n"
-        "try:\n    run()\nfinally:\n    slow = {'torch', 'numpy', 'matplotlib'} & sys.modules.keys()\n"
+        f"try:\n    run()\nfinally:\n    slow = {SLOW} & sys.modules.keys()\n"
         "    print('imported:', sorted(slow), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -34,7 +44,7 @@ def test_help_and_usage_errors_do_not_wait_for_torch(arguments: list[str]) -> No
 
 def test_help_names_every_command() -> None:
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80"}).stdout
-    assert all(command in text for command in COMMANDS)
+    assert all(command in text for command in (*COMMANDS, "reproduce", "bench"))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vmacore.addressing import SIMILARITIES
+from vmacore.addressing import similarities
 from vmacore.config import ModelConfig
 from vmacore.memory import EncodedMemory
 from vmacore.models.base import GenerativeModel
@@ -57,7 +57,7 @@ class SoftAttention(GenerativeModel):
 
     def attention(self, z: Tensor, memory: EncodedMemory, target: Tensor) -> Tensor:
         """Weights α [P, S] for z [P, Z] of targets [P]; they sum to 1 over the slots that the target may see."""
-        scores = SIMILARITIES[self.config.similarity](memory.keys, self.query_network(z))
+        scores = similarities(memory.keys, self.query_network(z), self.config.similarity)
         if memory.mask is not None:
             scores = scores.masked_fill(~memory.mask[target], -math.inf)
         return scores.softmax(1)

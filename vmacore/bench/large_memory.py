@@ -1,0 +1,131 @@
+"""Measuring large memories: slots made of few drawings, and a query beside the matrix product that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vmacore.addressing import query_side
+from vmacore.bench.timing import in_turns, medians
+from vmacore.data.characters import Characters
+from vmacore.errors import VmaError
+from vmacore.large_memory import LargeMemory
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.seeds import Stream, generator
+
+SHIFT, SLANT = 2.0, 0.25  # of a drawing at most: pixels each way, and pixels sideways for each pixel up or down
+PART = 4096  # slots made at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Variants:
+    """As many slots as wanted, made of the drawings of some classes by random shifts and slants; and targets.
+
+    Of every class, `held` drawings are targets and no slot is made from them; the others take turns. Slots stand in the
+    order of their classes, as many of each as can be.
+
+    Raises:
+        VmaError: fewer slots than classes, or a class with no drawing left over.
+    """
+
+    characters: Characters
+    slots: int
+    held: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.slots < self.characters.n_classes:
+            raise VmaError(f"{self.slots} slots asked for, but there are {self.characters.n_classes} classes")
+        if not 1 <= self.held < int(self.characters.counts.min()):
+            raise VmaError("every class needs a drawing for the targets and one for the slots")
+
+    @property
+    def labels(self) -> Tensor:
+        """The class of every slot [slots], sorted."""
+        return torch.arange(self.slots) * self.characters.n_classes // self.slots
+
+    @property
+    def target_index(self) -> Tensor:
+        """Which drawings are targets, class by class [C · held]."""
+        return (self.characters.offsets[:-1, None] + torch.arange(self.held)).flatten()
+
+    @property
+    def source_index(self) -> Tensor:
+        """The drawing that every slot is made from [slots]."""
+        labels, counts = self.labels, self.characters.counts - self.held
+        within = torch.arange(self.slots) - torch.searchsorted(labels, labels)
+        return self.characters.offsets[labels] + self.held + within % counts[labels]
+
+    def parts(self) -> Iterator[Tensor]:
+        """The slots in order, uint8 parts [n, H, W]."""
+        for index, source in enumerate(self.source_index.split(PART)):
+            images = self.characters.images[source]
+            yield shifted_and_slanted(images, generator(self.seed, index, Stream.PIXELS))
+
+
+def shifted_and_slanted(images: Tensor, noise: torch.Generator) -> Tensor:
+    """Binary images [N, H, W], each shifted by up to SHIFT pixels and slanted by up to SLANT, still binary."""
+    N, H, W = images.shape
+    shift, slant = (2 * torch.rand(N, count, generator=noise) - 1 for count in (2, 1))
+    shift = SHIFT * shift * torch.tensor([2 / W, 2 / H])  # affine maps are of a square from −1 to 1
+    slant = SLANT * slant * H / W
+    one, zero = torch.ones(N, 1), torch.zeros(N, 1)
+    affine = torch.cat([one, slant, shift[:, :1], zero, one, shift[:, 1:]], 1).view(N, 2, 3)
+    grid = F.affine_grid(affine, [N, 1, H, W], align_corners=False)
+    moved = F.grid_sample(images.float()[:, None], grid, mode="nearest", align_corners=False)
+    return moved[:, 0].to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class QueryTimes:
+    """Medians in seconds, for so many targets at a time.
+
+    query: log q(c|x) of every class from the embedded targets. product: the matrix product of all keys and the targets,
+    and nothing else, in blocks or as one call, whichever is faster. embedding: targets through the query network.
+    ratio: median over rounds of query / product.
+    """
+
+    targets: int
+    query: float
+    product: float
+    embedding: float
+    ratio: float
+
+
+@torch.no_grad()
+def query_times(
+    model: VariationalMemoryAddressing, memory: LargeMemory, targets: Tensor, *, rounds: int = 9
+) -> QueryTimes:
+    """Time a classification query of targets [B, 1, H, W] beside its bare matrix product, in turns.
+
+    Raises:
+        VmaError: a memory whose slots have no classes.
+    """
+    if memory.labels is None:
+        raise VmaError("this memory's slots have no classes: write it with labels")
+    labels, similarity = memory.labels, model.config.similarity
+    queries = model.queries(targets)
+    into = query_side(queries, similarity).T.contiguous()
+    parts = memory.keys.split(2048 if len(targets) > 1 else 2**18)
+    scores = into.new_empty(len(parts[0]), len(targets))
+
+    def query() -> Tensor:
+        return memory.address(queries, similarity).class_log_prob(labels, memory.classes)
+
+    def in_blocks() -> None:
+        for part in parts:
+            torch.mm(part, into, out=scores[: len(part)])
+
+    calls = {"query": query, "blocks": in_blocks, "whole": lambda: memory.keys @ into}
+    in_turns(calls, rounds=1)  # the file is mapped: the first round reads it
+    seconds = in_turns(calls, rounds=rounds)
+    # Calls that last microseconds are not slowed by those before; embedding is timed apart, for it fills the caches.
+    embedding = medians(in_turns({"embedding": lambda: model.queries(targets)}, rounds=rounds))["embedding"]
+    found = medians(seconds)
+    faster = min("blocks", "whole", key=lambda name: found[name])
+    ratios = [query / product for query, product in zip(seconds["query"], seconds[faster], strict=True)]
+    return QueryTimes(len(targets), found["query"], found[faster], embedding, sorted(ratios)[len(ratios) // 2])
