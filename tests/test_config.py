@@ -104,6 +104,12 @@ def test_an_override_can_unset() -> None:
     assert changed.with_overrides(["optimiser.clip=none", "data.protocol=none"]) == CONFIG
 
 
+def test_none_is_a_word_where_a_field_takes_it() -> None:
+    changed = CONFIG.with_overrides(["episode.memory=none", "model.skip=none"])
+    assert (changed.episode.memory, changed.model.skip) == ("none", "none")
+    assert CONFIG.with_overrides(['episode.memory="none"']).episode.memory == "none"
+
+
 @pytest.mark.parametrize(
     "setting", ["model.width=3", "latent=3", "model=3", "model.latent", "model.latent.x=3", "=3", "", "a.b.c=1"]
 )

@@ -190,7 +190,7 @@ def test_a_stop_at_the_last_step_is_no_interruption(tmp_path: Path) -> None:
 
 
 def test_resuming_a_learned_memory_clipped_and_decayed(tmp_path: Path) -> None:
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "model": {"learned_slots": 6},
         "optimiser": {"clip": 1.0, "weight_decay": 0.01},
         "training": {"steps": 8, "metrics_every": 4},
@@ -509,6 +509,9 @@ def test_starting_from_another_run(straight: RunDirectory, tmp_path: Path) -> No
         for name, weight in ckpt.read_tensors(run.checkpoint(1) / file).items():
             assert torch.equal(weight, start[name])
     assert run.pointed("latest") == 1  # it counts its own steps
+    assert RunDirectory.open(run.path).config.init == f"{location.run}, step 20"
+    train(RunDirectory.open(run.path), DATASET, steps=2, resume=True)
+    assert RunDirectory.open(run.path).config.init == f"{location.run}, step 20"
 
 
 def test_starting_from_a_run_of_another_shape(straight: RunDirectory, tmp_path: Path) -> None:

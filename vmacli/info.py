@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import RenderableType
 from rich.table import Table
 
 from vmacli import options
-from vmacli.output import reporting, table
+from vmacli.output import Output, reporting, table
 from vmacli.runs import choose_device
 
 
 def info(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="Show what this run was made of instead.", show_default=False),
+    ] = None,
     data_dir: options.DataDir = Path("data"),
     runs_dir: options.RunsDir = Path("runs"),
     device: options.Device = "auto",
@@ -27,6 +31,12 @@ def info(
 ) -> None:
     """Show versions, devices, data sets and runs."""
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+        if run is not None:
+            _show_run(output, run, runs_dir)
+            return
+
+        from importlib.metadata import version
+
         import torch
 
         document: dict[str, Any] = {
@@ -55,6 +65,25 @@ def info(
         if document["shipped"]:
             shown.append("shipped weights: " + ", ".join(weights["name"] for weights in document["shipped"]))
         output.result(document, shown, document["vma"])
+
+
+def _show_run(output: Output, name: str, runs_dir: Path) -> None:
+    from vmacore.checkpoint import find_run
+
+    location = find_run(name, runs_dir=runs_dir)
+    config = location.config
+    document = {
+        "command": "info",
+        "run": location.run,
+        "kind": location.kind,
+        "checkpoint": str(location.path),
+        "step": location.step,
+        "init": config.init,
+        "config": config.model_dump(mode="json"),
+    }
+    started = "its own initial weights" if config.init is None else config.init
+    head = f"{location.kind} {location.run}, step {location.step} of {config.training.steps}, started from {started}"
+    output.result(document, [head, str(location.path), "", config.to_toml().rstrip()], str(location.path))
 
 
 def _devices() -> list[str]:

@@ -142,4 +142,7 @@ def choose_device(name: str) -> torch.device:
         raise VmaError(f"this machine has no {name} device that torch can use: try --device auto")
     if name == "cpu":
         keep_freed_memory()
+        # Of weights that have no gradient any more (pixels that are always blank) Adam's moments decay into numbers so
+        # small that processors take many times as long over each.
+        torch.set_flush_denormal(True)
     return torch.device(name)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,11 +14,13 @@ from rich.table import Table
 
 from vmacli import options
 from vmacli.output import figures, nats, reporting, table
-from vmacli.runs import choose_device, load_data
+from vmacli.processes import processes, stopping
+from vmacli.runs import load_data
 
 if TYPE_CHECKING:
     from vmacore.checkpoint import RunDirectory
     from vmacore.config import Config
+    from vmacore.data.characters import Dataset
     from vmacore.tensorboard import Events
     from vmacore.training import StepReport, TrainingSummary, ValidationReport
 
@@ -102,83 +102,73 @@ def train(
         raise typer.BadParameter("a plain name without slashes is needed; --runs-dir says where", param_hint="--name")
 
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
-        from vmacore.checkpoint import find_run
+        from vmacore.checkpoint import RunDirectory, find_run
+        from vmacore.distributed import check_shares, from_first, rank, world_size
         from vmacore.training import prepare
         from vmacore.training import train as fit
 
-        where = choose_device(device)
-        start = None if init is None else find_run(init, runs_dir=runs_dir)
-        if resume is None:
-            run = None
-            config = _configuration(dataset, recipe, protocol, estimator, steps, seed, settings or [])
-        else:
-            run = _existing(resume, runs_dir)
-            config = run.config
-            asked = {
-                "--dataset": dataset, "--recipe": recipe, "--protocol": protocol, "--estimator": estimator,
-                "--name": name, "--init": init, "--seed": seed,
-            }  # fmt: skip
-            _refuse_conflicts(run, asked, settings or [])
-        data = load_data(config, data_dir, offline=offline)
-        if run is None:  # only now, so that missing data leave no empty run behind
-            run = _new(name, prepare(config, data, start), runs_dir)
-        done, total = run.newest() or 0, steps or config.training.steps
-        output.note(
-            f"training on {data.name} {data.protocol}{', refit' if config.data.refit else ''}; "
-            f"{data.preparation}; {data.binarisation}; run {run.path}, "
-            f"{f'from step {done} ' if done else ''}to step {total}, on {where}"
-        )
-        with (
-            _kept_if_started(run, new=resume is None),
-            stopping() as stop,
-            output.progress("steps", total) as progress,
-            _events(run, tensorboard) as events,
-        ):
-            progress.update(done)
-
-            def on_step(report: StepReport) -> None:
-                progress.update(report.step, detail=_step_line(report))
-                if events:
-                    events.step(report)
-
-            def on_validation(report: ValidationReport) -> None:
-                output.note(_validation_line(report))
-                if events:
-                    events.validation(report)
-
-            summary = fit(
-                run,
-                data,
-                steps=steps,
-                device=where,
-                resume=resume is not None,
-                init=start,
-                on_step=on_step,
-                on_validation=on_validation,
-                stop=stop,
+        with processes(device) as where:
+            leads = rank() == 0
+            output.quiet = output.quiet or not leads
+            start = None if init is None else find_run(init, runs_dir=runs_dir)
+            if resume is None:
+                run = None
+                config = _configuration(dataset, recipe, protocol, estimator, steps, seed, settings or [])
+            else:
+                run = _existing(resume, runs_dir)
+                config = run.config
+                asked = {
+                    "--dataset": dataset, "--recipe": recipe, "--protocol": protocol, "--estimator": estimator,
+                    "--name": name, "--init": init, "--seed": seed,
+                }  # fmt: skip
+                _refuse_conflicts(run, asked, settings or [])
+            data = load_data(config, data_dir, offline=offline)
+            if run is None:  # only now, so that missing data leave no empty run behind
+                config = prepare(config, data, start)
+                check_shares(config)
+                path = from_first(str(_new(name, config, runs_dir).path) if leads else None)
+                run = RunDirectory(Path(path), config)
+            done, total = run.newest() or 0, steps or config.training.steps
+            together = f"{world_size()} processes, " if world_size() > 1 else ""
+            output.note(
+                f"training on {data.name} {data.protocol}{', refit' if config.data.refit else ''}; "
+                f"{data.preparation}; {data.binarisation}; run {run.path}, "
+                f"{f'from step {done} ' if done else ''}to step {total}, {together}on {where}"
             )
-        document = {
-            "command": "train",
-            "dataset": data.name,
-            "protocol": data.protocol,
-            "preparation": data.preparation,
-            "binarisation": data.binarisation,
-            "refit": config.data.refit,
-            "split": "train",
-            "run": str(summary.run),
-            "step": summary.step,
-            "steps_per_second": summary.steps_per_second,
-            "nll": summary.nll,
-            "kl_address": summary.kl_address,
-            "kl_latent": summary.kl_latent,
-            "samples": config.objective.samples,
-            "weights": "raw",
-            "seed": config.training.seed,
-            "interrupted": summary.interrupted,
-        }
-        output.result(document, [_table(summary)], str(summary.run))
-        if summary.interrupted:
-            output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path}")
+            with (
+                _kept_if_started(run, new=resume is None and leads),
+                stopping() as stop,
+                output.progress("steps", total) as progress,
+                _events(run, tensorboard and leads) as events,
+            ):
+                progress.update(done)
+
+                def on_step(report: StepReport) -> None:
+                    progress.update(report.step, detail=_step_line(report))
+                    if events:
+                        events.step(report)
+
+                def on_validation(report: ValidationReport) -> None:
+                    output.note(_validation_line(report))
+                    if events:
+                        events.validation(report)
+
+                summary = fit(
+                    run,
+                    data,
+                    steps=steps,
+                    device=where,
+                    resume=resume is not None,
+                    init=start,
+                    on_step=on_step,
+                    on_validation=on_validation,
+                    stop=stop,
+                )
+            if leads:
+                output.result(_document(summary, data, config), [_table(summary)], str(summary.run))
+            if summary.interrupted:
+                output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path}")
+        if summary.interrupted:  # only now that all are done: torchrun ends the others when one ends so
             raise typer.Exit(stop.exit_code)
 
 
@@ -281,35 +271,26 @@ def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[s
         )
 
 
-class Stop:
-    """Set by SIGINT and SIGTERM, asked by the training loop after each step."""
-
-    signal: int | None = None
-
-    def __call__(self) -> bool:
-        return self.signal is not None
-
-    @property
-    def exit_code(self) -> int:
-        """128 + the signal's number, what shells expect."""
-        return 128 + (self.signal or 0)
-
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        if self():
-            raise KeyboardInterrupt  # asked twice: at once, without a save
-        self.signal = number
-
-
-@contextmanager
-def stopping() -> Iterator[Stop]:
-    """While this lasts, SIGINT and SIGTERM ask training to stop instead of stopping it."""
-    stop = Stop()
-    before = {number: signal.signal(number, stop.hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[str, Any]:
+    return {
+        "command": "train",
+        "dataset": data.name,
+        "protocol": data.protocol,
+        "preparation": data.preparation,
+        "binarisation": data.binarisation,
+        "refit": config.data.refit,
+        "split": "train",
+        "run": str(summary.run),
+        "step": summary.step,
+        "steps_per_second": summary.steps_per_second,
+        "nll": summary.nll,
+        "kl_address": summary.kl_address,
+        "kl_latent": summary.kl_latent,
+        "samples": config.objective.samples,
+        "weights": "raw",
+        "seed": config.training.seed,
+        "interrupted": summary.interrupted,
+    }
 
 
 def _step_line(report: StepReport) -> str:

@@ -3,6 +3,7 @@
     runs/NAME/config.toml                  the whole configuration
     runs/NAME/metrics.jsonl                one line a report
     runs/NAME/latest, runs/NAME/best       small text files that name a step
+    runs/NAME/.lock                        held by the process that trains the run
     runs/NAME/checkpoints/step-NNNNNNNN/   weights, averaged weights, Adam's two moments, state.json
 
 Nothing is ever pickled. A checkpoint is written in a temporary folder beside its place, flushed to disk, renamed, and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -138,12 +138,16 @@ class TrainingConfig(_Section):
     validate_every: int = Field(500, ge=1)
     validation_episodes: int = Field(20, ge=2)
     checkpoint_every: int = Field(500, ge=1)
+    # highest: float32 throughout. high: on CUDA, TF32 in products and convolutions. bfloat16: autocast.
+    precision: Literal["highest", "high", "bfloat16"] = "high"
+    cuda_graph: bool = True  # on one CUDA device: an update is recorded once and replayed
 
 
 class Config(_Section):
     """A run, whole."""
 
     recipe: str | None = None
+    init: str | None = None  # the weights that the run started from: RUN, step N
     data: DataConfig
     episode: EpisodeConfig = EpisodeConfig()
     model: ModelConfig = ModelConfig()
@@ -178,7 +182,9 @@ class Config(_Section):
                 place = place.get(section) if isinstance(place, dict) else None
             if not equals or not isinstance(place, dict) or field not in place or isinstance(place[field], dict):
                 raise VmaError(f"cannot set {setting!r}: write section.field=value, such as model.latent=32")
-            place[field] = _value(text.strip())
+            holder = getattr(self, sections[0]) if sections else self
+            words = get_args(type(holder).model_fields[field].annotation)  # "none" may be one of them
+            place[field] = text.strip() if text.strip() in words else _value(text.strip())
         return _validated(document)
 
     def to_toml(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from vmacli.main import app
@@ -69,6 +70,13 @@ class Shell:
 
 def _refuse(constant: str) -> None:
     raise AssertionError(f"{constant} is not JSON")
+
+
+@pytest.fixture(autouse=True)
+def _denormal_numbers() -> Iterator[None]:
+    """Commands have them flushed to zero, for the whole process; other tests must not notice."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

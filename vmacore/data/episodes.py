@@ -68,7 +68,9 @@ class EpisodeSampler:
         if n_way % n_memories:
             raise ValueError(f"{n_way} classes cannot be shared out to {n_memories} memories")
         if not 1 <= n_way <= characters.n_classes:
-            raise VmaError(f"{n_way} classes asked for, but the split holds {characters.n_classes}")
+            hint = ", as drawings without labels do: train with --set episode.memory=none"
+            held = f"{characters.n_classes}{hint if characters.n_classes == 1 else ''}"
+            raise VmaError(f"{n_way} classes asked for, but the split holds {held}")
         fewest = int(characters.counts.min())
         if n_shot + n_target > fewest:
             raise VmaError(
@@ -155,7 +157,9 @@ class RecallSampler:
         slot = torch.randperm(self.n_slots, generator=draw)[: self.n_target]
         memory = self._pixels.at(step)(memory_index)
         labels = self.characters.labels[memory_index]
-        return Episode(memory[slot.to(memory.device)], memory, labels[slot], labels, memory_index[slot], memory_index)
+        return Episode(
+            memory[ahead(slot, memory.device)], memory, labels[slot], labels, memory_index[slot], memory_index
+        )
 
 
 def shuffled_drawings(characters: Characters, classes: Tensor, draw: torch.Generator) -> Tensor:
@@ -164,6 +168,11 @@ def shuffled_drawings(characters: Characters, classes: Tensor, draw: torch.Gener
     order = torch.rand(len(classes), int(counts.max()), generator=draw)
     order[torch.arange(order.shape[1]) >= counts[:, None]] = 2.0
     return characters.offsets[classes][:, None] + order.argsort(1)
+
+
+def ahead(index: Tensor, device: torch.device) -> Tensor:
+    """Indices made on the CPU, on `device`; a GPU is not waited for, so that they can be there before it needs them."""
+    return index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index.to(device)
 
 
 class Pixels:
@@ -179,7 +188,7 @@ class Pixels:
         noise = generator(self.seed, step, Stream.PIXELS, device) if self.levels > 1 else None
 
         def pixels(index: Tensor) -> Tensor:
-            images = self.images[index.to(device)].float()[:, None]
+            images = self.images[ahead(index, device)].float()[:, None]
             if noise is None:
                 return images
             uniform = torch.rand(images.shape, generator=noise, device=device)

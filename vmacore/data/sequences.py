@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters
-from vmacore.data.episodes import Episode, Pixels, shuffled_drawings
+from vmacore.data.episodes import Episode, Pixels, ahead, shuffled_drawings
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
@@ -51,7 +51,7 @@ class SequenceSampler:
         index = torch.cat([_drawings(self.characters, own, self.max_classes, self.replacement, draw) for own in labels])
         images = self._pixels.at(step)(index)
         first = torch.arange(self.n_sequences)[:, None] * self.max_classes
-        labels = (labels + first).flatten().to(images.device)
+        labels = ahead((labels + first).flatten(), images.device)
         return Episode(images, images, labels, labels, index, index, self._mask)
 
 
@@ -96,7 +96,7 @@ class SetSampler:
         index = _drawings(self.characters, labels, C, self.replacement, draw)
         images = self._pixels.at(step)(index)
         end = 1 + self.n_items * (C if self.each_class else 1)
-        labels = labels.to(images.device)
+        labels = ahead(labels, images.device)
         return Episode(images[:1], images[1:end], labels[:1], labels[1:end], index[:1], index[1:end])
 
 

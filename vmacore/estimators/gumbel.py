@@ -9,6 +9,7 @@ from vmacore.addressing import Addressing
 from vmacore.estimators.base import Drawn
 from vmacore.models.draws import Draws
 from vmacore.objectives import Objective, importance_bound
+from vmacore.seeds import exponential
 
 
 class Gumbel:
@@ -30,8 +31,7 @@ class Gumbel:
         """Relaxed addresses [B, K, S]."""
         log_q = addressing.log_q[:, None]
         B, S = addressing.log_q.shape
-        exponential = torch.empty(B, self.samples, S, dtype=log_q.dtype, device=log_q.device)
-        gumbel = -exponential.exponential_(generator=generator).log()
+        gumbel = -exponential((B, self.samples, S), generator, log_q).log()
         y = ((log_q + gumbel) / self.temperature).softmax(2)
         if self.straight_through:
             hard = F.one_hot(y.argmax(2), S).to(y.dtype)

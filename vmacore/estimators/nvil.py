@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from vmacore.addressing import Addressing
+from vmacore.distributed import everyone, own_rows
 from vmacore.estimators.base import Drawn, log_weights
 from vmacore.models.draws import Draws
 from vmacore.objectives import Objective, neighbours, reinforce
@@ -30,4 +31,5 @@ class Nvil:
     def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
         """The K-sample bound to report, the gradient of the ELBO [B]."""
         log_w, log_qa = log_weights(draws, addressing, drawn)
-        return reinforce(log_w, log_qa, neighbours(log_w, addressing.log_q))
+        baseline = neighbours(everyone(log_w), everyone(addressing.log_q))  # of the whole minibatch
+        return reinforce(log_w, log_qa, own_rows(baseline))

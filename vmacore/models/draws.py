@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from vmacore.nn.layers import rows
+from vmacore.seeds import standard_normal
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def latent_draws(
     """
     B, K, Z = len(targets), samples, posterior.shape[1] // 2
     x = targets.flatten(1)
-    noise = torch.randn(B * K, Z, generator=generator, dtype=x.dtype, device=x.device)
+    noise = standard_normal((B * K, Z), generator, x)
     target = torch.arange(B, device=x.device).repeat_interleave(K)
     prior = (x.new_zeros(1, 2 * Z) if prior is None else prior).expand(B, -1)
     parts = []

@@ -1,0 +1,47 @@
+"""Where a run's episodes come from, as its configuration says."""
+
+from __future__ import annotations
+
+import torch
+
+from vmacore.config import Config
+from vmacore.data.characters import Characters
+from vmacore.data.episodes import EpisodeSampler, MinibatchSampler, RecallSampler, Sampler
+from vmacore.data.sequences import SequenceSampler
+
+
+def training_sampler(config: Config, characters: Characters, device: torch.device | str, seed: int = 0) -> Sampler:
+    """Episodes as configured."""
+    episode = config.episode
+    n_target = episode.classes * episode.targets
+    if config.model.learned_slots or episode.memory == "none":
+        return MinibatchSampler(characters, n_target=n_target, seed=seed, device=device)
+    if episode.memory == "recall":
+        return RecallSampler(characters, n_slots=episode.slots, n_target=n_target, seed=seed, device=device)
+    if episode.memory == "sequence":
+        return SequenceSampler(
+            characters,
+            n_sequences=episode.sequences,
+            length=episode.length,
+            max_classes=episode.classes,
+            seed=seed,
+            replacement=episode.replacement,
+            device=device,
+        )
+    return EpisodeSampler(
+        characters,
+        n_way=episode.classes,
+        n_shot=episode.shots,
+        n_target=episode.targets,
+        seed=seed,
+        device=device,
+        n_memories=episode.memories,
+    )
+
+
+def validation_sampler(config: Config, characters: Characters, device: torch.device | str) -> Sampler:
+    """Episodes as in training, with fewer classes where the validation split has fewer."""
+    memories = config.episode.memories
+    classes = min(config.episode.classes, characters.n_classes // memories * memories)
+    episode = config.episode.model_copy(update={"classes": classes})
+    return training_sampler(config.model_copy(update={"episode": episode}), characters, device)

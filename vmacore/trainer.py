@@ -1,0 +1,244 @@
+"""What training moves: the step as a module, weights, averages and moments, and their checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from vmacore import checkpoint as ckpt
+from vmacore import distributed
+from vmacore.checkpoint import RunDirectory
+from vmacore.data.characters import Dataset
+from vmacore.data.episodes import Episode, Sampler
+from vmacore.errors import VmaError
+from vmacore.estimators import Estimator, estimator_for
+from vmacore.evaluation.classification import classify
+from vmacore.evaluation.likelihood import score_episodes
+from vmacore.graphs import Graphed, Update
+from vmacore.loading import build_model
+from vmacore.models.base import GenerativeModel
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.samplers import validation_sampler
+
+METRICS = ("nll", "elbo", "reconstruction", "kl_address", "kl_latent", "prior_entropy", "posterior_entropy")
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """The averaged weights on validation classes: nats, and the accuracy of 5-way 1-shot by q(a|x)."""
+
+    step: int
+    nll: float
+    nll_se: float
+    kl_address: float
+    kl_latent: float
+    accuracy: float | None
+    is_best: bool
+
+
+class Step(nn.Module):
+    """A step up to its loss, as one module, so that torch can wrap it: read, address, draw, bound."""
+
+    def __init__(self, model: GenerativeModel, estimator: Estimator) -> None:
+        super().__init__()
+        self.model, self.estimator = model, estimator
+
+    def forward(self, episode: Episode, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Minus the surrogate, of which the gradient alone means something, and the METRICS; means over the targets."""
+        model, targets = self.model, episode.targets
+        slots = episode.memory if model.learned_memory is None else model.learned_memory()
+        memory = model.read(slots, episode.mask)
+        addressing = model.address(targets, memory)
+        drawn = self.estimator.draw(addressing, noise)
+        draws = drawn.terms(model, targets, memory, noise)
+        objective = self.estimator.objective(draws, addressing, drawn)
+        with torch.no_grad():
+            reconstruction, kl_z = -drawn.mean(draws.log_px).mean(), drawn.mean(draws.kl_z).mean()
+            kl_a = addressing.kl().mean()
+            entropies = [addressing.prior_entropy(), addressing.posterior_entropy().mean()]
+            elbo = -(reconstruction + kl_a + kl_z)
+            metrics = torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies])
+        return -objective.surrogate.mean(), metrics
+
+
+class Trainer:
+    """Model, averaged weights, optimiser, and the step they have reached. Of several processes the first one writes."""
+
+    def __init__(self, run: RunDirectory, dataset: Dataset, device: torch.device) -> None:
+        config = run.config
+        if config.model.size != dataset.train.size:
+            raise VmaError(f"{run.path} reads images of {config.model.size}, {dataset.name} has {dataset.train.size}")
+        self.run, self.device = run, device
+        alone = distributed.world_size() == 1
+        graphed = config.training.cuda_graph and device.type == "cuda" and alone
+        self.model = build_model(config, device)
+        self.averaged = AveragedModel(self.model)
+        memory = self.model.learned_memory
+        slots = set() if memory is None else set(memory.parameters())
+        weights = [weight for weight in self.model.parameters() if weight not in slots]
+        # Learned slots are what a memory holds, not weights: L2 spares them (section 4.2).
+        groups: list[dict[str, Any]] = [{"params": weights}]
+        if slots:
+            groups.append({"params": list(slots), "weight_decay": 0.0})
+        self.optimiser = torch.optim.Adam(
+            groups,
+            lr=config.optimiser.learning_rate,
+            betas=(0.9, config.optimiser.beta2),
+            weight_decay=config.optimiser.weight_decay,
+            fused=True,
+            capturable=graphed,
+        )
+        step = Step(self.model, estimator_for(config.objective, self.model.addressed))
+        # Every weight has a gradient in every step, and there are no buffers, so DDP's defaults fit.
+        self.forward: nn.Module = step if alone else DistributedDataParallel(step)
+        self.advance: Update = self._advance
+        if graphed:
+            if isinstance(self.model, VariationalMemoryAddressing):
+                self.model.shares_passes = False  # the averaged one, which evaluates, shares them
+            self.advance = Graphed(self._advance, device)
+        self.leads = distributed.rank() == 0
+        self.step = 0
+        self.best: dict[str, Any] = {}
+
+    def update(self, sampler: Sampler) -> Tensor:
+        """One step of the optimiser; means over the targets of the METRICS, still on the device."""
+        episode = distributed.own_part(sampler.at(self.step))
+        noise = distributed.own_noise(self.run.config.training.seed, self.step, self.device)
+        metrics = self.advance(episode, noise)
+        self._average()
+        self.step += 1
+        return metrics
+
+    def _advance(self, episode: Episode, noise: torch.Generator) -> Tensor:
+        """The gradient and the optimiser's step. Nothing here may wait for a GPU or depend on what it has computed."""
+        bfloat16 = self.run.config.training.precision == "bfloat16"
+        metrics: Tensor
+        with torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext():
+            loss, metrics = self.forward(episode, noise)
+        self.optimiser.zero_grad()
+        loss.backward()
+        clip = self.run.config.optimiser.clip
+        if clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        self.optimiser.step()
+        return metrics
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Exponential averaging whose window is a ninth of the steps so far, until it is as long as configured.
+
+        Without that, a short run's average would still be made of its first weights. AveragedModel would read the count
+        of steps back from the device.
+        """
+        averaged: list[Tensor] = list(self.averaged.module.parameters())
+        current: list[Tensor] = list(self.model.parameters())
+        if self.step == 0:
+            torch._foreach_copy_(averaged, current)
+        else:
+            decay = min(self.run.config.optimiser.average, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+
+    def validate(self, dataset: Dataset) -> ValidationReport:
+        """The K-sample bound and 5-way 1-shot accuracy of the averaged weights on validation classes."""
+        config, model = self.run.config, self.averaged.module
+        assert isinstance(model, GenerativeModel)
+        characters = dataset.validation.binarised(config.data.seed)
+        result = score_episodes(
+            model,
+            validation_sampler(config, characters, self.device),
+            samples=config.objective.samples,
+            episodes=config.training.validation_episodes,
+            device=self.device,
+        )
+        accuracy = None
+        labelled = model.learned_memory is None and config.episode.memory == "few-shot"
+        if labelled and isinstance(model, VariationalMemoryAddressing):
+            way = min(5, characters.n_classes)
+            accuracy = classify(model, characters, way=way, shot=1, episodes=100, device=self.device).accuracy
+        is_best = result.nll < self.best.get("nll", math.inf)
+        if is_best:
+            self.best = {"step": self.step, "nll": result.nll, "accuracy": accuracy}
+        return ValidationReport(
+            self.step, result.nll, result.nll_se, result.kl_address, result.kl_latent, accuracy, is_best
+        )
+
+    def save(self) -> None:
+        """Save the state as the latest checkpoint."""
+        if not self.leads or self.run.pointed("latest") == self.step:
+            return
+        moments = {
+            file: {
+                name: self.optimiser.state[weight].get(moment, torch.zeros_like(weight))
+                for name, weight in self.model.named_parameters()
+            }
+            for moment, file in ckpt.MOMENTS.items()
+        }
+        tensors = {
+            ckpt.WEIGHTS["raw"]: self.model.state_dict(),
+            ckpt.WEIGHTS["averaged"]: self.averaged.module.state_dict(),
+            **moments,
+        }
+        self.run.save(self.step, tensors, {"best": self.best, "torch": torch.__version__})
+
+    def restore(self) -> None:
+        """Take up the latest checkpoint; metrics written after it are cut off."""
+        step = self.run.newest()
+        if (step is None and any(self.run.path.glob("checkpoints/step-*"))) or (self.run.path / ckpt.STATE).exists():
+            raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
+        if step is None:  # stopped before its first checkpoint: it begins again
+            self._cut_metrics(0)
+            return
+        if step > self.run.config.training.steps:
+            raise VmaError(f"{self.run.path} stands at step {step} already: ask for more --steps")
+        folder = self.run.checkpoint(step)
+        ckpt.load_weights(self.model, folder / ckpt.WEIGHTS["raw"])
+        ckpt.load_weights(self.averaged.module, folder / ckpt.WEIGHTS["averaged"])
+        moments = {moment: ckpt.read_tensors(folder / file) for moment, file in ckpt.MOMENTS.items()}
+        for name, weight in self.model.named_parameters():
+            state: dict[str, Tensor] = {"step": torch.tensor(float(step), device=self.device)}
+            for moment, stored in moments.items():
+                if name not in stored or stored[name].shape != weight.shape:
+                    raise VmaError(f"{folder / ckpt.MOMENTS[moment]}: {name} is missing or of another shape")
+                # The strides of the weight, without which the fused optimiser would take another path.
+                state[moment] = torch.empty_like(weight).copy_(stored[name])
+            self.optimiser.state[weight] = state
+        self.step, self.best = step, ckpt.read_state(folder)["best"]
+        self._cut_metrics(step)
+
+    def _cut_metrics(self, step: int) -> None:
+        metrics = self.run.path / "metrics.jsonl"
+        if self.leads and metrics.exists():
+            kept = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= step]
+            ckpt.replace_file(metrics, "".join(line + "\n" for line in kept).encode())
+
+    def last_reported(self) -> dict[str, Any]:
+        """The training means reported last, of a run that has nothing left to do."""
+        metrics = self.run.path / "metrics.jsonl"
+        rows = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()] if metrics.exists() else []
+        return next((row for row in reversed(rows) if row["kind"] == "train"), {})
+
+    def log(self, kind: str, row: dict[str, Any]) -> None:
+        """Append a row to metrics.jsonl."""
+        if not self.leads:
+            return
+        path = self.run.path / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"kind": kind, **row}) + "\n")
+        except OSError as error:
+            raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # a line cut short by a crash
