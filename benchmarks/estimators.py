@@ -1,10 +1,11 @@
 """Gradient estimators side by side: bias, variance and time of their gradients, and a short training with each.
 
-    python benchmarks/estimators.py --run RUN [--seeds 2] [--steps 300] [--data-dir DIR] [--json]
+    python benchmarks/estimators.py --run RUN [--estimators vimco rloo] [--seeds 2] [--steps 300] [--json]
 
 On the validation classes, at an early checkpoint (a small network trained for a few steps on made-up characters, with
-the entropy of q(a|x) still high) and at that of RUN; then a short training of the small network with each. One thread,
-and its own time, so that other processes disturb the timings less.
+the entropy of q(a|x) still high) and at that of RUN; then a short training of the small network with each. The first
+estimator is the one that the others are set beside. One thread, and its own time, so that other processes disturb the
+timings less.
 """
 
 import argparse
@@ -49,6 +50,9 @@ SMALL = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", required=True, help="a trained few-shot run, or shipped weights")
+    parser.add_argument(
+        "--estimators", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS), metavar="NAME", help="left out: all"
+    )
     parser.add_argument("--seeds", type=int, default=2, help="episodes at a checkpoint, and trainings")
     parser.add_argument("--steps", type=int, default=300, help="of the short training")
     parser.add_argument("--early", type=int, default=100, help="steps to the early checkpoint")
@@ -69,7 +73,7 @@ def main() -> None:
 
 
 def _measured(options: argparse.Namespace) -> dict:
-    names = list(ESTIMATORS)
+    names = list(dict.fromkeys(options.estimators))
     small = load_recipe("glyphs").with_overrides(SMALL)
     glyphs = load_dataset("glyphs")
     location = find_run(options.run, runs_dir=options.runs_dir)
@@ -79,8 +83,8 @@ def _measured(options: argparse.Namespace) -> dict:
         run = RunDirectory.create(Path(folder) / "early", prepare(small, glyphs))
         train(run, glyphs, steps=options.early)
         early = find_run(run.path, runs_dir=Path(folder))
-        first, seconds = _checkpoint("early", load_model(early, weights="raw"), small, glyphs, options.seeds)
-        second, _ = _checkpoint("trained", load_model(location), trained, data, options.seeds)
+        first, seconds = _checkpoint("early", load_model(early, weights="raw"), small, glyphs, names, options.seeds)
+        second, _ = _checkpoint("trained", load_model(location), trained, data, names, options.seeds)
         training = compare_training(
             small,
             glyphs,
@@ -108,19 +112,19 @@ def _measured(options: argparse.Namespace) -> dict:
 
 
 def _checkpoint(
-    label: str, model: torch.nn.Module, config: Config, data: Dataset, seeds: int
+    label: str, model: torch.nn.Module, config: Config, data: Dataset, names: list[str], seeds: int
 ) -> tuple[CheckpointQuality, dict[str, float]]:
     if not isinstance(model, VariationalMemoryAddressing):
         raise VmaError("--run needs a model that draws addresses")
     characters, episode = data.validation.binarised(config.data.seed), config.episode
     sampler = EpisodeSampler(characters, n_way=episode.classes, n_shot=episode.shots, n_target=episode.targets, seed=0)
     episodes = [sampler.at(index) for index in range(seeds)]
-    seconds = step_seconds(model, episodes[0], config.objective, list(ESTIMATORS))
+    seconds = step_seconds(model, episodes[0], config.objective, names)
     quality = gradient_quality(
         model,
         episodes,
         config.objective,
-        list(ESTIMATORS),
+        names,
         seconds=seconds,
         progress=lambda name: print(f"{label} checkpoint: {name}", file=sys.stderr, flush=True),
     )
@@ -143,7 +147,10 @@ def _print(document: dict) -> None:
             biases = [one.bias[to][group] for to in ("own", "bound", "ELBO") for group in GROUPS]
             table.add_row(one.estimator, one.objective, *map(_bias, biases))
         console.print(table)
-        table = Table(title="noise: variance / |E g|² of a step, and at equal time as a multiple of VIMCO's")
+        table = Table(
+            title="noise: variance / |E g|² of a step, and at equal time as a multiple of that of "
+            f"{quality.estimators[0].estimator}"
+        )
         _columns(table, "estimator", "objective", "ms a step", *GROUPS, *(f"equal time: {group}" for group in GROUPS))
         for one in quality.estimators:
             relative = one.noise_at_equal_time(quality.estimators[0])
@@ -154,7 +161,7 @@ def _print(document: dict) -> None:
     for title, rows in (("equal steps", training.equal_steps), ("equal time", training.equal_time)):
         table = Table(
             title=f"Short training after {title}: validation, averaged weights, means of {document['seeds']} seeds; "
-            f"difference of NLL at K = {MANY}, paired by seed, ± its standard error"
+            f"difference of NLL at K = {MANY} to {rows[0].estimator}, paired by seed, ± its standard error"
         )
         _columns(table, "estimator", "steps", "NLL, K = 4", f"NLL, K = {MANY}", "difference", "KL_a", "5-way 1-shot, %")
         for row in rows:

@@ -6,7 +6,6 @@ import re
 import shlex
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +15,8 @@ from rich.table import Table
 
 from vmacli import options
 from vmacli.output import Output, reporting, table
+from vmacli.processes import stopping
 from vmacli.runs import choose_device
-from vmacli.train import stopping
 
 if TYPE_CHECKING:
     from vmacore.experiments.result import Result
@@ -106,6 +105,8 @@ def reproduce(
             except Stopped:
                 output.note("interrupted; what was trained is saved, and the same command goes on")
                 raise typer.Exit(stop.exit_code) from None
+        from importlib.metadata import version
+
         import torch
 
         head = {

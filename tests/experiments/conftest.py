@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from vmacore.checkpoint import find_run
 from vmacore.config import Config, load_recipe
-from vmacore.experiments import plans
+from vmacore.experiments import (
+    ablations,
+    baselines,
+    burda,
+    classification,
+    fig2b,
+    fig3,
+    fig4a,
+    fig4b,
+    fig5a,
+    fig5b,
+    plans,
+    speed,
+    systems,
+)
 from vmacore.experiments.lab import Lab
+from vmacore.experiments.result import Result, Row
+from vmacore.loading import load_model
+from vmacore.models.vma import VariationalMemoryAddressing
 
 STEPS = 4
 TINY = (
@@ -87,3 +106,77 @@ def tiny(name: str) -> Config:
 def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every recipe that a plan names is a tiny one."""
     monkeypatch.setattr(plans, "load_recipe", tiny)
+
+
+@pytest.fixture
+def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few episodes, no more classes than digits has, no network that is not tiny."""
+    small: dict[Any, dict[str, Any]] = {
+        baselines: {
+            "MEASURED": (((4, 2), 4, 3, 0.5), ((2, 3), 6, 3, 1.0)),
+            "TUNED": _short(systems.SOFT_TUNED),
+            "PIXELS": _short(systems.SOFT_PIXELS),
+            "SYSTEMS": (*baselines.ALIKE, _short(systems.SOFT_TUNED)),
+        },
+        fig2b: {"ROWS": 3, "COLUMNS": 4},
+        fig3: {"EPISODES": 3},
+        fig4a: {"ROWS": 3, "COLUMNS": 4, "MEASURED": 5},
+        fig4b: {"CLASSES": 2, "SHOTS": (1, 2), "TUNING": 2, "TOTAL": 10, "ROUNDS": 2},
+        fig5a: {"CLASSES": (1, 2, 10), "ROUNDS": 2},
+        fig5b: {"CLASSES": 10, "SHOTS": (1, 2), "TRAINED": (1,), "ROUNDS": 2},
+        classification: {"PAPER": {(3, 1): 91.0}, "EPISODES": 4, "DECODED_EPISODES": 2, "QUERIES": 2},
+        ablations: {
+            "EPISODES": 3,
+            "SYSTEMS": tuple(
+                replace(one, plan=replace(one.plan, overrides=_without_sizes(one.plan.overrides), steps=None))
+                for one in ablations.SYSTEMS
+            ),
+        },
+        burda: {
+            "STANDING_IN": "digits",
+            "FULL_CHANNELS": "model.channels=[4,4]",
+            "STEPS": None,
+            "BATCHES": 2,
+            "MANY_BATCHES": 2,
+            "MANY": 10,
+            "SLOTS": {"small": 256, "large": 6},
+            "KINDS": {
+                key: (label, tuple(s for s in _without_sizes(overrides) if "2048" not in s) + extra)
+                for (key, (label, overrides)), extra in zip(
+                    burda.KINDS.items(), ((), (), ("model.learned_slots=6",), ()), strict=True
+                )
+            },
+        },
+        speed: {"SLOTS": (2, 4), "ROUNDS": 2, "TARGETS": 3},
+    }
+    for module, constants in small.items():
+        for name, value in constants.items():
+            monkeypatch.setattr(module, name, value)
+
+
+def _short(system: systems.System) -> systems.System:
+    return replace(system, plan=replace(system.plan, steps=STEPS))
+
+
+def _without_sizes(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """Overrides without those of size; 32 classes are more than digits has."""
+    sizes = [setting.partition("=")[0] for setting in TINY]
+    kept = tuple(setting for setting in overrides if setting.partition("=")[0] not in sizes)
+    return tuple(setting.replace("classes=32", "classes=10") for setting in kept)
+
+
+def model(lab: Lab, name: str = "omniglot") -> VariationalMemoryAddressing:
+    made = load_model(find_run(name, runs_dir=lab.runs_dir))
+    assert isinstance(made, VariationalMemoryAddressing)
+    return made
+
+
+def row(result: Result, label: str, group: str | None = None) -> Row:
+    (one,) = [one for one in result.rows if one.label == label and group in (None, one.group)]
+    return one
+
+
+def number(result: Result, label: str, group: str | None = None) -> float:
+    ours = row(result, label, group).ours
+    assert ours is not None
+    return ours

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 
-from tests.experiments.conftest import STEPS, TINY, Recorder
+from tests.experiments.conftest import Recorder, model, number, row
 from vmacore.checkpoint import RunDirectory
 from vmacore.data.episodes import Episode, EpisodeSampler, MinibatchSampler
 from vmacore.errors import VmaError
@@ -19,95 +18,18 @@ from vmacore.evaluation.likelihood import score_episodes
 from vmacore.evaluation.sampling import Grid, sample_grid
 from vmacore.experiments import (
     ablations,
-    baselines,
     burda,
-    classification,
-    fig2b,
     fig3,
     fig4a,
-    fig4b,
-    fig5a,
-    fig5b,
     run,
     speed,
-    systems,
 )
 from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
-from vmacore.models.vma import VariationalMemoryAddressing
 
-pytestmark = pytest.mark.usefixtures("tiny_recipes")
+pytestmark = pytest.mark.usefixtures("small_experiments")
 MakeLab = Callable[..., Lab]
 PICTURES = ("fig2b", "fig3", "fig4a")
 TABLES = ("fig4b", "fig5a", "fig5b", "classification", "baselines")
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few episodes, no more classes than digits has, no network that is not tiny."""
-    small: dict[Any, dict[str, Any]] = {
-        baselines: {"MEASURED": (((4, 2), 4, 3, 0.5), ((2, 3), 6, 3, 1.0))},
-        fig2b: {"ROWS": 3, "COLUMNS": 4},
-        fig3: {"EPISODES": 3},
-        fig4a: {"ROWS": 3, "COLUMNS": 4, "MEASURED": 5},
-        fig4b: {"CLASSES": 2, "SHOTS": (1, 2), "TUNING": 2, "TOTAL": 10, "ROUNDS": 2},
-        fig5a: {"CLASSES": (1, 2, 10), "ROUNDS": 2},
-        fig5b: {"CLASSES": 10, "SHOTS": (1, 2), "TRAINED": (1,), "ROUNDS": 2},
-        classification: {"PAPER": {(3, 1): 91.0}, "EPISODES": 4, "DECODED_EPISODES": 2, "QUERIES": 2},
-        ablations: {
-            "EPISODES": 3,
-            "SYSTEMS": tuple(
-                replace(one, plan=replace(one.plan, overrides=_tiny(one.plan.overrides), steps=None))
-                for one in ablations.SYSTEMS
-            ),
-        },
-        burda: {
-            "STANDING_IN": "digits",
-            "FULL_CHANNELS": "model.channels=[4,4]",
-            "STEPS": None,
-            "BATCHES": 2,
-            "MANY_BATCHES": 2,
-            "MANY": 10,
-            "SLOTS": {"small": 256, "large": 6},
-            "KINDS": {
-                key: (label, tuple(s for s in _tiny(overrides) if "2048" not in s) + extra)
-                for (key, (label, overrides)), extra in zip(
-                    burda.KINDS.items(), ((), (), ("model.learned_slots=6",), ()), strict=True
-                )
-            },
-        },
-        speed: {"SLOTS": (2, 4), "ROUNDS": 2, "TARGETS": 3},
-    }
-    for module, constants in small.items():
-        for name, value in constants.items():
-            monkeypatch.setattr(module, name, value)
-
-
-def _tiny(overrides: tuple[str, ...]) -> tuple[str, ...]:
-    """Overrides without those of size; 32 classes are more than digits has."""
-    sizes = [setting.partition("=")[0] for setting in TINY]
-    kept = tuple(setting for setting in overrides if setting.partition("=")[0] not in sizes)
-    return tuple(setting.replace("classes=32", "classes=10") for setting in kept)
-
-
-def model(lab: Lab, name: str = "omniglot") -> VariationalMemoryAddressing:
-    from vmacore.checkpoint import find_run
-    from vmacore.loading import load_model
-
-    made = load_model(find_run(name, runs_dir=lab.runs_dir))
-    assert isinstance(made, VariationalMemoryAddressing)
-    return made
-
-
-def row(result: Result, label: str, group: str | None = None) -> Row:
-    (one,) = [one for one in result.rows if one.label == label and group in (None, one.group)]
-    return one
-
-
-def number(result: Result, label: str, group: str | None = None) -> float:
-    ours = row(result, label, group).ours
-    assert ours is not None
-    return ours
 
 
 @pytest.mark.parametrize(
@@ -134,46 +56,6 @@ def test_every_row_is_measured_and_the_figure_drawn(lab: Lab, experiment: str) -
     assert not result.complete or experiment == "speed"
     if experiment != "speed":
         assert any("digits" in note for note in result.notes)
-
-
-def test_baselines_are_paired(lab: Lab) -> None:
-    result = run("baselines", lab)
-    where = "4 × 2 in memory, K = 4"
-    test = lab.dataset("digits").test.binarised(0)
-    sampler = EpisodeSampler(test, n_way=4, n_shot=2, n_target=4, seed=0)
-    ours = score_episodes(model(lab), sampler, samples=4, episodes=3)
-    assert number(result, "VMA", f"NLL, {where}") == pytest.approx(ours.nll)
-    vae = number(result, "plain VAE", f"NLL, {where}")
-    difference = row(result, "plain VAE less VMA", f"difference, {where}")
-    assert difference.ours == pytest.approx(vae - ours.nll, abs=1e-4)
-    assert difference.se is not None
-    assert "over classes" in difference.note
-    cost = row(result, "VMA, KL_a + KL_z")
-    assert cost.ours == pytest.approx(ours.kl_address + ours.kl_latent)
-    assert row(result, "plain VAE", f"NLL, {where}").paper == 90.8
-    assert row(result, "plain VAE", "NLL, 2 × 3 in memory, K = 6").paper is None  # the paper's K is 4
-
-
-def test_unequal_steps_are_not_compared(make_lab: MakeLab) -> None:
-    lab = make_lab()
-    lab.trained(replace(systems.VMA.plan, steps=STEPS + 2))
-    result = run("baselines", lab)
-    differences = [one for one in result.rows if "less" in one.label]
-    assert len(differences) == 8
-    assert {one.ours for one in differences} == {None}
-    assert {one.note for one in differences} == {"not compared: trained for 4 and 6 updates"}
-
-
-def test_baselines_over_seeds(make_lab: MakeLab) -> None:
-    lab = make_lab(seeds=2)
-    result = run("baselines", lab)
-    test = lab.dataset("digits").test.binarised(0)
-    sampler = EpisodeSampler(test, n_way=4, n_shot=2, n_target=4, seed=0)
-    each = [
-        score_episodes(model(lab, name), sampler, samples=4, episodes=3).nll for name in ("omniglot", "omniglot-seed1")
-    ]
-    assert number(result, "VMA", "NLL, 4 × 2 in memory, K = 4") == pytest.approx(sum(each) / 2)
-    assert any("2 training seeds" in note for note in result.notes)
 
 
 def test_fig5a_measures_above_the_optimum(lab: Lab) -> None:
@@ -329,13 +211,22 @@ def test_speed_finds_where_lines_cross() -> None:
 
 
 def test_speed_times_steps_that_train(lab: Lab) -> None:
-    config = systems.SOFT_K1.plan.config()
-    assert config.objective.samples == 1
+    assert [one.samples for one in speed.contenders()] == [4, 1, 1, 4]
+    assert [one.config.model.read for one in speed.contenders()[1:]] == ["features", "pixels", "features"]
     result = run("speed", lab)
     assert len(result.data["seconds"]["vma, 4 slots"]) == 2
-    labels = [(one.group, one.label) for one in result.rows[1:]]
+    labels = [(one.group, one.label) for one in result.rows[2:]]
     assert labels[0] == ("an update of hard addressing, K = 4", "2 slots")
-    assert ("an update of soft attention, K = 1", "4 slots") in labels
+    assert ("an update of soft attention, K = 1, pixels mixed", "4 slots") in labels
+
+
+def test_speed_says_where_operations_cross() -> None:
+    hard, soft, pixels, _ = speed.contenders()
+    size = int(
+        re.findall(r"cheaper from (\d+) slots on where features", " ".join(speed._reasons(hard, soft, pixels)))[0]
+    )
+    assert hard.needed(size) < soft.needed(size)
+    assert hard.needed(size - 1) >= soft.needed(size - 1)
 
 
 def test_speed_within_no_time(make_lab: MakeLab) -> None:

@@ -47,15 +47,19 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "load_recipe", _tiny)
     small: dict[Any, dict[str, Any]] = {
         fig2a: {
-            "SIZES": (33, SLOTS),
+            "SIZES": (33, SLOTS, LARGE),
+            "TIED_SIZES": (33, SLOTS, LARGE),
+            "TIED_STEPS": STEPS,
             "TEST_SIZES": (3, SLOTS, 100_000),
             "MOST": SLOTS,
             "EPISODES": 3,
             "TARGETS": 8,
+            "MAINS": tuple(_small_plan(one, steps=STEPS) for one in fig2a.MAINS),
             "SKIPS": tuple(_small_plan(one, steps=STEPS) for one in fig2a.SKIPS),
             "LARGE": LARGE,
             "LARGE_SEEDS": 2,
-            "LARGES": tuple(_small_plan(one, f"episode.slots={LARGE}", steps=STEPS) for one in fig2a.LARGES[:2]),
+            "LARGE_STEPS": STEPS,
+            "LARGES": tuple(_small_plan(one, f"episode.slots={LARGE}", steps=STEPS) for one in fig2a.LARGES),
         },
         mnist_learned: {
             "SIZES": (4, SLOTS),
@@ -95,42 +99,68 @@ def test_with_nothing_trained_no_number_is_made_up(make_lab: MakeLab, experiment
 
 def test_fig2a_measures_the_recipe_on_training_and_test_images(lab: Lab) -> None:
     result = run("fig2a", lab)
-    main = lab.trained(Plan("mnist-recall"))[0]
-    assert main.model is not None
-    dataset = lab.dataset(main.plan.config())
+    dataset = lab.dataset(fig2a.plan().config())
     assert dataset.binarisation.endswith("fixed by seed 0")
-    for group, characters in (
-        (f"|M| = {SLOTS}, training", dataset.train),
-        ("NLL, test images in memory", dataset.test.binarised(0)),
-    ):
-        sampler = RecallSampler(characters, n_slots=SLOTS, n_target=8, seed=0)
-        expected = score_episodes(main.model, sampler, samples=4, episodes=3)
-        label = "NLL" if "training" in group else f"{SLOTS} in memory, log |M| = {math.log(SLOTS):.3f}"
-        found = row(result, label, group)
-        assert found.ours == pytest.approx(expected.nll)
-        assert found.paper == pytest.approx(math.log(SLOTS))
-    parts = [row(result, name, f"|M| = {SLOTS}").ours for name in ("reconstruction", "KL_a", "KL_z")]
-    assert all(part is not None and part > 0 for part in parts)
+    for variant, name in zip(fig2a.MAINS, ("mnist-recall", "mnist-recall-256-tied"), strict=True):
+        main = lab.trained(variant.plan)[0]
+        assert main.model is not None
+        assert main.plan.run == name
+        assert main.plan.config().model.tied == name.endswith("tied")
+        for group, characters in (
+            (f"{variant.label}: |M| = {SLOTS}, training", dataset.train),
+            (f"{variant.label}: NLL, test images in memory", dataset.test.binarised(0)),
+        ):
+            sampler = RecallSampler(characters, n_slots=SLOTS, n_target=8, seed=0)
+            expected = score_episodes(main.model, sampler, samples=4, episodes=3)
+            label = "NLL" if "training" in group else f"{SLOTS} in memory, log |M| = {math.log(SLOTS):.3f}"
+            found = row(result, label, group)
+            assert found.ours == pytest.approx(expected.nll)
+            assert found.paper == pytest.approx(math.log(SLOTS))
+        parts = [row(result, part, f"{variant.label}: |M|").ours for part in ("reconstruction", "KL_a", "KL_z")]
+        assert all(part is not None and part > 0 for part in parts)
+        assert len(result.data["curves"][variant.label]) == STEPS
     too_large = [one for one in result.rows if one.label.startswith("100000 in memory")]
-    assert [one.ours for one in too_large] == [None]
+    assert [one.ours for one in too_large] == [None, None]
     assert {path.name for path in result.figures} == {
         "fig2a.png",
         "fig2a.svg",
         "fig2a-depends.png",
         "fig2a-depends.svg",
     }
-    assert len(result.data["curve"]) == STEPS
     json.dumps(result.data)
-    # What did not converge is said, and seeds are counted.
-    size = row(result, "|M| = 33")
-    assert size.ours is None
-    assert size.note.startswith(f"not within {STEPS} updates: NLL ")
+
+
+def test_fig2a_says_what_did_not_converge(lab: Lab) -> None:
+    result = run("fig2a", lab)
+    for label in (fig2a.APART, fig2a.TIED):
+        size = row(result, "|M| = 33", f"updates until converged, by |M| in training, {label}")
+        assert size.ours is None
+        assert f"not converged in {STEPS} updates: NLL " in size.note
     large = [one for one in result.rows if one.unit == "seeds"]
     assert [one.label for one in large] == [one.label for one in fig2a.LARGES]
     assert {one.ours for one in large} == {0.0}
     assert all(one.note.count("NLL") == 2 for one in large)  # one of each seed
-    started = lab.runs_dir / f"{fig2a.LARGES[1].plan.run}-seed1"
+    started = lab.runs_dir / f"{fig2a.LARGES[2].plan.run}-seed1"
     assert started.exists()
+
+
+def test_runs_of_each_memory_size_have_names_of_their_own() -> None:
+    plans = [
+        fig2a.plan(16),
+        fig2a.plan(SLOTS),
+        fig2a.tied(16),
+        fig2a.tied(SLOTS),
+        fig2a.large("tied", "model.tied=true"),
+    ]
+    assert [one.run for one in plans] == [
+        "mnist-recall-16",
+        "mnist-recall",
+        "mnist-recall-16-tied",
+        "mnist-recall-256-tied",
+        f"mnist-recall-{LARGE}-tied",
+    ]
+    assert [one.config().episode.slots for one in plans] == [16, SLOTS, 16, SLOTS, LARGE]
+    assert [one.config().model.tied for one in plans] == [False, False, True, True, True]
 
 
 @dataclass
@@ -173,10 +203,24 @@ def test_seeds_that_converge_are_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     good, bad = Stub([_validation(400, best, best, 0.0)]), Stub([_validation(400, 100.0, 0.2, 20.0)])
     found = fig2a._large_row("x", [good, bad, good])  # type: ignore[list-item]
     assert found.ours == 2
-    assert found.note.startswith("after 400, 400 updates; at last NLL 6.93")
+    assert found.note.startswith("3 of 3 seeds trained; converged after 400, 400 updates; at last NLL 6.93")
     missing = Stub([], model=None, step=0, source="nothing trained")
     found = fig2a._large_row("x", [good, missing])  # type: ignore[list-item]
+    assert (found.ours, found.steps) == (1, 0)  # so never complete
+    assert found.note.startswith("1 of 2 seeds trained")
+    assert fig2a._large_row("x", [missing]).ours is None  # type: ignore[list-item]
+
+
+def test_the_slot_is_found_before_the_pixels_are() -> None:
+    best = math.log(64)
+    rows = [_validation(100, 90.0, best - 0.2, 3.0), _validation(200, 50.0, best - 0.09, 2.0)]
+    assert fig2a.found_slot(rows, 64) == 200
+    assert fig2a.found_slot(rows[:1], 64) is None
+    found = fig2a._size_row("tied", 64, Stub(rows))  # type: ignore[arg-type]
     assert found.ours is None
+    assert found.note == ("KL_a near log |M| after 200; not converged in 900 updates: NLL 50.00, KL_a 4.07, KL_z 2.00")
+    found = fig2a._size_row("tied", 64, Stub([*rows, _validation(300, best + 0.1, best, 0.0)]))  # type: ignore[arg-type]
+    assert (found.ours, found.note) == (300, "KL_a near log |M| after 200")
 
 
 def test_the_memory_takes_over_once_it_carries_most() -> None:

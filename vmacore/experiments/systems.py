@@ -32,6 +32,19 @@ VAE = System("vae", "plain VAE", Plan("omniglot-vae"), 4)
 SOFT = System("soft", "soft attention", Plan("omniglot-soft-attention"), 1)
 SOFT_K1 = System("soft-k1", "soft attention, K = 1", Plan("omniglot-soft-attention-k1"), 3)
 SOFT_2X16 = System("soft-2x16", "soft attention, 2 × 16", Plan("omniglot-soft-attention-2x16"), 2)
+# Where a training on 2 × 16 from the start takes too long: from the weights of 8 × 4.
+SOFT_TUNED = System(
+    "soft-2x16-tuned",
+    "soft attention, 8 × 4, then 2 × 16",
+    Plan("omniglot-soft-attention-2x16", "omniglot-soft-attention-2x16-tuned", steps=1500, init=SOFT.plan),
+    5,
+)
+SOFT_PIXELS = System(
+    "soft-pixels",
+    "soft attention, pixels mixed",
+    Plan("omniglot-soft-attention", "omniglot-soft-attention-pixels", ("model.read=pixels",), steps=1000),
+    6,
+)
 
 Found = Mapping[str, Sequence[Trained]]  # by key of the system, a training seed each
 
@@ -104,17 +117,21 @@ def difference_row(
     characters: Characters,
     *,
     group: str,
+    unequal: str = "",
 ) -> Row:
-    """The paired difference of a system to another; none between trainings of different length."""
+    """The paired difference of a system to another; none between trainings of different length.
+
+    unequal: what the difference in length is, for a system that is compared in spite of it.
+    """
     both = [*found[system.key], *found[base.key]]
     label = f"{system.label} less {base.label}"
-    if not equal_steps(both):
+    if not equal_steps(both) and not unequal:
         steps = f"{found[system.key][0].step:,} and {found[base.key][0].step:,}"
         return Row.of(both, label, group=group, note=f"not compared: trained for {steps} updates")
     one, other = measured[system.key], measured[base.key]
     difference = differences(one, other)
     over_classes = clustered_se(difference, target_classes(sampler, characters, one.episodes))
-    note = f"paired, ± {over_classes:.2f} over classes"
+    note = f"paired, ± {over_classes:.2f} over classes" + (f"; {unequal}" if unequal else "")
     return Row.of(both, label, float(difference.mean()), episode_se(one, other), group=group, note=note)
 
 
