@@ -177,9 +177,10 @@ def upscaled_to_one_map(x: Tensor, weight: Tensor, skip: Tensor, index: Tensor |
             # Even rows see tap 1 of row i; odd rows tap 2 of row i and tap 0 of row i + 1, which may be padding.
             taps = weight[:, :, 1 - row :: 1 + row, 1 - column :: 1 + column][:, :, : 1 + row, : 1 + column]
             kernel = channels_last(taps.flip(2, 3).transpose(0, 1))
-            maps = F.conv2d(x, kernel, padding=(row, column))[:, :, row:, column:]
-            maps = F.relu_(add_rows_(maps, skip[:, :, row::2, column::2], index))
-            planes = (last.view(D, 9).T @ maps.permute(0, 2, 3, 1).reshape(-1, D).T).view(9, N, h, w)
+            maps = F.conv2d(x, kernel, padding=(row, column))  # with one row and column too many before where padded
+            add_rows_(maps[:, :, row:, column:], skip[:, :, row::2, column::2], index)
+            pixels = F.relu_(maps).permute(0, 2, 3, 1).reshape(-1, D)
+            planes = (last.view(D, 9).T @ pixels.T).view(9, N, h + row, w + column)[:, :, row:, column:]
             for tap, plane in enumerate(planes):
                 down, right = 2 - tap // 3 + row, 2 - tap % 3 + column  # as in `_OneMapConv`
                 out[:, down : down + 2 * h : 2, right : right + 2 * w : 2] += plane
