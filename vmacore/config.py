@@ -66,6 +66,7 @@ class ModelConfig(_Section):
     hops: int = Field(1, ge=1)  # matching network: reads of the set before each of its distributions
     learned_slots: int = Field(0, ge=0)  # slots that are parameters; 0: memory comes with each episode
     slot: int = Field(256, ge=1)  # size of a learned slot of a fully connected model
+    slot_scale: float = Field(0.3, gt=0)  # standard deviation of its numbers at first
     # Fully connected: how a slot enters at the pixels: by a matrix, each pixel by itself with a gain, or not at all.
     skip: Literal["matrix", "gain", "none"] = "matrix"
 

@@ -62,13 +62,16 @@ class Templates:
 
 
 class LearnedMemory(nn.Module):
-    """Slots that are parameters, initialised at random and moved by the gradient (section 2)."""
+    """Slots that are parameters, initialised at random and moved by the gradient (section 2).
 
-    def __init__(self, slots: int, shape: tuple[int, ...]) -> None:
+    Images [1, H, W] start uniform in [0, 1], vectors normal with standard deviation `scale`. That decides how soft
+    q(a|x) is at first, since alike slots have alike keys: from much smaller ones no address comes to mean anything for
+    long, from much larger ones q(a|x) settles on a few slots before these mean anything, and the others die.
+    """
+
+    def __init__(self, slots: int, shape: tuple[int, ...], scale: float = 0.3) -> None:
         super().__init__()
-        # Vectors of a common mean would all have nearly the same key, so that no address means anything for long; much
-        # larger ones leave most of the slots unused from the start.
-        contents = torch.rand(slots, *shape) if len(shape) > 1 else 0.3 * torch.randn(slots, *shape)
+        contents = torch.rand(slots, *shape) if len(shape) > 1 else scale * torch.randn(slots, *shape)
         self.slots = nn.Parameter(contents)
 
     def forward(self) -> Tensor:

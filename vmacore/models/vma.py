@@ -68,7 +68,7 @@ class VariationalMemoryAddressing(GenerativeModel):
         # Zero makes p(a|M) flat at first, so that no slot is preferred before the keys mean anything.
         self.query_point = nn.Parameter(torch.zeros(E)) if config.address_prior == "learned" else None
         if config.learned_slots:
-            self.learned_memory = LearnedMemory(config.learned_slots, self.slot_shape)
+            self.learned_memory = LearnedMemory(config.learned_slots, self.slot_shape, config.slot_scale)
 
     # Addressing: p(a|M) and q(a|x, M).
 
