@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import RenderableType
@@ -26,6 +26,10 @@ def score(
     samples: Annotated[int, typer.Option("--samples", min=1, help="K, the samples in the bound.")] = 1000,
     episodes: Annotated[int, typer.Option("--episodes", min=2, help="Memories drawn.")] = 20,
     targets: Annotated[int, typer.Option("--targets", min=1, help="Targets of each class in memory.")] = 4,
+    decoder: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option("--decoder", help="Arithmetic of the decoder; bfloat16 is inexact."),
+    ] = "float32",
     data_dir: options.DataDir = Path("data"),
     runs_dir: options.RunsDir = Path("runs"),
     device: options.Device = "auto",
@@ -38,6 +42,8 @@ def score(
 ) -> None:
     """Score a run: the K-sample bound in nats per image, and the ELBO with its parts."""
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+        import torch
+
         from vmacore.evaluation.likelihood import score as measure
 
         opened = open_run(
@@ -50,6 +56,8 @@ def score(
             device=device,
             offline=offline,
         )
+        if decoder == "bfloat16":
+            opened.model.decoder_dtype = torch.bfloat16
         with output.progress("episodes", episodes) as progress:
             found = measure(
                 opened.model,
@@ -66,6 +74,7 @@ def score(
         document = opened.document("score", split=split, seed=seed) | {
             "memory": {"classes": classes, "shots": shots, "slots": found.slots},
             "samples": samples,
+            "decoder": decoder,
             "nll": found.nll,
             "nll_se": found.nll_se,
             "elbo": found.elbo,
@@ -81,7 +90,7 @@ def score(
         heading = opened.heading(
             split,
             f"{found.slots} learned slots" if learned else f"memory {classes} classes × {shots} drawings",
-            f"K = {samples}",
+            f"K = {samples}" + (", decoder in bfloat16" if decoder == "bfloat16" else ""),
             f"{found.targets} targets in {found.episodes} episodes",
             f"seed {seed}",
         )

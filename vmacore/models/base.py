@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ class GenerativeModel(nn.Module, ABC):
     learned_memory: slots that are parameters, if the model has them.
     """
 
+    decoder_dtype: torch.dtype | None = None  # to decode in, under autocast; None: as the weights are
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
     def __init__(self, config: ModelConfig) -> None:
@@ -33,6 +35,16 @@ class GenerativeModel(nn.Module, ABC):
         """About what decoding one sample holds at a time."""
         widest = self.config.channels[0] if self.config.network == "convolutional" else 4
         return 16 * self.size[0] * self.size[1] * widest
+
+    def logits(self, *inputs: Any) -> Tensor:
+        """The decoder's output [P, …] for its inputs, computed in `decoder_dtype` and returned in the type of z."""
+        decoder: nn.Module = self.decoder  # type: ignore[assignment]
+        if self.decoder_dtype is None:
+            logits: Tensor = decoder(*inputs)
+            return logits
+        with torch.autocast(inputs[0].device.type, self.decoder_dtype):
+            logits = decoder(*inputs)
+        return logits.to(inputs[0].dtype)
 
     @abstractmethod
     def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:

@@ -80,8 +80,7 @@ class SoftAttention(GenerativeModel):
             read = self.templates(mixed(memory.slots, weights))
         else:
             read = [mixed(share, weights) for share in templates]
-        logits: Tensor = self.decoder(z, read, None)
-        return logits.flatten(1)
+        return self.logits(z, read, None).flatten(1)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images, z ~ N(0, I) attending to the whole memory; of `address` only P counts."""

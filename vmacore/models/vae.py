@@ -42,8 +42,7 @@ class VariationalAutoencoder(GenerativeModel):
 
     def decode(self, z: Tensor) -> Tensor:
         """Logits [P, D] of the pixels for z [P, Z]."""
-        logits: Tensor = self.decoder(z)
-        return logits.flatten(1)
+        return self.logits(z).flatten(1)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images, z ~ N(0, I); of `address` [P] only the shape counts."""

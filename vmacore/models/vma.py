@@ -116,8 +116,7 @@ class VariationalMemoryAddressing(GenerativeModel):
 
     def decode(self, z: Tensor, templates: Templates, slot: Tensor) -> Tensor:
         """Logits [P, D] of the pixels for z [P, Z] and template indices [P]."""
-        logits: Tensor = self.decoder(z, templates.decoder, slot)
-        return logits.flatten(1)
+        return self.logits(z, templates.decoder, slot).flatten(1)
 
     def draws(
         self,

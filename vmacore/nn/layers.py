@@ -171,7 +171,7 @@ def upscaled_to_one_map(x: Tensor, weight: Tensor, skip: Tensor, index: Tensor |
     """
     N, _, h, w = x.shape
     D = weight.shape[1]
-    out = x.new_zeros(N, 2 * h + 2, 2 * w + 2)
+    out = skip.new_zeros(N, 2 * h + 2, 2 * w + 2)  # not in the type of x, which may be shorter under autocast
     for row in (0, 1):
         for column in (0, 1):
             # Even rows see tap 1 of row i; odd rows tap 2 of row i and tap 0 of row i + 1, which may be padding.
