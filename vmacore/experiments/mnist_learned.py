@@ -169,7 +169,7 @@ def _size_figure(measured: Mapping[str, Mapping[str, Score]]) -> Figure:
     for axes in (left, right):
         figures.counts_axis(axes, SIZES)
         axes.set(xlabel="slots |M|", ylabel="nats")
-        figures.legend(axes)
+        figures.legend(axes, loc="lower left" if axes is left else "center right")
     left.set(ylim=(0, None))
     right.set(ylabel=f"NLL, K = {SAMPLES}, in nats")
     return figure
