@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -158,15 +159,20 @@ def _shown(result: Result, folder: Path) -> list[RenderableType]:
     return [*shown, verdict(result), *(f"– {note}" for note in notes(result)), f"written to {folder}"]
 
 
+PAPER_WIDTH = 12  # letters of a line of what the paper says
+
+
 def _table(group: str, rows: list[Any]) -> Table:
     from vmacore.experiments.result import cells
 
-    made = table("", "paper", "ours", "difference", "± s.e.", "steps/full", title=group or None)
-    made.columns[0].min_width = 20
-    for column in made.columns[:2]:
-        column.no_wrap = False
-    for row in rows:
-        made.add_row(*cells(row))
+    columns = ("", "paper", "ours", "difference", "± s.e.", "steps/full")
+    made, texts = table(*columns, title=group or None), [cells(row) for row in rows]
+    # Words are broken here: left to wrap, the columns of words would not give way to the numbers.
+    numbers = [max(len(name), *(len(text[i]) for text in texts)) for i, name in enumerate(columns) if i > 1]
+    paper = max(len("paper"), *(min(len(text[1]), PAPER_WIDTH) for text in texts))
+    for label, claim, *others in texts:
+        name = textwrap.fill(label, max(8, 80 - sum(numbers) - paper - 3 * len(columns)))
+        made.add_row(name, textwrap.fill(claim, paper), *others)
     return made
 
 

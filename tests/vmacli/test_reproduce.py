@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tests.experiments.conftest import STEPS, tiny
 from tests.vmacli.conftest import Shell
-from vmacli.reproduce import budget
+from vmacli.reproduce import _table, budget
 from vmacore.experiments import EXPERIMENTS, fig3, plans
+from vmacore.experiments.result import Row
 from vmacore.training import train
 
 
@@ -34,6 +37,20 @@ def test_list(shell: Shell) -> None:
     assert "omniglot-burda" in text
     assert max(map(len, text.splitlines()[:-1])) <= 80
     assert shell("reproduce", "--list", "--quiet").stdout.split() == [one.id for one in EXPERIMENTS]
+
+
+def test_tables_of_words_and_long_numbers_fit_into_80_columns() -> None:
+    words = Row(
+        "|M| = 1024, test less training", 2.16, 0.41, "slightly larger than the VAE's", steps=50_000, full=50_000
+    )
+    claim = Row("hard addressing is faster than soft attention", None, None, 48, "slots", steps=100_000, full=100_000)
+    for rows in ([words], [claim], [words, claim]):
+        console = Console(width=80, file=io.StringIO())
+        console.print(_table("group", rows))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert max(map(len, text.splitlines())) <= 80
+        for row in rows:
+            assert f"{row.steps:,}/{row.full:,}" in text
 
 
 def test_an_experiment(tiny_shell: Shell) -> None:
