@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from vmacore.addressing import query_side, slot_side
 from vmacore.errors import VmaError
+from vmacore.files import replacing
 from vmacore.memory import EncodedMemory
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.streaming import Runs, StreamedAddressing
@@ -140,21 +140,13 @@ def write_memory(
         "classes": f"{classes}",
     }
     header, offsets = _header(regions, described)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(header)
-                scores = _write_slots(file, offsets, model, images, slots, progress)
-                _write_at(file, offsets["log_prior"], scores.log_softmax(0).float())
-                if labels is not None:
-                    _write_at(file, offsets["labels"], labels.int())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as file:
+            file.write(header)
+            scores = _write_slots(file, offsets, model, images, slots, progress)
+            _write_at(file, offsets["log_prior"], scores.log_softmax(0).float())
+            if labels is not None:
+                _write_at(file, offsets["labels"], labels.int())
     except OSError as error:
         raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -30,7 +30,18 @@ def of(values: list[list[float]]) -> Score:
     table = torch.tensor(values, dtype=torch.float64)
     per_episode = tuple(table.mean(1).tolist())
     return Score(
-        float(table.mean()), 0, 0, 0, 0, 0, 0, 0, table.numel(), len(values), 1, per_episode, tuple(map(tuple, values))
+        nll=float(table.mean()),
+        nll_se=0,
+        reconstruction=0,
+        kl_address=0,
+        kl_latent=0,
+        prior_entropy=0,
+        posterior_entropy=0,
+        targets=table.numel(),
+        slots=1,
+        episodes=len(values),
+        per_episode=per_episode,
+        per_target=tuple(map(tuple, values)),
     )
 
 

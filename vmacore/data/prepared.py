@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from safetensors.torch import save
 
 from vmacore.data.characters import SPLITS, Characters
 from vmacore.errors import VmaError
+from vmacore.files import replacing
 
 FORMAT = "vma-characters 1"
 
@@ -141,16 +141,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         VmaError: it cannot be written; nothing is left behind.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
         raise VmaError(f"can't write {path}: {error.strerror or error}; choose another --data-dir") from error

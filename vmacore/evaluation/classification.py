@@ -119,19 +119,18 @@ class Classifier:
         mixture: argmax_c of w log p̂(c|x) + (1 − w) log q(c|x), w = `weight`.
 
         An episode draws `way` classes of all there are, `shot` drawings of each into memory, and of the drawings left
-        over asks `queries` of each class, or all. `budget_bytes` limits what decoding holds, not the result; None is
-        64 MiB on a processor, whose caches that suits, and 1 GiB elsewhere. progress(done, total) counts episodes.
+        over asks `queries` of each class, or all. `budget_bytes` limits what decoding holds, not the result
+        (`decoded_at_once`). progress(done, total) counts episodes.
 
         Raises:
             VmaError: more classes or shots than there are, an unknown rule, or counts below 1.
         """
         self.check(way=way, shot=shot, episodes=episodes, rules=rules, samples=samples, queries=queries, weight=weight)
-        budget = budget_bytes or (2**26 if self.device.type == "cpu" else 2**30)
         right: dict[str, list[Tensor]] = {rule: [] for rule in rules}
         nearest, answered = [], 0
         for index in range(episodes):
             task = self.task(index, way, shot, queries)
-            for rule, scores in self._class_scores(task, index, way, rules, samples, weight, budget).items():
+            for rule, scores in self._class_scores(task, index, way, rules, samples, weight, budget_bytes).items():
                 right[rule].append((scores.argmax(1) == task.query_label).float().mean())
             closest = torch.cdist(self.pixels[task.query], self.pixels[task.support]).argmin(1)
             nearest.append((task.support_label[closest] == task.query_label).float().mean())
@@ -183,7 +182,14 @@ class Classifier:
             raise VmaError(f"the weight of the likelihood is {weight}: choose 0 to 1")
 
     def _class_scores(
-        self, task: Task, index: int, way: int, rules: Sequence[str], samples: int, weight: float, budget_bytes: int
+        self,
+        task: Task,
+        index: int,
+        way: int,
+        rules: Sequence[str],
+        samples: int,
+        weight: float,
+        budget_bytes: int | None,
     ) -> dict[str, Tensor]:
         """log p(c|x) [Q, way] by each rule, up to a constant of each query."""
         log_q = address_posterior(self.keys[task.support], self.queries[task.query], self.model.config.similarity)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import interval
-from vmacore.evaluation.likelihood import score_targets
+from vmacore.evaluation.likelihood import Parts, decoded_at_once, score_targets
 from vmacore.large_memory import LargeMemory
 from vmacore.memory import EncodedMemory
 from vmacore.models.base import GenerativeModel
@@ -21,23 +21,10 @@ from vmacore.seeds import Stream, generator
 BATCH = 32  # targets that address the memory at a time
 
 
-@dataclass(frozen=True)
-class MemoryScore:
-    """Means over targets, in nats per image, as `vmacore.evaluation.likelihood.Score` has them over episodes.
+@dataclass(frozen=True, kw_only=True)
+class MemoryScore(Parts):
+    """The parts of targets that share one memory; nll_se is over targets. per_target: minus the bound of each."""
 
-    nll_se: standard error over the targets, the memory held fixed. per_target: minus the bound of each.
-    """
-
-    nll: float
-    nll_se: float
-    elbo: float
-    reconstruction: float
-    kl_address: float
-    kl_latent: float
-    prior_entropy: float
-    posterior_entropy: float
-    targets: int
-    slots: int
     samples: int
     per_target: tuple[float, ...]
 
@@ -51,7 +38,7 @@ def score_memory(
     samples: int,
     seed: int = 0,
     batch: int = BATCH,
-    budget_bytes: int = 2**26,
+    budget_bytes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> MemoryScore:
     """The K-sample bound of targets [N, 1, H, W] given a memory that was read, and its parts; `seed` fixes the noise.
@@ -63,7 +50,7 @@ def score_memory(
     """
     if len(targets) < 2 or min(samples, batch) < 1:
         raise VmaError("a score needs at least 2 targets, and at least 1 sample and 1 target at a time")
-    chunk = max(1, budget_bytes // model.bytes_per_sample)
+    chunk = decoded_at_once(model, targets.device, budget_bytes)
     rows, each = [], []
     for index, part in enumerate(targets.split(batch)):
         noise = generator(seed, index, Stream.NOISE, targets.device)
@@ -76,7 +63,6 @@ def score_memory(
     return MemoryScore(
         nll=nll_mean,
         nll_se=float(torch.tensor(each).std()) / math.sqrt(len(each)),
-        elbo=-(reconstruction + kl_address + kl_latent),
         reconstruction=reconstruction,
         kl_address=kl_address,
         kl_latent=kl_latent,

@@ -18,26 +18,37 @@ from vmacore.objectives import importance_bound
 from vmacore.seeds import Stream, generator
 
 
-@dataclass(frozen=True)
-class Score:
+@dataclass(frozen=True, kw_only=True)
+class Parts:
     """Means over targets, in nats per image.
 
-    nll: minus the K-sample bound; nll_se: its standard error over episodes, the drawings held fixed.
-    −elbo = reconstruction + kl_address + kl_latent, where kl_address is exact and kl_latent in closed form for each of
-    the addresses drawn. For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
+    nll: minus the K-sample bound; nll_se: its standard error. −elbo = reconstruction + kl_address + kl_latent, where
+    kl_address is exact and kl_latent in closed form for each of the addresses drawn.
     """
 
     nll: float
     nll_se: float
-    elbo: float
     reconstruction: float
     kl_address: float
     kl_latent: float
     prior_entropy: float
     posterior_entropy: float
     targets: int
-    episodes: int
     slots: int
+
+    @property
+    def elbo(self) -> float:
+        return -(self.reconstruction + self.kl_address + self.kl_latent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Parts):
+    """The parts over episodes; nll_se is over episodes, the drawings held fixed.
+
+    For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
+    """
+
+    episodes: int
     per_episode: tuple[float, ...]
     per_target: tuple[tuple[float, ...], ...] = ()
 
@@ -60,8 +71,8 @@ def score(
 
     Every episode draws `classes` classes, `shots` slots and `targets` other drawings of each. Of a model with a learned
     memory the targets are drawings of all classes alike, classes · targets of them, and `shots` is not used.
-    `budget_bytes` limits what decoding holds at a time, not the result; None is 64 MiB on a processor, whose caches
-    that suits, and 1 GiB elsewhere. progress(done, total) counts episodes.
+    `budget_bytes` limits what decoding holds at a time, not the result (`decoded_at_once`). progress(done, total)
+    counts episodes.
 
     Raises:
         VmaError: a split that cannot hold the episodes, images of another size, or counts below 1.
@@ -102,8 +113,7 @@ def score_episodes(
 
     A learned memory takes the place of the episode's. `seed` decides the noise; the rest is as in `score`.
     """
-    budget = budget_bytes or (2**26 if torch.device(device).type == "cpu" else 2**30)
-    chunk = max(1, budget // model.bytes_per_sample)
+    chunk = decoded_at_once(model, device, budget_bytes)
     rows, per_target = [], []
     for index in range(episodes):
         episode = sampler.at(index)
@@ -119,7 +129,6 @@ def score_episodes(
     return Score(
         nll=nll,
         nll_se=float(table[:, 0].std()) / math.sqrt(episodes),
-        elbo=-(reconstruction + kl_address + kl_latent),
         reconstruction=reconstruction,
         kl_address=kl_address,
         kl_latent=kl_latent,
@@ -158,6 +167,12 @@ def score_targets(
         ]
     )
     return means, nll
+
+
+def decoded_at_once(model: GenerativeModel, device: torch.device | str, budget_bytes: int | None = None) -> int:
+    """How many samples fit into a budget: by default 64 MiB on a processor, whose caches that suits, else 1 GiB."""
+    budget = budget_bytes or (2**26 if torch.device(device).type == "cpu" else 2**30)
+    return max(1, budget // model.bytes_per_sample)
 
 
 def check_size(model: GenerativeModel, characters: Characters) -> None:

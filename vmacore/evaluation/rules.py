@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vmacore.evaluation.likelihood import decoded_at_once
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.objectives import importance_bound
 
@@ -34,18 +35,18 @@ def slot_log_joint(
     *,
     samples: int,
     generator: torch.Generator | None = None,
-    budget_bytes: int = 2**26,
+    budget_bytes: int | None = None,
 ) -> Tensor:
     """log p̂(x, m_a) [Q, S], nats, of queries [Q, 1, H, W] and every one of slots [S, 1, H, W], without bias in p̂:
 
         p̂(x, m_a) = p(a|M) (1/K) Σ_k p(x, z_k|m_a) / q(z_k|x, m_a),   z_k ~ q(z|x, m_a), K = samples
 
-    `budget_bytes` limits what decoding holds at a time, not the result.
+    `budget_bytes` limits what decoding holds at a time, not the result (`decoded_at_once`).
     """
     memory = model.read(slots)
     S = len(memory)
     address = torch.arange(S, device=queries.device).repeat_interleave(samples)
-    chunk = max(1, budget_bytes // model.bytes_per_sample)
+    chunk = decoded_at_once(model, queries.device, budget_bytes)
     parts = []
     # Blocks are of a size that the task alone decides, so that the same noise falls to a query whatever the budget.
     for block in queries.split(max(1, BLOCK // (S * samples))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from vmacore.data.characters import Characters
 from vmacore.data.episodes import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import check_size
+from vmacore.files import replacing
 from vmacore.models.base import GenerativeModel
 from vmacore.nn.layers import rows as gather
 from vmacore.seeds import Stream, generator
@@ -131,14 +131,10 @@ def save_grid(grid: Grid, path: Path) -> tuple[int, int]:
     picture = picture.repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2)
     if path.suffix.lower() != ".png":
         raise VmaError(f"{path}: pictures are written as PNG; choose a name that ends in .png")
-    temporary = path.with_name(f".{path.name}.tmp.png")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_image(picture, temporary)
-        temporary.replace(path)
+        with replacing(path) as file:
+            save_image(picture, file, format="png")
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
     return R, C
 

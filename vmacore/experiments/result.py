@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmacore.errors import VmaError
+from vmacore.files import replacing
 
 if TYPE_CHECKING:
     from vmacore.experiments.plans import Trained
@@ -215,6 +216,5 @@ def _row_document(row: Row) -> dict[str, Any]:
 
 
 def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
+    with replacing(path) as file:
+        file.write(text.encode())
