@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from vmacore.checkpoint import RunDirectory
 
 # Before anything imports torch, and for subprocesses too: small tensors gain nothing from threads, and lose
 # much to them on a busy machine.
@@ -20,6 +24,17 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"VMA_TEST_DATA names {folder}, which is no folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> "RunDirectory":
+    """20 steps without a stop, validated at 10 and 20."""
+    from tests.small_runs import DATASET, create_run
+    from vmacore.training import train
+
+    run = create_run(tmp_path_factory.mktemp("straight") / "run", training={"steps": 20, "validate_every": 10})
+    train(run, DATASET)
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,9 @@
-"""Training on a small data set: it learns, resumes bit for bit, and stops where it must."""
+"""Training on a small data set: it learns, and stops where it must."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +11,7 @@ import pytest
 import torch
 
 from tests import synthetic
+from tests.small_runs import DATASET, create_run, files_of, metrics_of
 from vmacore import checkpoint as ckpt
 from vmacore.checkpoint import RunDirectory, find_run
 from vmacore.config import Config
@@ -24,61 +19,12 @@ from vmacore.errors import VmaError
 from vmacore.loading import build_model, load_model
 from vmacore.training import StepReport, ValidationReport, prepare, train
 
-DATASET = synthetic.dataset()
-# For processes of their own, which must see the same threads.
-SCRIPT = """
-import sys
-from pathlib import Path
-from tests import synthetic
-from vmacore.checkpoint import RunDirectory
-from vmacore.training import train
-
-for argument in sys.argv[1:]:
-    what, path, steps = argument.split("=")
-    path = Path(path)
-    run = RunDirectory.open(path) if what == "resume" else RunDirectory.create(path, synthetic.config())
-    train(run, synthetic.dataset(), steps=int(steps), resume=what == "resume")
-"""
-
-
-def _run(path: Path, **sections: dict[str, Any]) -> RunDirectory:
-    return RunDirectory.create(path, prepare(synthetic.config(**sections), DATASET))
-
-
-def _files(run: RunDirectory) -> dict[str, bytes]:
-    """All tensors of the latest checkpoint, byte for byte."""
-    step = run.pointed("latest")
-    assert step is not None
-    files = {path.name: path.read_bytes() for path in run.checkpoint(step).glob("*.safetensors")}
-    assert set(files) == {*ckpt.WEIGHTS.values(), *ckpt.MOMENTS.values()}
-    return files
-
-
-def _metrics(run: RunDirectory) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name not in ("steps_per_second", "steps")} for row in rows]
-
-
-def _stop_after(count: int) -> Callable[[], bool]:
-    """A `stop` that says so when asked for the `count`-th time."""
-    asked = iter(range(1, 10**9))
-    return lambda: next(asked) == count
-
-
-@pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    """20 steps without a stop, validated at 10 and 20."""
-    run = _run(tmp_path_factory.mktemp("straight") / "run", training={"steps": 20, "validate_every": 10})
-    train(run, DATASET)
-    return run
-
-
 # It learns
 
 
 @pytest.mark.parametrize("network", ["convolutional", "fully-connected"])
 def test_the_loss_falls(tmp_path: Path, network: str) -> None:
-    run = _run(
+    run = create_run(
         tmp_path / "run",
         model={"network": network, "layers": (24, 16)},
         training={"steps": 160, "metrics_every": 10, "checkpoint_every": 1000},
@@ -96,7 +42,7 @@ def test_the_loss_falls(tmp_path: Path, network: str) -> None:
 @pytest.mark.parametrize("network", ["convolutional", "fully-connected"])
 def test_learned_memory_trains(tmp_path: Path, network: str) -> None:
     sections = {"network": network, "learned_slots": 6, "layers": (24, 16), "slot": 10}
-    run = _run(tmp_path / "run", model=sections)
+    run = create_run(tmp_path / "run", model=sections)
     validations: list[ValidationReport] = []
     start = build_model(run.config).learned_memory
     train(run, DATASET, on_validation=validations.append)
@@ -118,7 +64,7 @@ def test_decay_spares_learned_slots(tmp_path: Path) -> None:
             "optimiser": {"weight_decay": decay},
             "training": {"steps": 1},
         }
-        train(_run(tmp_path / name, **sections), DATASET)
+        train(create_run(tmp_path / name, **sections), DATASET)
         tensors.append(load_model(find_run(tmp_path / name, runs_dir=tmp_path), weights="raw").state_dict())
     without, decayed = tensors
     same = {name for name in without if without[name].equal(decayed[name])}
@@ -148,197 +94,11 @@ def test_reports_and_metrics(straight: RunDirectory) -> None:
 def test_the_first_report_is_the_mean_of_its_steps(tmp_path: Path) -> None:
     every: list[StepReport] = []
     fifth: list[StepReport] = []
-    train(_run(tmp_path / "a", training={"metrics_every": 1, "steps": 5}), DATASET, on_step=every.append)
-    train(_run(tmp_path / "b", training={"metrics_every": 5, "steps": 5}), DATASET, on_step=fifth.append)
+    train(create_run(tmp_path / "a", training={"metrics_every": 1, "steps": 5}), DATASET, on_step=every.append)
+    train(create_run(tmp_path / "b", training={"metrics_every": 5, "steps": 5}), DATASET, on_step=fifth.append)
     for name in ("nll", "kl_address", "kl_latent", "posterior_entropy"):
         mean = sum(getattr(report, name) for report in every) / 5
         assert getattr(fifth[0], name) == pytest.approx(mean)
-
-
-# It resumes
-
-
-def test_resuming_equals_not_stopping(straight: RunDirectory, tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", training={"steps": 10, "validate_every": 10})
-    assert train(run, DATASET).step == 10
-    assert _files(run) != _files(straight)
-    summary = train(RunDirectory.open(run.path), DATASET, steps=20, resume=True)
-    assert summary.step == 20
-    assert _files(run) == _files(straight)
-    assert _metrics(run) == _metrics(straight)
-    for pointer in ("latest", "best"):
-        assert run.pointed(pointer) == straight.pointed(pointer)
-    assert RunDirectory.open(run.path).config == straight.config  # the steps were extended
-
-
-@pytest.mark.parametrize("step", [1, 7, 13])
-def test_resuming_after_an_interruption(straight: RunDirectory, tmp_path: Path, step: int) -> None:
-    run = _run(tmp_path / "run", training={"steps": 20, "validate_every": 10})
-    summary = train(run, DATASET, stop=_stop_after(step))
-    assert (summary.step, summary.interrupted, run.pointed("latest")) == (step, True, step)
-    summary = train(run, DATASET, resume=True)
-    assert (summary.step, summary.interrupted) == (20, False)
-    assert _files(run) == _files(straight)
-    validation = [row for row in _metrics(run) if row["kind"] == "validation"]
-    assert validation == [row for row in _metrics(straight) if row["kind"] == "validation"]
-
-
-def test_a_stop_at_the_last_step_is_no_interruption(tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", training={"steps": 3})
-    assert train(run, DATASET, stop=_stop_after(3)).interrupted is False
-    assert run.pointed("latest") == 3
-
-
-def test_resuming_a_learned_memory_clipped_and_decayed(tmp_path: Path) -> None:
-    sections: dict[str, dict[str, Any]] = {
-        "model": {"learned_slots": 6},
-        "optimiser": {"clip": 1.0, "weight_decay": 0.01},
-        "training": {"steps": 8, "metrics_every": 4},
-    }
-    whole, parts = (_run(tmp_path / name, **sections) for name in ("whole", "parts"))
-    train(whole, DATASET)
-    train(parts, DATASET, stop=_stop_after(5))
-    train(parts, DATASET, resume=True)
-    assert _files(parts) == _files(whole)
-
-
-@pytest.fixture
-def processes() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts training in a process of its own, which does not outlive the test."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *arguments],
-            cwd=Path(__file__).parent.parent,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-def test_kill_9_and_resume_equal_not_stopping(
-    tmp_path: Path, processes: Callable[..., subprocess.Popen[bytes]]
-) -> None:
-    killed, straight = tmp_path / "killed", tmp_path / "straight"
-    process = processes(f"train={killed}=1000000")
-    deadline = time.monotonic() + 300
-    while process.poll() is None and not _reached(killed, 30) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    step = RunDirectory.open(killed).pointed("latest")
-    assert step is not None
-
-    target = step + 15
-    assert processes(f"resume={killed}={target}", f"train={straight}={target}").wait() == 0
-    runs = RunDirectory.open(killed), RunDirectory.open(straight)
-    assert [run.pointed("latest") for run in runs] == [target, target]
-    assert _files(runs[0]) == _files(runs[1])
-    assert _metrics(runs[0]) == _metrics(runs[1])
-
-
-def _reached(path: Path, step: int) -> bool:
-    latest = path / "latest"
-    return latest.exists() and int(latest.read_text()) >= step
-
-
-def test_metrics_are_cut_back_to_the_checkpoint(straight: RunDirectory, tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", training={"steps": 10, "validate_every": 10})
-    train(run, DATASET)
-    with (run.path / "metrics.jsonl").open("a") as file:  # as a killed process leaves them
-        file.write('{"kind": "train", "step": 15, "nll": 1.0}\n7\n{"kind": "train", "st')
-    train(run, DATASET, steps=20, resume=True)
-    assert _metrics(run) == _metrics(straight)
-
-
-class _Killed(Exception):
-    """Stands for a kill: nothing is saved."""
-
-
-def _kill_after(count: int) -> Callable[[], bool]:
-    asked = iter(range(1, 10**9))
-
-    def stop() -> bool:
-        if next(asked) == count:
-            raise _Killed
-        return False
-
-    return stop
-
-
-def test_the_best_before_a_resume_stays_the_best(tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", training={"steps": 10})
-    train(run, DATASET)
-    state = run.checkpoint(10) / ckpt.STATE
-    document = json.loads(state.read_text())
-    state.write_text(json.dumps({**document, "best": {**document["best"], "nll": 1.0}}))
-    validations: list[ValidationReport] = []
-    train(run, DATASET, steps=12, resume=True, on_validation=validations.append)
-    assert [(report.step, report.is_best) for report in validations] == [(12, False)]
-    assert (run.pointed("latest"), run.pointed("best")) == (12, 10)
-    assert find_run(run.path, runs_dir=tmp_path).step == 10
-
-
-def test_the_best_is_saved_between_checkpoints(tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", training={"validate_every": 3, "checkpoint_every": 1000})
-    with pytest.raises(_Killed):
-        train(run, DATASET, stop=_kill_after(4))
-    assert (run.pointed("latest"), run.pointed("best")) == (3, 3)
-
-
-def test_a_run_killed_before_its_first_checkpoint_begins_again(straight: RunDirectory, tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", training={"steps": 20, "validate_every": 10})
-    with pytest.raises(_Killed):
-        train(run, DATASET, stop=_kill_after(7))
-    assert run.pointed("latest") is None
-    assert [row["step"] for row in _metrics(run)] == [5]
-    train(run, DATASET, resume=True)
-    assert _files(run) == _files(straight)
-    assert _metrics(run) == _metrics(straight)
-
-
-def test_a_run_killed_early_still_starts_from_the_weights_it_was_given(straight: RunDirectory, tmp_path: Path) -> None:
-    location = find_run(straight.checkpoint(20), runs_dir=tmp_path)
-    whole, killed = _run(tmp_path / "whole"), _run(tmp_path / "killed")
-    train(whole, DATASET, init=location)
-    with pytest.raises(_Killed):
-        train(killed, DATASET, init=location, stop=_kill_after(7))
-    assert killed.pointed("latest") == 0
-    train(killed, DATASET, resume=True)
-    assert _files(killed) == _files(whole)
-    assert _metrics(killed) == _metrics(whole)
-
-
-def test_resuming_a_run_that_is_done(straight: RunDirectory) -> None:
-    files, metrics = _files(straight), _metrics(straight)
-    summary = train(straight, DATASET, resume=True)
-    last = [row for row in metrics if row["kind"] == "train"][-1]
-    assert (summary.step, summary.nll, summary.kl_latent) == (20, last["nll"], last["kl_latent"])
-    assert (_files(straight), _metrics(straight)) == (files, metrics)
-
-
-def test_resuming_to_fewer_steps_changes_nothing(straight: RunDirectory) -> None:
-    before = (straight.path / "config.toml").read_bytes()
-    with pytest.raises(VmaError, match="stands at step 20 already"):
-        train(straight, DATASET, steps=10, resume=True)
-    assert (straight.path / "config.toml").read_bytes() == before
-
-
-@pytest.mark.parametrize("file", [*ckpt.WEIGHTS.values(), *ckpt.MOMENTS.values()])
-def test_resuming_from_a_damaged_checkpoint(tmp_path: Path, file: str) -> None:
-    run = _run(tmp_path / "run", training={"steps": 2})
-    train(run, DATASET)
-    path = run.checkpoint(2) / file
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(VmaError, match=f"{file} is missing or damaged"):
-        train(run, DATASET, steps=4, resume=True)
 
 
 # It stops where it must
@@ -346,29 +106,29 @@ def test_resuming_from_a_damaged_checkpoint(tmp_path: Path, file: str) -> None:
 
 @pytest.mark.parametrize("metrics_every", [1, 1000])
 def test_a_loss_that_is_not_finite(tmp_path: Path, metrics_every: int) -> None:
-    run = _run(tmp_path / "run", training={"steps": 10})
+    run = create_run(tmp_path / "run", training={"steps": 10})
     train(run, DATASET)
-    good = _files(run)
+    good = files_of(run)
     wild = run.config.with_overrides(["optimiser.learning_rate=1e30", f"training.metrics_every={metrics_every}"])
     run.with_config(wild)
     with pytest.raises(VmaError, match=r"not finite .*the checkpoint of step 10 is kept") as caught:
         train(RunDirectory.open(run.path), DATASET, steps=30, resume=True)
     assert "\n" not in str(caught.value)
     assert run.pointed("latest") == 10
-    assert _files(run) == good
+    assert files_of(run) == good
     load_model(find_run(run.path, runs_dir=tmp_path))
     assert "NaN" not in (run.path / "metrics.jsonl").read_text()
 
 
 def test_a_loss_that_is_not_finite_before_anything_was_saved(tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", optimiser={"learning_rate": 1e30})
+    run = create_run(tmp_path / "run", optimiser={"learning_rate": 1e30})
     with pytest.raises(VmaError, match=r"not finite .*(nothing was saved|no checkpoint was saved)"):
         train(run, DATASET)
 
 
 def test_steps_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(VmaError, match=r"training\.steps"):
-        train(_run(tmp_path / "run"), DATASET, steps=0)
+        train(create_run(tmp_path / "run"), DATASET, steps=0)
 
 
 def test_images_of_another_size(tmp_path: Path) -> None:
@@ -378,7 +138,7 @@ def test_images_of_another_size(tmp_path: Path) -> None:
 
 
 def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
-    run = _run(tmp_path / "run")
+    run = create_run(tmp_path / "run")
     (run.path / "metrics.jsonl").mkdir()
     with pytest.raises(VmaError, match=r"cannot write .*metrics\.jsonl"):
         train(run, DATASET)
@@ -439,9 +199,9 @@ def test_initial_weights_depend_on_the_seed_alone(straight: RunDirectory) -> Non
 
 
 def test_the_seed_decides_the_run(straight: RunDirectory, tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", training={"steps": 20, "validate_every": 10, "seed": 1})
+    run = create_run(tmp_path / "run", training={"steps": 20, "validate_every": 10, "seed": 1})
     train(run, DATASET)
-    assert _metrics(run) != _metrics(straight)
+    assert metrics_of(run) != metrics_of(straight)
 
 
 def test_averaged_weights_are_loaded_unless_raw_ones_are_asked_for(straight: RunDirectory) -> None:
@@ -458,7 +218,7 @@ def test_averaged_weights_are_loaded_unless_raw_ones_are_asked_for(straight: Run
 
 
 def test_a_location_without_raw_weights(tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", training={"steps": 2})
+    run = create_run(tmp_path / "run", training={"steps": 2})
     train(run, DATASET)
     (run.checkpoint(2) / ckpt.WEIGHTS["raw"]).unlink()
     location = find_run(run.path, runs_dir=tmp_path)
@@ -471,7 +231,7 @@ def test_averaged_weights_are_the_running_average(tmp_path: Path) -> None:
     """a ← d a + (1 − d) w with d = min(average, (1 + n) / (10 + n)), from the first weights on."""
     weights = []
     for steps in range(1, 5):
-        run = _run(tmp_path / str(steps), optimiser={"average": 0.28}, training={"steps": steps})
+        run = create_run(tmp_path / str(steps), optimiser={"average": 0.28}, training={"steps": steps})
         train(run, DATASET)
         folder = run.checkpoint(steps)
         weights.append(ckpt.read_tensors(folder / ckpt.WEIGHTS["raw"])["prior.0.weight"])
@@ -491,18 +251,18 @@ def _first_gradient(run: RunDirectory) -> float:
 
 
 def test_clipping_limits_the_gradient(tmp_path: Path) -> None:
-    free = _first_gradient(_run(tmp_path / "free", training={"steps": 1}))
+    free = _first_gradient(create_run(tmp_path / "free", training={"steps": 1}))
     limit = free / 10
-    clipped = _first_gradient(_run(tmp_path / "clipped", training={"steps": 1}, optimiser={"clip": limit}))
+    clipped = _first_gradient(create_run(tmp_path / "clipped", training={"steps": 1}, optimiser={"clip": limit}))
     assert clipped == pytest.approx(limit, rel=1e-4)
-    loose = _first_gradient(_run(tmp_path / "loose", training={"steps": 1}, optimiser={"clip": 10 * free}))
+    loose = _first_gradient(create_run(tmp_path / "loose", training={"steps": 1}, optimiser={"clip": 10 * free}))
     assert loose == pytest.approx(free, rel=1e-6)
 
 
 def test_starting_from_another_run(straight: RunDirectory, tmp_path: Path) -> None:
     location = find_run(straight.checkpoint(20), runs_dir=tmp_path)
     # A learning rate too small to move anything shows the weights it starts from.
-    run = _run(tmp_path / "run", training={"steps": 1}, optimiser={"learning_rate": 1e-20})
+    run = create_run(tmp_path / "run", training={"steps": 1}, optimiser={"learning_rate": 1e-20})
     train(run, DATASET, init=location)
     start = ckpt.read_tensors(straight.checkpoint(20) / ckpt.WEIGHTS["averaged"])
     for file in ckpt.WEIGHTS.values():
@@ -515,7 +275,7 @@ def test_starting_from_another_run(straight: RunDirectory, tmp_path: Path) -> No
 
 
 def test_starting_from_a_run_of_another_shape(straight: RunDirectory, tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", model={"latent": 5})
+    run = create_run(tmp_path / "run", model={"latent": 5})
     with pytest.raises(VmaError, match=r"has shape \[.*\], but this model needs \["):
         train(run, DATASET, init=find_run(straight.path, runs_dir=tmp_path))
 

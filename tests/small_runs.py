@@ -1,0 +1,39 @@
+"""Runs of a few steps on a small data set, and what is looked at in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests import synthetic
+from vmacore import checkpoint as ckpt
+from vmacore.checkpoint import RunDirectory
+from vmacore.training import prepare
+
+DATASET = synthetic.dataset()
+
+
+def create_run(path: Path, **sections: dict[str, Any]) -> RunDirectory:
+    return RunDirectory.create(path, prepare(synthetic.config(**sections), DATASET))
+
+
+def files_of(run: RunDirectory) -> dict[str, bytes]:
+    """All tensors of the latest checkpoint, byte for byte."""
+    step = run.pointed("latest")
+    assert step is not None
+    files = {path.name: path.read_bytes() for path in run.checkpoint(step).glob("*.safetensors")}
+    assert set(files) == {*ckpt.WEIGHTS.values(), *ckpt.MOMENTS.values()}
+    return files
+
+
+def metrics_of(run: RunDirectory) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name not in ("steps_per_second", "steps")} for row in rows]
+
+
+def stop_after(count: int) -> Callable[[], bool]:
+    """A `stop` that says so when asked for the `count`-th time."""
+    asked = iter(range(1, 10**9))
+    return lambda: next(asked) == count
