@@ -128,7 +128,7 @@ def test_overrides_of_what_does_not_exist(setting: str) -> None:
         ("model.latent=", "model.latent"),
         ("model.latent=a\nb", "model.latent"),
         ("model.similarity=euclidean", "'normalised', 'inner' or 'cosine'"),
-        ("model.network=recurrent", "'convolutional' or 'fully-connected'"),
+        ("model.network=recurrent", "'convolutional', 'fully-connected' or 'residual'"),
         ("model.channels=[]", "at least one entry"),
         ("model.channels=[4, 0]", "every entry at least 1"),
         ("model.layers=[]", "at least one entry"),
@@ -195,3 +195,10 @@ def test_text_that_is_no_configuration(text: str) -> None:
         Config.from_toml(text)
     assert "\n" not in str(caught.value)
     assert "configuration" in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["model.system=vae", "episode.memory=recall", "model.learned_slots=4"])
+def test_labels_are_for_addresses_of_a_few_shot_memory(setting: str) -> None:
+    config = Config.from_toml('[data]\ndataset = "glyphs"\n[objective]\nlabels = 1.0\n')
+    with pytest.raises(VmaError, match="labels"):
+        config.with_overrides([setting])

@@ -28,6 +28,10 @@ class DataConfig(_Section):
     binarise: Literal["resampled", "fixed"] = "resampled"
 
 
+# What validation and evaluation never do to an episode.
+TRAINING_ALONE = ("classes_between", "shots_between", "alike", "turned", "warped")
+
+
 class EpisodeConfig(_Section):
     """A step's targets and memory.
 
@@ -42,23 +46,58 @@ class EpisodeConfig(_Section):
     memories: int = Field(1, ge=1)  # few-shot: memories that share the classes out; targets see their own alone
     targets: int = Field(4, ge=1)  # drawings of each class
     shots: int = Field(4, ge=1)  # slots of each class
+    # few-shot, in training alone: classes and slots of each vary from step to step, log-uniform between these, ends
+    # included. Targets stay classes × targets in all.
+    classes_between: tuple[int, int] | None = None
+    shots_between: tuple[int, int] | None = None
+    alike: float = Field(0.0, ge=0, le=1)  # few-shot, in training alone: share of episodes of a single alphabet
+    # few-shot, in training alone: probability that a class is turned by a symmetry of the square, and strength of a
+    # small affine change that every class gets.
+    turned: float = Field(0.0, ge=0, le=1)
+    warped: float = Field(0.0, ge=0, le=1)
     slots: int = Field(256, ge=1)  # recall: slots in all
     sequences: int = Field(8, ge=1)  # sequence: of a step
     length: int = Field(10, ge=1)  # sequence: drawings of each
     replacement: bool = False  # sequence: whether a drawing may come twice
+
+    @property
+    def varies(self) -> bool:
+        """Whether the number of slots changes from step to step."""
+        return self.classes_between is not None or self.shots_between is not None
+
+    @property
+    def plain(self) -> EpisodeConfig:
+        """The same episodes with nothing that is for training alone."""
+        return self.model_copy(update={name: EpisodeConfig.model_fields[name].default for name in TRAINING_ALONE})
+
+    @model_validator(mode="after")
+    def _check(self) -> EpisodeConfig:
+        for name in ("classes_between", "shots_between"):
+            between = getattr(self, name)
+            if between is not None and not 1 <= between[0] <= between[1]:
+                raise ValueError(f"{name} needs a smallest number of at least 1 and one that is not smaller")
+        if self.varies and self.memories > 1:
+            raise ValueError("several memories share out the same classes in every step: set memories to 1")
+        if self.memory != "few-shot" and self.plain != self:
+            raise ValueError(f"{', '.join(TRAINING_ALONE)} are of few-shot episodes: leave them out")
+        return self
 
 
 class ModelConfig(_Section):
     """Which model, and the shapes of its networks."""
 
     system: Literal["vma", "vae", "soft-attention", "matching"] = "vma"
-    network: Literal["convolutional", "fully-connected"] = "convolutional"
+    network: Literal["convolutional", "fully-connected", "residual"] = "convolutional"
     size: tuple[int, int] = (26, 26)  # set from the data when a run starts
     latent: int = Field(64, ge=1)
     embedding: int = Field(128, ge=1)
     channels: tuple[int, ...] = (48, 48, 48, 64, 64, 64)  # convolutional: maps of each layer
     hidden: int = Field(256, ge=1)  # convolutional: units of each MLP's hidden layer
     layers: tuple[int, ...] = (256, 128)  # fully connected: units of each layer
+    # residual: maps and blocks of each stage, finest first, and maps of the latent there, finer than z (0: none).
+    stages: tuple[int, ...] = (64, 96, 128)
+    blocks: tuple[int, ...] = (1, 1, 1)
+    finer_latents: tuple[int, ...] = (0, 0, 0)
     similarity: Literal["normalised", "inner", "cosine"] = "normalised"
     address_prior: Literal["learned", "flat"] = "learned"
     tied: bool = False  # h_q is h
@@ -84,6 +123,13 @@ class ModelConfig(_Section):
             raise ValueError(
                 "learned slots here are vectors, which have no gain at a pixel: set skip to matrix or none"
             )
+        lengths = {len(self.stages), len(self.blocks), len(self.finer_latents)}
+        if len(lengths) > 1 or min(self.stages, default=0) < 1 or min(self.blocks + self.finer_latents) < 0:
+            raise ValueError(
+                "stages, blocks and finer_latents need an entry for each size of the maps, stages at least 1"
+            )
+        if self.network == "residual" and self.system != "vma":
+            raise ValueError(f"a {self.system} model has no residual network: leave model.network out")
         if self.tied and self.learned_slots and self.network == "fully-connected":
             raise ValueError("learned slots here are vectors, which cannot share an embedding with images: untie")
         return self
@@ -118,16 +164,33 @@ class ObjectiveConfig(_Section):
     estimator: EstimatorName = "vimco"
     samples: int = Field(4, ge=1)  # K; enumeration takes every slot instead
     temperature: float = Field(0.5, gt=0)  # of gumbel and st-gumbel
+    # few-shot: weight of log Σ_{a∈c} q(a|x), c the class of x, beside the bound; h and h_q learn the classes from it.
+    labels: float = Field(0.0, ge=0)
 
 
 class OptimiserConfig(_Section):
-    """Adam."""
+    """Adam, or Muon for the matrices among the weights and Adam for the rest, and a schedule of their rates.
 
-    learning_rate: float = Field(3e-4, gt=0)
-    weight_decay: float = Field(0.0, ge=0)  # L2, added to the gradient
+    Matrices are the weights with at least 16 rows and 16 columns, kernels flattened but for their first dimension;
+    embeddings and learned slots are none. With Muon no CUDA graph is recorded.
+    """
+
+    name: Literal["adam", "muon"] = "adam"
+    learning_rate: float = Field(3e-4, gt=0)  # Adam's
+    matrix_rate: float = Field(2e-3, gt=0)  # Muon's; a step has the size of one of Adam's at this rate
+    warmup: int = Field(0, ge=0)  # updates at first over which the rates rise linearly
+    decay: float = Field(0.0, ge=0, le=1)  # share of training.steps, at the end, over which they fall linearly to 0
+    weight_decay: float = Field(0.0, ge=0)  # Adam's: L2, added to the gradient
+    matrix_decay: float = Field(0.0, ge=0)  # Muon's: an update takes matrix_rate times this share off a matrix
     clip: float | None = Field(None, gt=0)  # largest norm of the gradient
     beta2: float = Field(0.999, ge=0, lt=1)  # decay of the second moment
     average: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights, reached gradually
+
+    @model_validator(mode="after")
+    def _check(self) -> OptimiserConfig:
+        if self.matrix_decay and self.name == "adam":
+            raise ValueError("matrix_decay is Muon's: set optimiser.name to muon, or weight_decay instead")
+        return self
 
 
 class TrainingConfig(_Section):
@@ -164,6 +227,12 @@ class Config(_Section):
                 raise ValueError(f"a {self.model.system} model draws no address: leave objective.estimator out")
         elif objective.samples < 2 and objective.estimator in _NEEDS_TWO:
             raise ValueError(f"objective.samples must be at least 2: {_NEEDS_TWO[objective.estimator]}")
+        if objective.labels and (self.model.system != "vma" or self.episode.memory != "few-shot"):
+            raise ValueError("objective.labels is for addresses of a few-shot memory: leave it out")
+        if objective.labels and self.model.learned_slots:
+            raise ValueError("learned slots have no classes: leave objective.labels out")
+        if self.model.learned_slots and self.episode.plain != self.episode:
+            raise ValueError(f"a learned memory has no episodes by class: leave {', '.join(TRAINING_ALONE)} out")
         if self.episode.classes % self.episode.memories:
             raise ValueError("episode.classes must be a multiple of episode.memories, which share them out")
         return self

@@ -5,13 +5,18 @@ from __future__ import annotations
 import torch
 
 from vmacore.config import Config
+from vmacore.data.augmentation import Augmentation
 from vmacore.data.characters import Characters
 from vmacore.data.episodes import EpisodeSampler, MinibatchSampler, RecallSampler, Sampler
 from vmacore.data.sequences import SequenceSampler
 
 
 def training_sampler(config: Config, characters: Characters, device: torch.device | str, seed: int = 0) -> Sampler:
-    """Episodes as configured."""
+    """Episodes as configured.
+
+    Raises:
+        VmaError: the drawings cannot make such episodes.
+    """
     episode = config.episode
     n_target = episode.classes * episode.targets
     if config.model.learned_slots or episode.memory == "none":
@@ -28,6 +33,8 @@ def training_sampler(config: Config, characters: Characters, device: torch.devic
             replacement=episode.replacement,
             device=device,
         )
+    binary = characters.levels == 1
+    changes = Augmentation(episode.turned, episode.warped, characters.size, binary=binary, device=device)
     return EpisodeSampler(
         characters,
         n_way=episode.classes,
@@ -36,12 +43,19 @@ def training_sampler(config: Config, characters: Characters, device: torch.devic
         seed=seed,
         device=device,
         n_memories=episode.memories,
+        ways=episode.classes_between,
+        shots=episode.shots_between,
+        alike=episode.alike,
+        augmentation=changes if episode.turned or episode.warped else None,
     )
 
 
 def validation_sampler(config: Config, characters: Characters, device: torch.device | str) -> Sampler:
-    """Episodes as in training, with fewer classes where the validation split has fewer."""
+    """Episodes of the same shape as in training, with fewer classes where the validation split has fewer.
+
+    Nothing of them varies and no drawing is changed.
+    """
     memories = config.episode.memories
     classes = min(config.episode.classes, characters.n_classes // memories * memories)
-    episode = config.episode.model_copy(update={"classes": classes})
+    episode = config.episode.plain.model_copy(update={"classes": classes})
     return training_sampler(config.model_copy(update={"episode": episode}), characters, device)

@@ -22,6 +22,8 @@ class Stream(IntEnum):
     NOISE = 1
     PIXELS = 2
     INITIAL = 3
+    VARIATION = 4
+    AUGMENTATION = 5
 
 
 class SharedGenerator(torch.Generator):

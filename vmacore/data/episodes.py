@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters
+from vmacore.data.splits import alphabet_of
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
+
+if TYPE_CHECKING:
+    from vmacore.data.augmentation import Augmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +53,17 @@ class EpisodeSampler:
     """Episodes of n_way classes with n_shot drawings of each in memory and n_target others as targets.
 
     n_memories: groups that the classes are shared out to; a target sees the slots of its own group alone.
+    ways, shots: smallest and largest number of classes, and of slots of each, which then vary from step to step: the
+    classes are drawn log-uniformly, then the slots of each from as many as the class with the fewest drawings can give
+    besides its targets. The targets stay n_way · n_target, spread over the classes as evenly as can be: the first
+    classes of an episode have one more where it does not come out even, and the last ones none where there are fewer
+    targets than classes.
+    alike: share of episodes of a single alphabet, each drawn as often as it has classes; other classes fill up where it
+    is too small.
+    augmentation: one change for each class of an episode, of all its drawings.
 
     Raises:
-        VmaError: more classes, or more drawings of a class, than there are.
+        VmaError: more classes, or more drawings of a class, than there are, or `alike` without alphabets.
     """
 
     def __init__(
@@ -64,22 +76,34 @@ class EpisodeSampler:
         seed: int,
         device: torch.device | str = "cpu",
         n_memories: int = 1,
+        ways: tuple[int, int] | None = None,
+        shots: tuple[int, int] | None = None,
+        alike: float = 0.0,
+        augmentation: Augmentation | None = None,
     ) -> None:
-        if n_way % n_memories:
+        self.ways, self.shots = ways or (n_way, n_way), shots or (n_shot, n_shot)
+        if n_way % n_memories or (ways and n_memories > 1):
             raise ValueError(f"{n_way} classes cannot be shared out to {n_memories} memories")
-        if not 1 <= n_way <= characters.n_classes:
-            hint = ", as drawings without labels do: train with --set episode.memory=none"
-            held = f"{characters.n_classes}{hint if characters.n_classes == 1 else ''}"
-            raise VmaError(f"{n_way} classes asked for, but the split holds {held}")
-        fewest = int(characters.counts.min())
-        if n_shot + n_target > fewest:
-            raise VmaError(
-                f"{n_shot} in memory and {n_target} targets of each class asked for, "
-                f"but a class of this split has {fewest} drawings"
-            )
+        for way in self.ways:
+            if not 1 <= way <= characters.n_classes:
+                hint = ", as drawings without labels do: train with --set episode.memory=none"
+                held = f"{characters.n_classes}{hint if characters.n_classes == 1 else ''}"
+                raise VmaError(f"{way} classes asked for, but the split holds {held}")
+        self.fewest = int(characters.counts.min())
+        for way, shot in zip(self.ways, self.shots, strict=True):  # the room grows with the classes
+            most = -(-n_way * n_target // way)
+            if shot + most > self.fewest:
+                raise VmaError(
+                    f"{shot} in memory and {most} targets of each class asked for{_of(way, ways)}, "
+                    f"but a class of this split has {self.fewest} drawings"
+                )
+        self._alphabets = _alphabets(characters) if alike else torch.zeros(characters.n_classes)
+        if alike and not self._alphabets.any():
+            raise VmaError("these classes are not of several alphabets: set episode.alike to 0")
         self.characters = characters
         self.n_way, self.n_shot, self.n_target = n_way, n_shot, n_target
         self.n_memories = n_memories
+        self.alike, self.augmentation = alike, augmentation
         self.seed = seed
         self.device = torch.device(device)
         self._pixels = Pixels(characters, seed, device)
@@ -87,25 +111,45 @@ class EpisodeSampler:
     def at(self, step: int) -> Episode:
         """The episode of a step, whatever was drawn before."""
         draw = generator(self.seed, step, Stream.EPISODE)
-        classes = torch.randperm(self.characters.n_classes, generator=draw)[: self.n_way]
-        drawings = shuffled_drawings(self.characters, classes, draw)[:, : self.n_shot + self.n_target]
-        memory_index = drawings[:, : self.n_shot].flatten()
-        target_index = drawings[:, self.n_shot :].flatten()
-        label = torch.arange(self.n_way, device=self.device)
-        target_labels = label.repeat_interleave(self.n_target)
-        memory_labels = label.repeat_interleave(self.n_shot)
-        share = self.n_way // self.n_memories
-        own = target_labels[:, None] // share == memory_labels // share
-        pixels = self._pixels.at(step)
+        n_way, n_shot, share, one_alphabet = self._varied(step)
+        classes = torch.randperm(self.characters.n_classes, generator=draw)
+        if one_alphabet:
+            own = self._alphabets[classes] == self._alphabets[classes[0]]
+            classes = torch.cat([classes[own], classes[~own]])
+        drawings = shuffled_drawings(self.characters, classes[:n_way], draw)
+        column = torch.arange(drawings.shape[1]) - n_shot
+        memory_index = drawings[:, :n_shot].flatten()
+        target_index = drawings[(column >= 0) & (column < share[:, None])]
+        label = torch.arange(n_way)
+        target_labels = ahead(label.repeat_interleave(share), self.device)
+        memory_labels = ahead(label.repeat_interleave(n_shot), self.device)
+        group = n_way // self.n_memories
+        own_group = target_labels[:, None] // group == memory_labels // group
+        targets, memory = self._pixels.drawings(target_index), self._pixels.drawings(memory_index)
+        binary = self._pixels.binary(step)
+        if self.augmentation is not None:
+            change = self.augmentation.draw(n_way, generator(self.seed, step, Stream.AUGMENTATION))
+            targets, memory = change(targets, target_labels), change(memory, memory_labels)
         return Episode(
-            targets=pixels(target_index),
-            memory=pixels(memory_index),
+            targets=binary(targets),
+            memory=binary(memory),
             target_labels=target_labels,
             memory_labels=memory_labels,
             target_index=target_index,
             memory_index=memory_index,
-            mask=own if self.n_memories > 1 else None,
+            mask=own_group if self.n_memories > 1 else None,
         )
+
+    def _varied(self, step: int) -> tuple[int, int, Tensor, bool]:
+        """Classes of a step, slots of each, targets of each [n_way], and whether all are of one alphabet."""
+        draw = generator(self.seed, step, Stream.VARIATION)
+        u = torch.rand(3, generator=draw, dtype=torch.float64).tolist()
+        n_way = log_uniform(*self.ways, u[0])
+        n_targets = self.n_way * self.n_target
+        share = torch.full((n_way,), n_targets // n_way)
+        share[: n_targets % n_way] += 1
+        fewest, most = self.shots
+        return n_way, log_uniform(fewest, min(most, self.fewest - int(share[0])), u[1]), share, u[2] < self.alike
 
 
 class MinibatchSampler:
@@ -170,6 +214,21 @@ def shuffled_drawings(characters: Characters, classes: Tensor, draw: torch.Gener
     return characters.offsets[classes][:, None] + order.argsort(1)
 
 
+def log_uniform(low: int, high: int, u: float) -> int:
+    """Of u uniform in [0, 1), an integer in low … high; n has probability ∝ log((n + 1) / n)."""
+    return min(int(low * ((high + 1) / low) ** u), high) if low < high else low
+
+
+def _alphabets(characters: Characters) -> Tensor:
+    """int64 [C]: a number for the alphabet of each class."""
+    number: dict[str, int] = {}
+    return torch.tensor([number.setdefault(alphabet_of(name), len(number)) for name in characters.classes])
+
+
+def _of(way: int, ways: tuple[int, int] | None) -> str:
+    return "" if ways is None else f" with {way} classes"
+
+
 def ahead(index: Tensor, device: torch.device) -> Tensor:
     """Indices made on the CPU, on `device`; a GPU is not waited for, so that they can be there before it needs them."""
     return index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index.to(device)
@@ -184,11 +243,19 @@ class Pixels:
 
     def at(self, step: int) -> Callable[[Tensor], Tensor]:
         """drawings [N] → float32 [N, 1, H, W] of 0 and 1; intensities are means, drawn from anew in every step."""
+        binary = self.binary(step)
+        return lambda index: binary(self.drawings(index))
+
+    def drawings(self, index: Tensor) -> Tensor:
+        """drawings [N] → float32 [N, 1, H, W] of 0 … levels."""
+        return self.images[ahead(index, self.images.device)].float()[:, None]
+
+    def binary(self, step: int) -> Callable[[Tensor], Tensor]:
+        """Intensities [N, 1, H, W] → 0 and 1, by the noise of a step; what is binary stays."""
         device = self.images.device
         noise = generator(self.seed, step, Stream.PIXELS, device) if self.levels > 1 else None
 
-        def pixels(index: Tensor) -> Tensor:
-            images = self.images[ahead(index, device)].float()[:, None]
+        def pixels(images: Tensor) -> Tensor:
             if noise is None:
                 return images
             uniform = torch.rand(images.shape, generator=noise, device=device)
