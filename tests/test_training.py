@@ -13,20 +13,28 @@ import torch
 from tests import synthetic
 from tests.small_runs import DATASET, create_run, files_of, metrics_of
 from vmacore import checkpoint as ckpt
+from vmacore.addressing import Addressing
 from vmacore.checkpoint import RunDirectory, find_run
 from vmacore.config import Config
+from vmacore.data.episodes import Episode
 from vmacore.errors import VmaError
+from vmacore.estimators import estimator_for
 from vmacore.loading import build_model, load_model
+from vmacore.samplers import training_sampler
+from vmacore.trainer import Step, own_class
 from vmacore.training import StepReport, ValidationReport, prepare, train
 
 # It learns
 
 
-@pytest.mark.parametrize("network", ["convolutional", "fully-connected"])
+RESIDUAL = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "finer_latents": (2, 2)}
+
+
+@pytest.mark.parametrize("network", ["convolutional", "fully-connected", "residual"])
 def test_the_loss_falls(tmp_path: Path, network: str) -> None:
     run = create_run(
         tmp_path / "run",
-        model={"network": network, "layers": (24, 16)},
+        model={**(RESIDUAL if network == "residual" else {"network": network}), "layers": (24, 16)},
         training={"steps": 160, "metrics_every": 10, "checkpoint_every": 1000},
     )
     reports: list[StepReport] = []
@@ -70,6 +78,45 @@ def test_decay_spares_learned_slots(tmp_path: Path) -> None:
     same = {name for name in without if without[name].equal(decayed[name])}
     assert "learned_memory.slots" in same
     assert not any(name.endswith(".weight") for name in same)  # biases start at zero
+
+
+def test_bfloat16_trains_nearly_as_float32(tmp_path: Path) -> None:
+    """Networks run in bfloat16; weights, addresses and densities stay in float32."""
+    nll = {}
+    for precision in ("highest", "bfloat16"):
+        training = {"steps": 40, "metrics_every": 40, "precision": precision}
+        run = create_run(tmp_path / precision, model=RESIDUAL, training=training)
+        nll[precision] = train(run, DATASET).nll
+        assert {tensor.dtype for tensor in ckpt.read_tensors(run.checkpoint(40) / ckpt.WEIGHTS["raw"]).values()} == {
+            torch.float32
+        }
+    assert nll["bfloat16"] == pytest.approx(nll["highest"], rel=0.02)
+    assert nll["bfloat16"] != nll["highest"]
+
+
+def test_own_class_sums_the_slots_of_the_class() -> None:
+    log_q = torch.randn(3, 5).double().log_softmax(1)
+    log_q.requires_grad_()
+    episode = DATASET.train  # any drawings: only the labels are looked at
+    images = episode.images[:5, None].float()
+    target_labels, memory_labels = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1, 1, 1])
+    drawn = Episode(images[:3], images, target_labels, memory_labels, target_labels, memory_labels)
+    own = own_class(Addressing(log_q, log_q[0]), drawn)
+    q = log_q.exp()
+    torch.testing.assert_close(own.exp(), torch.stack([q[0, :2].sum(), q[1, 2:].sum(), q[2, 2:].sum()]))
+    own.sum().backward()
+    assert log_q.grad is not None
+    assert bool(log_q.grad.isfinite().all())
+
+
+def test_labels_add_the_log_probability_of_the_own_class(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run")
+    model = build_model(run.config, torch.device("cpu"))
+    estimator = estimator_for(run.config.objective, True)
+    episode = training_sampler(run.config, DATASET.train, "cpu").at(0)
+    losses = [Step(model, estimator, labels)(episode, torch.Generator().manual_seed(0))[0] for labels in (0.0, 3.0)]
+    addressing = model.address(episode.targets, model.read(episode.memory))
+    torch.testing.assert_close(losses[0] - losses[1], 3 * own_class(addressing, episode).mean())
 
 
 def test_reports_and_metrics(straight: RunDirectory) -> None:

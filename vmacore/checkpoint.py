@@ -4,7 +4,8 @@
     runs/NAME/metrics.jsonl                one line a report
     runs/NAME/latest, runs/NAME/best       small text files that name a step
     runs/NAME/.lock                        held by the process that trains the run
-    runs/NAME/checkpoints/step-NNNNNNNN/   weights, averaged weights, Adam's two moments, state.json
+    runs/NAME/checkpoints/step-NNNNNNNN/   weights, averaged weights, Adam's two moments, state.json;
+                                           Muon's momentum, where it is used
 
 Nothing is ever pickled. A checkpoint is written in a temporary folder beside its place, flushed to disk, renamed, and
 only then pointed to, so that an interruption at any moment leaves the last good one.
@@ -31,6 +32,7 @@ from vmacore.errors import VmaError
 FORMAT = 1
 WEIGHTS = {"raw": "weights.safetensors", "averaged": "averaged.safetensors"}
 MOMENTS = {"exp_avg": "first-moment.safetensors", "exp_avg_sq": "second-moment.safetensors"}
+MOMENTUM = "momentum.safetensors"  # of the weights that Muon moves, which have no moments
 STATE = "state.json"
 SHIPPED = Path(__file__).parent / "weights"
 

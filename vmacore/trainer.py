@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vmacore import checkpoint as ckpt
 from vmacore import distributed
+from vmacore.addressing import Addressing
 from vmacore.checkpoint import RunDirectory
 from vmacore.data.characters import Dataset
 from vmacore.data.episodes import Episode, Sampler
@@ -26,6 +27,7 @@ from vmacore.graphs import Graphed, Update
 from vmacore.loading import build_model
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.optimisers import Optimiser
 from vmacore.samplers import validation_sampler
 
 METRICS = ("nll", "elbo", "reconstruction", "kl_address", "kl_latent", "prior_entropy", "posterior_entropy")
@@ -47,9 +49,9 @@ class ValidationReport:
 class Step(nn.Module):
     """A step up to its loss, as one module, so that torch can wrap it: read, address, draw, bound."""
 
-    def __init__(self, model: GenerativeModel, estimator: Estimator) -> None:
+    def __init__(self, model: GenerativeModel, estimator: Estimator, labels: float = 0.0) -> None:
         super().__init__()
-        self.model, self.estimator = model, estimator
+        self.model, self.estimator, self.labels = model, estimator, labels
 
     def forward(self, episode: Episode, noise: torch.Generator) -> tuple[Tensor, Tensor]:
         """Minus the surrogate, of which the gradient alone means something, and the METRICS; means over the targets."""
@@ -66,7 +68,16 @@ class Step(nn.Module):
             entropies = [addressing.prior_entropy(), addressing.posterior_entropy().mean()]
             elbo = -(reconstruction + kl_a + kl_z)
             metrics = torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies])
-        return -objective.surrogate.mean(), metrics
+        loss = -objective.surrogate.mean()
+        if self.labels:
+            loss = loss - self.labels * own_class(addressing, episode).mean()
+        return loss, metrics
+
+
+def own_class(addressing: Addressing, episode: Episode) -> Tensor:
+    """log Σ_{a∈c} q(a|x) [B] for the class c of each target, which has slots in memory."""
+    others = episode.target_labels[:, None] != episode.memory_labels
+    return addressing.log_q.masked_fill(others, -math.inf).logsumexp(1)
 
 
 class Trainer:
@@ -78,31 +89,21 @@ class Trainer:
             raise VmaError(f"{run.path} reads images of {config.model.size}, {dataset.name} has {dataset.train.size}")
         self.run, self.device = run, device
         alone = distributed.world_size() == 1
-        graphed = config.training.cuda_graph and device.type == "cuda" and alone
+        # Of a graph all shapes are fixed, and Muon reads its rate on the host.
+        fixed = not config.episode.varies and config.optimiser.name != "muon"
+        graphed = config.training.cuda_graph and device.type == "cuda" and alone and fixed
         self.model = build_model(config, device)
         self.averaged = AveragedModel(self.model)
-        memory = self.model.learned_memory
-        slots = set() if memory is None else set(memory.parameters())
-        weights = [weight for weight in self.model.parameters() if weight not in slots]
-        # Learned slots are what a memory holds, not weights: L2 spares them (section 4.2).
-        groups: list[dict[str, Any]] = [{"params": weights}]
-        if slots:
-            groups.append({"params": list(slots), "weight_decay": 0.0})
-        self.optimiser = torch.optim.Adam(
-            groups,
-            lr=config.optimiser.learning_rate,
-            betas=(0.9, config.optimiser.beta2),
-            weight_decay=config.optimiser.weight_decay,
-            fused=True,
-            capturable=graphed,
-        )
-        step = Step(self.model, estimator_for(config.objective, self.model.addressed))
+        self.optimiser = Optimiser(self.model, config.optimiser, capturable=graphed)
+        step = Step(self.model, estimator_for(config.objective, self.model.addressed), config.objective.labels)
         # Every weight has a gradient in every step, and there are no buffers, so DDP's defaults fit.
         self.forward: nn.Module = step if alone else DistributedDataParallel(step)
         self.advance: Update = self._advance
+        if isinstance(self.model, VariationalMemoryAddressing) and (graphed or config.model.network == "residual"):
+            # Of a few samples hardly any are of one pair, and what is compiled for each shape is compiled once. The
+            # averaged model, which evaluates, shares them.
+            self.model.shares_passes = False
         if graphed:
-            if isinstance(self.model, VariationalMemoryAddressing):
-                self.model.shares_passes = False  # the averaged one, which evaluates, shares them
             self.advance = Graphed(self._advance, device)
         self.leads = distributed.rank() == 0
         self.step = 0
@@ -112,6 +113,7 @@ class Trainer:
         """One step of the optimiser; means over the targets of the METRICS, still on the device."""
         episode = distributed.own_part(sampler.at(self.step))
         noise = distributed.own_noise(self.run.config.training.seed, self.step, self.device)
+        self.optimiser.set_rates(self.step, self.run.config.training.steps)
         metrics = self.advance(episode, noise)
         self._average()
         self.step += 1
@@ -174,17 +176,10 @@ class Trainer:
         """Save the state as the latest checkpoint."""
         if not self.leads or self.run.pointed("latest") == self.step:
             return
-        moments = {
-            file: {
-                name: self.optimiser.state[weight].get(moment, torch.zeros_like(weight))
-                for name, weight in self.model.named_parameters()
-            }
-            for moment, file in ckpt.MOMENTS.items()
-        }
         tensors = {
             ckpt.WEIGHTS["raw"]: self.model.state_dict(),
             ckpt.WEIGHTS["averaged"]: self.averaged.module.state_dict(),
-            **moments,
+            **self.optimiser.state(),
         }
         self.run.save(self.step, tensors, {"best": self.best, "torch": torch.__version__})
 
@@ -201,15 +196,7 @@ class Trainer:
         folder = self.run.checkpoint(step)
         ckpt.load_weights(self.model, folder / ckpt.WEIGHTS["raw"])
         ckpt.load_weights(self.averaged.module, folder / ckpt.WEIGHTS["averaged"])
-        moments = {moment: ckpt.read_tensors(folder / file) for moment, file in ckpt.MOMENTS.items()}
-        for name, weight in self.model.named_parameters():
-            state: dict[str, Tensor] = {"step": torch.tensor(float(step), device=self.device)}
-            for moment, stored in moments.items():
-                if name not in stored or stored[name].shape != weight.shape:
-                    raise VmaError(f"{folder / ckpt.MOMENTS[moment]}: {name} is missing or of another shape")
-                # The strides of the weight, without which the fused optimiser would take another path.
-                state[moment] = torch.empty_like(weight).copy_(stored[name])
-            self.optimiser.state[weight] = state
+        self.optimiser.restore(folder, step)
         self.step, self.best = step, ckpt.read_state(folder)["best"]
         self._cut_metrics(step)
 
