@@ -29,7 +29,8 @@ def query_side(queries: Tensor, similarity: str = "normalised") -> Tensor:
 
 def similarities(keys: Tensor, queries: Tensor, similarity: str = "normalised") -> Tensor:
     """S(m_a, x) [B, S] of slots with embeddings keys [S, E] to queries [B, E] (equation 5)."""
-    return query_side(queries, similarity) @ slot_side(keys, similarity).T
+    with torch.autocast(keys.device.type, enabled=False):  # the logarithm of a probability, whatever networks run in
+        return query_side(queries, similarity) @ slot_side(keys, similarity).T
 
 
 def address_posterior(keys: Tensor, queries: Tensor, similarity: str = "normalised") -> Tensor:

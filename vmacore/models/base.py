@@ -33,7 +33,9 @@ class GenerativeModel(nn.Module, ABC):
     @property
     def bytes_per_sample(self) -> int:
         """About what decoding one sample holds at a time."""
-        widest = self.config.channels[0] if self.config.network == "convolutional" else 4
+        widest = {"convolutional": self.config.channels[0], "residual": -(-self.config.stages[0] // 4)}.get(
+            self.config.network, 4
+        )
         return 16 * self.size[0] * self.size[1] * widest
 
     def logits(self, *inputs: Any) -> Tensor:

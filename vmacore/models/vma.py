@@ -18,8 +18,10 @@ from vmacore.config import ModelConfig
 from vmacore.memory import EncodedMemory, LearnedMemory, Templates
 from vmacore.models.base import GenerativeModel
 from vmacore.models.draws import Draws, normal, pixels_log_prob
-from vmacore.nn import convolutional, fully_connected
+from vmacore.models.levels import FromPosterior, FromPrior
+from vmacore.nn import convolutional, fully_connected, residual_pyramid
 from vmacore.nn.layers import MLP, initialise, rows
+from vmacore.nn.residual_pyramid import Levels
 from vmacore.seeds import standard_normal
 
 EMBEDDED_AT_ONCE = 256
@@ -36,6 +38,7 @@ class VariationalMemoryAddressing(GenerativeModel):
     # Slots that are drawn are encoded once, equal (target, address) pairs recognised once. Without, every slot and
     # every pair is: the same numbers, from tensors whose shapes do not depend on what is drawn, as CUDA graphs need.
     shares_passes = True
+    finer = 0  # numbers in latents finer than z, at the resolutions of the decoder
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -50,6 +53,17 @@ class VariationalMemoryAddressing(GenerativeModel):
             self.template: nn.Module = template
             self.prior: nn.Module = MLP(template.out_features, hidden, 2 * Z)
             self.decoder: nn.Module = convolutional.Decoder(size, channels, hidden, Z, template.out_features)
+        elif config.network == "residual":
+            stages = config.size, config.stages, config.blocks
+            self.key_network = residual_pyramid.Embedding(*stages, config.hidden, E)
+            self.query_network = residual_pyramid.Embedding(*stages, config.hidden, E)
+            self.recognition = residual_pyramid.Recognition(*stages, config.hidden, Z)
+            residual_template = residual_pyramid.Template(*stages)
+            features = residual_template.out_features
+            self.template = residual_template
+            self.prior = residual_pyramid.Head(features, config.hidden, 2 * Z)
+            self.decoder = residual_pyramid.Decoder(*stages, config.finer_latents, config.hidden, Z, features)
+            self.finer = self.decoder.finer
         else:
             layers = config.layers
             if config.learned_slots:
@@ -111,12 +125,25 @@ class VariationalMemoryAddressing(GenerativeModel):
 
     def latent_posterior(self, targets: Tensor, templates: Templates, target: Tensor, slot: Tensor) -> Tensor:
         """Parameters [U, 2Z] of q(z|x, m) for pairs (targets[target], template slot), both indices [U]."""
-        parameters: Tensor = self.recognition(targets, templates.recognition, target, slot)
-        return parameters
+        return self.recognise(targets, templates, target, slot)[0]
 
-    def decode(self, z: Tensor, templates: Templates, slot: Tensor) -> Tensor:
-        """Logits [P, D] of the pixels for z [P, Z] and template indices [P]."""
-        return self.logits(z, templates.decoder, slot).flatten(1)
+    def recognise(
+        self, targets: Tensor, templates: Templates, target: Tensor, slot: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """`latent_posterior`, and what the posteriors of finer latents see of x, if there are any.
+
+        That is a tensor [U, h, w, 2c] for each stage of the decoder.
+        """
+        recognised = self.recognition(targets, templates.recognition, target, slot)
+        if not isinstance(recognised, tuple):
+            return recognised, []
+        parameters, maps = recognised
+        return parameters, self.decoder.evidence(maps) if self.finer else []  # type: ignore[operator]
+
+    def decode(self, z: Tensor, templates: Templates, slot: Tensor, levels: Levels | None = None) -> Tensor:
+        """Logits [P, D] of the pixels for z [P, Z] and template indices [P]; levels: where finer latents come from."""
+        more = () if self.config.network != "residual" else (levels or FromPrior(),)
+        return self.logits(z, templates.decoder, slot, *more).flatten(1)
 
     def draws(
         self,
@@ -132,7 +159,7 @@ class VariationalMemoryAddressing(GenerativeModel):
         pathwise: let gradients pass through z into q(z|x, m); without, z is a constant in all terms.
         """
         B, K = address.shape
-        noise = standard_normal((B * K, self.config.latent), generator, targets)
+        noise = standard_normal((B * K, self.config.latent + self.finer), generator, targets)
         target = torch.arange(B, device=address.device).repeat_interleave(K)
         flat = address.flatten()
         if chunk is None:
@@ -155,7 +182,8 @@ class VariationalMemoryAddressing(GenerativeModel):
         templates = self.templates(memory.contents(used))
         mean, log_scale = rows(templates.prior, slot).chunk(2, 1)
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return self.decode(mean + log_scale.exp() * noise, templates, slot)
+        z = mean + log_scale.exp() * noise
+        return self.decode(z, templates, slot, FromPrior(generator)) if self.finer else self.decode(z, templates, slot)
 
     def _draws(
         self,
@@ -173,18 +201,23 @@ class VariationalMemoryAddressing(GenerativeModel):
 
         step = chunk or len(target)
         passes = zip(pair_target.split(step), pair_slot.split(step), strict=True)
-        posterior = torch.cat([self.latent_posterior(targets, templates, *part) for part in passes])  # [U, 2Z]
+        recognised = [self.recognise(targets, templates, *part) for part in passes]
+        posterior = torch.cat([parameters for parameters, _ in recognised])  # [U, 2Z]
+        evidence = [torch.cat(maps) for maps in zip(*(maps for _, maps in recognised), strict=True)]  # each [U, …]
         kl_z = kl_divergence(normal(posterior), normal(rows(templates.prior, pair_slot)))  # [U]
 
         q, p = normal(rows(posterior, pair)), normal(rows(templates.prior, slot))  # over R^Z, [P]
-        z = q.base_dist.loc + q.base_dist.scale * noise  # [P, Z]
+        z = q.base_dist.loc + q.base_dist.scale * noise[:, : posterior.shape[1] // 2]  # [P, Z]
         z = z if pathwise else z.detach()
+        finer_noise = noise[:, z.shape[1] :]
         x = targets.flatten(1)
-        log_px = [
-            pixels_log_prob(self.decode(z[part], templates, slot[part]), rows(x, target[part]))
-            for part in torch.arange(len(z), device=z.device).split(step)
-        ]
-        return torch.stack([torch.cat(log_px), p.log_prob(z), q.log_prob(z), rows(kl_z, pair)])
+        terms = torch.stack([z.new_zeros(len(z)), p.log_prob(z), q.log_prob(z), rows(kl_z, pair)])
+        parts = []
+        for part in torch.arange(len(z), device=z.device).split(step):
+            levels = FromPosterior(evidence, part if pair is None else pair[part], finer_noise[part], pathwise)
+            log_px = pixels_log_prob(self.decode(z[part], templates, slot[part], levels), rows(x, target[part]))
+            parts.append(torch.cat([log_px[None], levels.terms]))
+        return terms + torch.cat(parts, 1)
 
     def _passes(
         self, target: Tensor, address: Tensor, slots: int

@@ -207,6 +207,11 @@ def initialise(network: nn.Module) -> None:
             last = layer[-1]
             last.is_output = True  # type: ignore[assignment]
     for layer in network.modules():
+        if getattr(layer, "starts_at_zero", False):
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            continue
         if getattr(layer, "is_output", False) or not isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             continue
         fan_in: float = layer.weight[0].numel()

@@ -1,0 +1,277 @@
+"""Residual networks on 2×2 patches, and a decoder with latents at every resolution: `model.network = "residual"`.
+
+An image is cut into patches of 2×2 pixels, so that the finest maps are half as large and nothing runs at full
+resolution: 26 → 13 → 7 → 4. Between sizes 2×2 neighbours are merged by one matrix, and on the way up expanded by one.
+At each size stand residual blocks (He et al. 2016), whose second convolution starts at zero. Everything but the blocks'
+3×3 convolutions of stride 1 is a matrix product on the NHWC view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vmacore.nn.convolutional import Size
+from vmacore.nn.layers import ConcatLinear, nhwc_flat, nhwc_unflat, rows
+
+__all__ = ["Decoder", "Embedding", "Head", "Levels", "Recognition", "Template", "sizes_of"]
+
+
+def sizes_of(size: Size, stages: int) -> list[Size]:
+    """Sizes of the maps of each stage, finest first: 26 → 13, 7, 4."""
+    sizes = []
+    for _ in range(stages):
+        size = (size[0] + 1) // 2, (size[1] + 1) // 2
+        sizes.append(size)
+    return sizes
+
+
+def patches(x: Tensor) -> Tensor:
+    """2×2 neighbours as channels: [N, C, H, W] → [N, ⌈H/2⌉, ⌈W/2⌉, 4C], with zeros beyond an odd edge."""
+    pixels = x.permute(0, 2, 3, 1)
+    N, H, W, C = pixels.shape
+    if H % 2 or W % 2:
+        pixels = F.pad(pixels, (0, 0, 0, W % 2, 0, H % 2))
+    h, w = (H + 1) // 2, (W + 1) // 2
+    return pixels.reshape(N, h, 2, w, 2, C).transpose(2, 3).reshape(N, h, w, 4 * C)
+
+
+def unpatched(x: Tensor, size: Size) -> Tensor:
+    """The inverse of `patches`: [N, h, w, 4C] → [N, C, H, W] in channels_last, cut to `size`."""
+    N, h, w, C = x.shape
+    pixels = x.view(N, h, w, 2, 2, C // 4).transpose(2, 3).reshape(N, 2 * h, 2 * w, C // 4)
+    return pixels[:, : size[0], : size[1]].contiguous().permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """x + conv(relu(conv(relu(x))))."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(maps, maps, 3, padding=1)
+        self.second = nn.Conv2d(maps, maps, 3, padding=1)
+        self.second.starts_at_zero = True  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        added: Tensor = x + self.second(F.relu_(self.first(F.relu(x))))
+        return added
+
+
+def _blocks(maps: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(maps) for _ in range(count)))
+
+
+class Trunk(nn.Module):
+    """Stages of residual blocks on the way down: [N, stages[0], h, w] → maps of every stage, finest first."""
+
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(map(_blocks, stages, blocks))
+        self.merges = nn.ModuleList(nn.Linear(4 * fine, coarse) for fine, coarse in pairwise(stages))
+        height, width = sizes_of(size, len(stages))[-1]
+        self.out_features = stages[-1] * height * width
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = [self.stages[0](x)]
+        for merge, stage in zip(self.merges, self.stages[1:], strict=True):
+            maps.append(stage(merge(patches(F.relu(maps[-1]))).permute(0, 3, 1, 2)))
+        return maps
+
+    @staticmethod
+    def top(maps: list[Tensor]) -> Tensor:
+        """The coarsest maps as vectors [N, F]."""
+        return nhwc_flat(F.relu(maps[-1]))
+
+
+class Head(nn.Module):
+    """An MLP with one hidden layer; its last layer and result are never of less than float32, under autocast too."""
+
+    def __init__(self, into: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(into, hidden), nn.Linear(hidden, out)
+        self.out.is_output = True  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _exact(self.out, F.relu(self.hidden(x)))
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    """What a layer gave under autocast in the precision that densities need."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def _exact(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer outside autocast, in the type of its weights."""
+    with torch.autocast(x.device.type, enabled=False):
+        result: Tensor = layer(x.to(layer.weight.dtype))  # type: ignore[arg-type]
+    return result
+
+
+class Stem(nn.Conv2d):
+    """The first layer: a 3×3 convolution over patches, [N, 1, H, W] → [N, maps, ⌈H/2⌉, ⌈W/2⌉]."""
+
+    def __init__(self, maps: int, bias: bool = True) -> None:
+        super().__init__(4, maps, 3, padding=1, bias=bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(patches(images).permute(0, 3, 1, 2))
+
+
+class Template(nn.Module):
+    """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
+
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.stem, self.trunk = Stem(stages[0]), Trunk(size, stages, blocks)
+        self.out_features = self.trunk.out_features
+
+    def forward(self, slots: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.trunk(self.stem(slots))
+        return maps
+
+    def top(self, maps: list[Tensor]) -> Tensor:
+        """The coarsest maps as vectors [S, F]."""
+        return self.trunk.top(maps)
+
+
+class Embedding(nn.Module):
+    """h and h_q: images [N, 1, H, W] → embeddings [N, E] (equation 5)."""
+
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], hidden: int, embedding: int) -> None:
+        super().__init__()
+        self.template = Template(size, stages, blocks)
+        self.head = Head(self.template.out_features, hidden, embedding)
+
+    def forward(self, images: Tensor) -> Tensor:
+        embeddings: Tensor = self.head(self.template.top(self.template(images)))
+        return embeddings
+
+
+class Recognition(nn.Module):
+    """q(z|x, m): x and m concatenated as channels, a pyramid, an MLP for the coarsest latent, its maps for the others.
+
+    Patches of x and of m have a share of the first layer each, which are added.
+    """
+
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], hidden: int, latent: int) -> None:
+        super().__init__()
+        self.target, self.slot = Stem(stages[0]), Stem(stages[0], bias=False)
+        self.trunk = Trunk(size, stages, blocks)
+        self.head = Head(self.trunk.out_features, hidden, 2 * latent)
+
+    def memory_side(self, slots: Tensor) -> Tensor:
+        """slots [S, 1, H, W] → their share of the first layer [S, C, h, w]."""
+        share: Tensor = self.slot(slots)
+        return share
+
+    def forward(
+        self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z], maps of every stage [U, …]."""
+        maps = self.trunk(rows(self.target(targets), target) + rows(memory_side, slot))
+        return self.head(self.trunk.top(maps)), maps
+
+
+class Levels(Protocol):
+    """Where the decoder's finer latents come from: their prior, or their posterior."""
+
+    def draw(self, stage: int, prior: Tensor, correction: Tensor) -> Tensor:
+        """z_l [P, h, w, c] given its prior's parameters and the decoder's share of the correction [P, h, w, 2c]."""
+
+
+class Level(nn.Module):
+    """A latent of c maps at one resolution: p(z_l|z_<l, m), the correction to it in q(z_l|z_<l, x, m), its way in.
+
+    The correction sees the decoder's features and the recognition's; the share of the latter is computed once a pair.
+    """
+
+    def __init__(self, maps: int, latent: int) -> None:
+        super().__init__()
+        self.both = nn.Linear(maps, 4 * latent)
+        self.evidence = nn.Linear(maps, 2 * latent, bias=False)
+        self.entry = nn.Linear(latent, maps)
+        # q begins as p, and p as N(0, I): from anywhere else the first weights are so far apart that the addresses
+        # settle before they mean anything.
+        self.both.starts_at_zero = self.evidence.starts_at_zero = True  # type: ignore[assignment]
+        self.entry.is_output = True  # type: ignore[assignment]
+
+    def gaussians(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [P, h, w, C] → parameters of p(z_l|·) [P, h, w, 2c], and their share of the correction, the same."""
+        prior, correction = _at_least_float32(self.both(features)).chunk(2, -1)
+        return prior, correction
+
+
+class Decoder(nn.Module):
+    """p(x|z, m) upwards, with skip connections from the maps of the slot and a latent of its own at every size.
+
+    latents: maps of the latent of each stage, finest first as the stages; 0: none there. The coarsest latent of all, z
+    [P, Z], is a vector, as in the paper; the finer ones are a ladder (Sønderby et al. 2016): each has a diagonal
+    Gaussian prior given all that came before, so that given z, every level of it, pixels are independent.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        stages: Sequence[int],
+        blocks: Sequence[int],
+        latents: Sequence[int],
+        hidden: int,
+        latent: int,
+        features: int,
+    ) -> None:
+        super().__init__()
+        self.size, self.sizes, self.latents = size, sizes_of(size, len(stages)), tuple(latents)
+        self.top_channels = stages[-1]
+        self.start = ConcatLinear(latent, features, hidden)
+        self.expand = nn.Linear(hidden, features)
+        self.skips = nn.ModuleList(nn.Conv2d(maps, maps, 3, padding=1) for maps in stages)
+        self.stages = nn.ModuleList(map(_blocks, stages, blocks))
+        self.expansions = nn.ModuleList(nn.Linear(coarse, 4 * fine) for fine, coarse in pairwise(stages))
+        self.levels = nn.ModuleDict({str(at): Level(stages[at], n) for at, n in enumerate(latents) if n})
+        self.pixels = nn.Conv2d(stages[0], 4, 3, padding=1)
+        self.pixels.is_output = True  # type: ignore[assignment]
+
+    def evidence(self, maps: list[Tensor]) -> list[Tensor]:
+        """What the posteriors of the finer latents see of x: the recognition's maps [U, …] → [U, h, w, 2c], by stage.
+
+        Of a stage without a latent there is an empty tensor [U, 0].
+        """
+        shares = []
+        for at, features in enumerate(maps):
+            if not self.latents[at]:
+                shares.append(features.new_zeros(len(features), 0))
+                continue
+            level: Level = self.levels[str(at)]  # type: ignore[assignment]
+            shares.append(_at_least_float32(level.evidence(F.relu(features).permute(0, 2, 3, 1))))
+        return shares
+
+    @property
+    def finer(self) -> int:
+        """Numbers in all latents finer than z."""
+        return sum(height * width * maps for (height, width), maps in zip(self.sizes, self.latents, strict=True))
+
+    def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
+        """A slot's share of the start [S, hidden] and of every stage, finest first."""
+        skips = [skip(F.relu(features)) for skip, features in zip(self.skips, maps, strict=True)]
+        return [self.start.right(top), *skips]
+
+    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, levels: Levels) -> Tensor:
+        """z [P, Z] with slot [P] → logits [P, 1, H, W]; slot None: memory_side has a row for each z already."""
+        start, *skips = memory_side
+        h = F.relu_(self.start.left(z) + rows(start, slot))
+        x = nhwc_unflat(self.expand(h), self.top_channels, *self.sizes[-1])
+        for at in reversed(range(len(self.stages))):
+            if at < len(self.expansions):
+                x = unpatched(self.expansions[at](F.relu(x).permute(0, 2, 3, 1)), self.sizes[at])
+            x = x + rows(skips[at], slot)
+            if self.latents[at]:
+                level: Level = self.levels[str(at)]  # type: ignore[assignment]
+                features = F.relu(x).permute(0, 2, 3, 1)
+                x = x + level.entry(levels.draw(at, *level.gaussians(features))).permute(0, 3, 1, 2).to(x.dtype)
+            x = self.stages[at](x)
+        return unpatched(self.pixels(F.relu(x)).permute(0, 2, 3, 1), self.size).to(z.dtype)
