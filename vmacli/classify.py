@@ -27,6 +27,7 @@ class Rule(StrEnum):
     """vmacore.evaluation.rules.RULES, which imports torch; an enumeration, since Typer has no lists of literals."""
 
     POSTERIOR = "posterior"
+    PROTOTYPE = "prototype"
     LIKELIHOOD = "likelihood"
     MIXTURE = "mixture"
 
@@ -78,7 +79,8 @@ def classify(
         list[Rule] | None,
         typer.Option(
             "--rule",
-            help="What chooses the class; repeatable. posterior: most of q(a|x). likelihood: most of p(x, a), every "
+            help="What chooses the class; repeatable. posterior: most of q(a|x). prototype: nearest mean "
+            "of a class's keys. likelihood: most of p(x, a), every "
             "slot decoded for every query. mixture: w log p(c|x) + (1 − w) log q(c|x) of these two.",
             show_default="posterior",
         ),
@@ -206,7 +208,7 @@ def _grid(found: list[Classification], beside: list[Baseline]) -> Table:
 
 
 def _rule(item: Classification) -> str:
-    if item.rule == "posterior":
-        return "q(a|x)"
+    if item.rule in ("posterior", "prototype"):
+        return "q(a|x)" if item.rule == "posterior" else "mean keys"
     decoded = f"K = {item.samples}"
     return f"p(x, a), {decoded}" if item.rule == "likelihood" else f"mixture {item.weight:g}, {decoded}"

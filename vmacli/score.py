@@ -77,6 +77,7 @@ def score(
             "decoder": decoder,
             "nll": found.nll,
             "nll_se": found.nll_se,
+            "nll_class_se": found.nll_class_se,
             "elbo": found.elbo,
             "reconstruction": found.reconstruction,
             "kl_address": found.kl_address,
@@ -99,9 +100,10 @@ def score(
 
 
 def _numbers(found: Score, samples: int) -> Table:
-    made = table("nats per image", "mean", "± s.e.")
-    made.add_row(f"NLL, {samples}-sample bound", nats(found.nll), figures(found.nll_se, 2))
-    made.add_row("−ELBO, one sample", nats(-found.elbo), "")
+    made = table("nats per image", "mean", "± s.e.", "over classes")
+    over_classes = "" if found.nll_class_se is None else figures(found.nll_class_se, 2)
+    made.add_row(f"NLL, {samples}-sample bound", nats(found.nll), figures(found.nll_se, 2), over_classes)
+    made.add_row("−ELBO, one sample", nats(-found.elbo), "", "")
     made.add_row("entropy of p(a)", nats(found.prior_entropy), "")
     made.add_row("entropy of q(a|x)", nats(found.posterior_entropy), "")
     return made

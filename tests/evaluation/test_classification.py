@@ -327,7 +327,7 @@ def test_progress_counts_episodes() -> None:
         ({"shot": 6}, "6-shot asked for, but a class has 6 drawings: choose 1 to 5"),
         ({"shot": 0}, "0-shot asked for"),
         ({"episodes": 1}, "at least 2 episodes"),
-        ({"rule": "oracle"}, "no rule 'oracle'; choose one of posterior, likelihood, mixture"),
+        ({"rule": "oracle"}, "no rule 'oracle'; choose one of posterior, prototype, likelihood, mixture"),
         ({"samples": 0}, "samples and queries must be at least 1"),
         ({"queries": 0}, "samples and queries must be at least 1"),
     ],

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from vmacore.addressing import address_posterior
 from vmacore.config import ModelConfig
 from vmacore.evaluation import rules
-from vmacore.evaluation.rules import class_log_prob, mixture, slot_log_joint
+from vmacore.evaluation.rules import class_log_prob, mixture, prototype_log_prob, slot_log_joint
 from vmacore.models.draws import normal, pixels_log_prob
 from vmacore.models.reference import ReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
@@ -114,3 +115,14 @@ def test_a_mixture_is_a_geometric_mean() -> None:
     assert torch.equal(mixture(likelihood, posterior, 0.0), posterior)
     expected = torch.tensor([[0.9**0.25 * 0.2**0.75, 0.1**0.25 * 0.8**0.75]])
     torch.testing.assert_close(mixture(likelihood, posterior, 0.25).exp(), expected)
+
+
+def test_prototypes_are_slots_of_mean_keys() -> None:
+    keys, queries = torch.randn(6, 4).double(), torch.randn(3, 4).double()
+    found = prototype_log_prob(keys, queries, 2, "normalised")
+    unit = keys / keys.norm(dim=1, keepdim=True)
+    means = torch.stack([unit[:3].mean(0), unit[3:].mean(0)])
+    scores = queries @ (means / means.norm(dim=1, keepdim=True)).T
+    torch.testing.assert_close(found, scores.log_softmax(1))
+    # With one slot a class it is q(a|x) itself.
+    torch.testing.assert_close(prototype_log_prob(keys, queries, 6, "normalised"), address_posterior(keys, queries))

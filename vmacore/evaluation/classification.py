@@ -22,6 +22,7 @@ from vmacore.evaluation.rules import (
     SAMPLES,
     class_log_prob,
     mixture,
+    prototype_log_prob,
     slot_log_joint,
 )
 from vmacore.models.base import GenerativeModel
@@ -114,6 +115,7 @@ class Classifier:
         """Accuracy by each of `rules`, all on the same episodes, noise and queries.
 
         posterior: argmax_c Σ_{a∈c} q(a|x) (section 4.2).
+        prototype: argmax_c of the similarity to the mean of a class's keys (`prototype_log_prob`).
         likelihood: argmax_c Σ_{a∈c} p̂(x, m_a), every slot decoded (`slot_log_joint`); the prior p(a|M) is a part of
             the joint, so with a learned one the classes are not equally likely beforehand.
         mixture: argmax_c of w log p̂(c|x) + (1 − w) log q(c|x), w = `weight`.
@@ -194,6 +196,9 @@ class Classifier:
         """log p(c|x) [Q, way] by each rule, up to a constant of each query."""
         log_q = address_posterior(self.keys[task.support], self.queries[task.query], self.model.config.similarity)
         found = {"posterior": class_log_prob(log_q, way)}
+        if "prototype" in rules:
+            keys, queries = self.keys[task.support], self.queries[task.query]
+            found["prototype"] = prototype_log_prob(keys, queries, way, self.model.config.similarity)
         if any(rule in DECODING for rule in rules):
             log_joint = slot_log_joint(
                 self.model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from vmacore.data.characters import Characters
 from vmacore.data.episodes import EpisodeSampler, MinibatchSampler, Sampler
 from vmacore.errors import VmaError
+from vmacore.evaluation.clusters import clustered_se, target_classes
 from vmacore.memory import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.objectives import importance_bound
@@ -45,10 +46,12 @@ class Parts:
 class Score(Parts):
     """The parts over episodes; nll_se is over episodes, the drawings held fixed.
 
-    For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
+    nll_class_se: the standard error over the classes of the targets, where they have some; other classes would differ
+    so much. For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
     """
 
     episodes: int
+    nll_class_se: float | None = None
     per_episode: tuple[float, ...]
     per_target: tuple[tuple[float, ...], ...] = ()
 
@@ -85,7 +88,7 @@ def score(
         sampler = MinibatchSampler(characters, n_target=classes * targets, seed=seed, device=device)
     else:
         sampler = EpisodeSampler(characters, n_way=classes, n_shot=shots, n_target=targets, seed=seed, device=device)
-    return score_episodes(
+    found = score_episodes(
         model,
         sampler,
         samples=samples,
@@ -95,6 +98,10 @@ def score(
         budget_bytes=budget_bytes,
         progress=progress,
     )
+    if characters.n_classes < 2:
+        return found
+    each = torch.tensor(found.per_target, dtype=torch.float64).flatten()
+    return replace(found, nll_class_se=clustered_se(each, target_classes(sampler, characters, episodes)))
 
 
 @torch.no_grad()

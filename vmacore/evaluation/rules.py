@@ -8,11 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vmacore.addressing import address_posterior, slot_side
 from vmacore.evaluation.likelihood import decoded_at_once
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.objectives import importance_bound
 
-RULES = ("posterior", "likelihood", "mixture")
+RULES = ("posterior", "prototype", "likelihood", "mixture")
 DECODING = ("likelihood", "mixture")  # rules that decode every slot for every query
 SAMPLES = 4  # of z, for each query and slot
 # Chosen on the validation classes of Omniglot 45-5, where 0.2 to 0.5 do equally well.
@@ -25,6 +26,16 @@ def class_log_prob(slot_log_prob: Tensor, way: int) -> Tensor:
     """log p(c|x) = log Σ_{a∈c} p(a|x) [Q, way], nats, of log p(a|x) [Q, S] that need not be normalised."""
     normalised = slot_log_prob.log_softmax(1)
     return normalised.view(len(normalised), way, -1).logsumexp(2)
+
+
+def prototype_log_prob(keys: Tensor, queries: Tensor, way: int, similarity: str) -> Tensor:
+    """log p(c|x) [Q, way], nats: q(a|x) with one slot a class, whose key is the mean of the class's keys.
+
+    keys: [S, E] as the similarity takes them, so with unit length where it normalises. queries: [Q, E]. After Snell,
+    Swersky & Zemel, *Prototypical networks* (2017).
+    """
+    prototypes = slot_side(keys, similarity).view(way, -1, keys.shape[1]).mean(1)
+    return address_posterior(prototypes, queries, similarity)
 
 
 @torch.no_grad()

@@ -10,10 +10,10 @@ import torch
 from vmacore.data.characters import Characters
 from vmacore.data.episodes import Episode, Pixels
 from vmacore.errors import VmaError
+from vmacore.evaluation.clusters import target_classes
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import systems
 from vmacore.experiments.lab import Lab
-from vmacore.experiments.paired import target_classes
 from vmacore.experiments.systems import Found
 from vmacore.seeds import Stream, generator
 

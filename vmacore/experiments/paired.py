@@ -8,14 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vmacore.data.characters import Characters
-from vmacore.data.episodes import Sampler
+from vmacore.evaluation.clusters import clustered_se
 from vmacore.evaluation.likelihood import Score
-
-
-def target_classes(sampler: Sampler, characters: Characters, episodes: int) -> list[int]:
-    """Class within the split of every target, in the order of `Score.per_target`."""
-    return torch.cat([characters.labels[sampler.at(step).target_index] for step in range(episodes)]).tolist()
 
 
 def differences(one: Score, other: Score) -> Tensor:
@@ -26,19 +20,6 @@ def differences(one: Score, other: Score) -> Tensor:
 def flat(score: Score) -> Tensor:
     """NLL of each target [N], float64."""
     return torch.tensor([value for episode in score.per_target for value in episode], dtype=torch.float64)
-
-
-def clustered_se(values: Tensor, clusters: Sequence[int]) -> float:
-    """Standard error of the mean of values [N] where those of one cluster go together, as targets of a class do.
-
-    The linearised error of a mean over clusters of unequal size: √(C/(C−1) Σ_c (Σ_{i∈c} (v_i − v̄))²) / N.
-    """
-    index = torch.tensor(clusters).unique(return_inverse=True)[1]
-    count = int(index.max()) + 1
-    if count < 2:
-        return math.nan
-    sums = torch.zeros(count, dtype=values.dtype).index_add_(0, index, values - values.mean())
-    return float((sums.square().sum() * count / (count - 1)).sqrt()) / len(values)
 
 
 def class_se(one: Score | Tensor, classes: Sequence[int]) -> float:

@@ -10,9 +10,10 @@ import torch
 
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.episodes import Sampler
+from vmacore.evaluation.clusters import clustered_se, target_classes
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments.lab import Lab
-from vmacore.experiments.paired import clustered_se, differences, episode_se, target_classes
+from vmacore.experiments.paired import differences, episode_se
 from vmacore.experiments.plans import Plan, Trained, equal_steps
 from vmacore.experiments.result import Row
 

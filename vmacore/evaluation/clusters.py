@@ -1,0 +1,30 @@
+"""Standard errors where values go together, as the targets of a class do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vmacore.data.characters import Characters
+from vmacore.data.episodes import Sampler
+
+
+def target_classes(sampler: Sampler, characters: Characters, episodes: int) -> list[int]:
+    """Class within the split of every target, in the order of `Score.per_target`."""
+    return torch.cat([characters.labels[sampler.at(step).target_index] for step in range(episodes)]).tolist()
+
+
+def clustered_se(values: Tensor, clusters: Sequence[int]) -> float:
+    """Standard error of the mean of values [N] where those of one cluster go together, as targets of a class do.
+
+    The linearised error of a mean over clusters of unequal size: √(C/(C−1) Σ_c (Σ_{i∈c} (v_i − v̄))²) / N.
+    """
+    index = torch.tensor(clusters).unique(return_inverse=True)[1]
+    count = int(index.max()) + 1
+    if count < 2:
+        return math.nan
+    sums = torch.zeros(count, dtype=values.dtype).index_add_(0, index, values - values.mean())
+    return float((sums.square().sum() * count / (count - 1)).sqrt()) / len(values)
