@@ -69,6 +69,28 @@ def test_fig5a_measures_above_the_optimum(lab: Lab) -> None:
     assert any("40 targets, 2 of each of 10 classes" in note for note in result.notes)
 
 
+def test_best_has_no_number_of_nothing(make_lab: MakeLab) -> None:
+    result = run("best", make_lab(training=False))
+    assert {one.ours for one in result.rows} == {None}
+
+
+def test_best_measures_what_the_paper_does(lab: Lab) -> None:
+    result = run("best", lab)
+    assert all(one.ours is not None and math.isfinite(one.ours) for one in result.rows)
+    groups = list(dict.fromkeys(one.group for one in result.rows))
+    assert groups[:2] == ["NLL, K = 4", "NLL, K = 6"]
+    assert groups[2:4] == [f"NLL(10 classes) − NLL(5) − log 2, K = {k}" for k in (4, 6)]
+    assert [group.split(",")[1].strip() for group in groups[4:]] == ["posterior", "prototype", "mixture"]
+    above = row(result, "nested memories, 4 drawings", groups[2])
+    ten, five = (float(re.findall(rf"{count} classes: NLL ([\d.]+)", above.note)[0]) for count in (10, 5))
+    assert above.ours == pytest.approx(ten - five - math.log(2), abs=0.011)
+    network = model(lab, "omniglot-best")
+    digits = lab.dataset("digits").test
+    sampler = EpisodeSampler(digits.binarised(0), n_way=5, n_shot=2, n_target=2, seed=0)
+    expected = score_episodes(network, sampler, samples=4, episodes=3)
+    assert number(result, "5 classes × 2 drawings", "NLL, K = 4") == pytest.approx(expected.nll)
+
+
 def test_fig2b_draws_from_the_learned_memory(lab: Lab) -> None:
     result = run("fig2b", lab)
     drawn = sample_grid(model(lab, "mnist-learned"), None, rows=3, columns=4, seed=0, address="prior", pixels="sample")

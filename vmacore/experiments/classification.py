@@ -28,11 +28,11 @@ def run(lab: Lab) -> Result:
     if isinstance(trained.model, VariationalMemoryAddressing):
         classifier = Classifier(trained.model, test, seed=SEED, device=lab.device)
         for position, (way, shot) in enumerate(PAPER):
-            measured = _measure(lab, classifier, way, shot, EPISODES, 0.3 / (len(PAPER) - position))
+            measured = measure(lab, classifier, way, shot, EPISODES, 0.3 / (len(PAPER) - position))
             if measured:
                 paper_rule[way, shot] = measured[0]
         for position, (way, shot) in enumerate(PAPER):
-            every = _measure(
+            every = measure(
                 lab, classifier, way, shot, DECODED_EPISODES, 1 / (len(PAPER) - position), ("posterior", "likelihood"),
                 QUERIES,
             )  # fmt: skip
@@ -68,7 +68,7 @@ def run(lab: Lab) -> Result:
     return Result(rows, notes, written)
 
 
-def _measure(
+def measure(
     lab: Lab,
     classifier: Classifier,
     way: int,
@@ -78,7 +78,9 @@ def _measure(
     rules: tuple[str, ...] = ("posterior",),
     queries: int | None = None,
 ) -> list[Classification] | None:
-    def measure(count: int) -> list[Classification]:
+    """Accuracies by each rule over as many episodes as fit into a share of the time left; None where none do."""
+
+    def measured(count: int) -> list[Classification]:
         with lab.reporter.progress("episodes", count) as counter:
 
             def progress(done: int, total: int) -> None:
@@ -89,7 +91,7 @@ def _measure(
                 way=way, shot=shot, episodes=count, rules=rules, queries=queries, progress=progress
             )
 
-    return lab.within_budget(measure, episodes, share=share)
+    return lab.within_budget(measured, episodes, share=share)
 
 
 def _figure(measured: dict[tuple[int, int], Classification]) -> Figure:
