@@ -223,7 +223,8 @@ def _default_run(runs_dir: Path, dataset: str | None) -> Location:
         trained = run.newest() is not None
         if trained and dataset in (None, run.config.data.dataset):
             return _of_run(run)
-    for path in shipped_weights().values():
+    # Those of a recipe of our own before those of the paper's.
+    for path in sorted(shipped_weights().values(), key=lambda path: not path.name.endswith("-best")):
         location = _of_folder(path, RunDirectory.open(path).config, path.name, "shipped")
         if dataset in (None, location.config.data.dataset):
             return location

@@ -36,7 +36,7 @@ class Bound:
     targets: int
 
 
-BOUNDS = (Bound(4, 700, 6, 2), Bound(1000, 40, 2, 1))
+BOUNDS = (Bound(4, 1500, 6, 2), Bound(1000, 20, 2, 1))
 SHOTS = {4: "75.1 to 69.1", 16: "68.8 at best"}  # drawings of each class in memory, and the paper's NLL
 
 
