@@ -387,6 +387,10 @@ def test_shipped_weights(shipped: Path, run: RunDirectory) -> None:
     assert "known: one, digits-small" in _refused("two", runs_dir=runs)
 
 
+def test_weights_of_our_own_recipe_come_before_the_papers(tmp_path: Path) -> None:
+    assert find_run(None, runs_dir=tmp_path, dataset="omniglot").run == "omniglot-best"
+
+
 def test_ones_own_run_comes_before_shipped_weights(shipped: Path, tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path / "runs" / "digits-small", Config(data=DataConfig(dataset="digits")))
     _save(run, 4)

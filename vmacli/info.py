@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,7 +64,8 @@ def info(
         else:
             shown.append(f"no runs in {runs_dir}: vma train --dataset glyphs")
         if document["shipped"]:
-            shown.append("shipped weights: " + ", ".join(weights["name"] for weights in document["shipped"]))
+            names = ", ".join(weights["name"] for weights in document["shipped"])
+            shown.append(textwrap.fill(f"shipped weights: {names}", 80, break_on_hyphens=False))
         output.result(document, shown, document["vma"])
 
 

@@ -29,8 +29,10 @@ def query_side(queries: Tensor, similarity: str = "normalised") -> Tensor:
 
 def similarities(keys: Tensor, queries: Tensor, similarity: str = "normalised") -> Tensor:
     """S(m_a, x) [B, S] of slots with embeddings keys [S, E] to queries [B, E] (equation 5)."""
-    with torch.autocast(keys.device.type, enabled=False):  # the logarithm of a probability, whatever networks run in
-        return query_side(queries, similarity) @ slot_side(keys, similarity).T
+    # The logarithms of probabilities, in float32 at least, whatever the networks run in.
+    with torch.autocast(keys.device.type, enabled=False):
+        precise = torch.promote_types(torch.promote_types(keys.dtype, queries.dtype), torch.float32)
+        return query_side(queries.to(precise), similarity) @ slot_side(keys.to(precise), similarity).T
 
 
 def address_posterior(keys: Tensor, queries: Tensor, similarity: str = "normalised") -> Tensor:
