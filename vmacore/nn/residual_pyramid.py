@@ -2,8 +2,8 @@
 
 An image is cut into patches of 2×2 pixels, so that the finest maps are half as large and nothing runs at full
 resolution: 26 → 13 → 7 → 4. Between sizes 2×2 neighbours are merged by one matrix, and on the way up expanded by one.
-At each size stand residual blocks (He et al. 2016), whose second convolution starts at zero. All convolutions are 3×3 with
-stride 1, and all else is a matrix product on the NHWC view.
+At each size stand residual blocks (He et al. 2016), whose second convolution starts at zero. All convolutions are 3×3
+with stride 1, and all else is a matrix product on the NHWC view.
 """
 
 from __future__ import annotations
