@@ -122,7 +122,7 @@ def test_overrides_of_what_does_not_exist(setting: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "named"),
     [
-        ("model.latent=0", "model.latent"),
+        ("model.latent=-1", "model.latent"),
         ("model.latent=many", "model.latent"),
         ("model.latent=2.5", "model.latent"),
         ("model.latent=", "model.latent"),

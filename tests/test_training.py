@@ -13,15 +13,15 @@ import torch
 from tests import synthetic
 from tests.small_runs import DATASET, create_run, files_of, metrics_of
 from vmacore import checkpoint as ckpt
-from vmacore.addressing import Addressing
+from vmacore.addressing import address_posterior
 from vmacore.checkpoint import RunDirectory, find_run
 from vmacore.config import Config
-from vmacore.data.episodes import Episode
 from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.loading import build_model, load_model
+from vmacore.memory import EncodedMemory
 from vmacore.samplers import training_sampler
-from vmacore.trainer import Step, own_class
+from vmacore.trainer import Step, own_class, own_class_of_slots
 from vmacore.training import StepReport, ValidationReport, prepare, train
 
 # It learns
@@ -97,11 +97,8 @@ def test_bfloat16_trains_nearly_as_float32(tmp_path: Path) -> None:
 def test_own_class_sums_the_slots_of_the_class() -> None:
     log_q = torch.randn(3, 5).double().log_softmax(1)
     log_q.requires_grad_()
-    episode = DATASET.train  # any drawings: only the labels are looked at
-    images = episode.images[:5, None].float()
     target_labels, memory_labels = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1, 1, 1])
-    drawn = Episode(images[:3], images, target_labels, memory_labels, target_labels, memory_labels)
-    own = own_class(Addressing(log_q, log_q[0]), drawn)
+    own = own_class(log_q, target_labels, memory_labels)
     q = log_q.exp()
     torch.testing.assert_close(own.exp(), torch.stack([q[0, :2].sum(), q[1, 2:].sum(), q[2, 2:].sum()]))
     own.sum().backward()
@@ -116,7 +113,34 @@ def test_labels_add_the_log_probability_of_the_own_class(tmp_path: Path) -> None
     episode = training_sampler(run.config, DATASET.train, "cpu").at(0)
     losses = [Step(model, estimator, labels)(episode, torch.Generator().manual_seed(0))[0] for labels in (0.0, 3.0)]
     addressing = model.address(episode.targets, model.read(episode.memory))
-    torch.testing.assert_close(losses[0] - losses[1], 3 * own_class(addressing, episode).mean())
+    own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
+    torch.testing.assert_close(losses[0] - losses[1], 3 * own)
+
+
+def test_own_class_of_slots_leaves_each_out_of_its_own_memory() -> None:
+    keys = torch.randn(6, 4).double().requires_grad_()
+    labels = torch.tensor([0, 0, 1, 1, 1, 2])  # the last is alone
+    mean = own_class_of_slots(EncodedMemory(keys, keys, keys.new_zeros(6).log_softmax(0)), labels, "normalised")
+    each = []
+    for slot in range(5):
+        rest = [other for other in range(6) if other != slot]
+        q = address_posterior(keys[rest], keys[slot : slot + 1])[0].exp()
+        each.append(q[labels[rest] == labels[slot]].sum().log())
+    torch.testing.assert_close(mean, torch.stack(each).mean())
+    mean.backward()
+    assert keys.grad is not None
+    assert bool(keys.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 1, 2]])
+def test_own_class_of_slots_without_another_is_zero(labels: list[int]) -> None:
+    keys = torch.randn(len(labels), 4).requires_grad_()
+    memory = EncodedMemory(keys, keys, keys.new_zeros(len(labels)).log_softmax(0))
+    mean = own_class_of_slots(memory, torch.tensor(labels), "normalised")
+    mean.backward()
+    assert float(mean.detach()) == 0
+    assert keys.grad is not None
+    assert not bool(keys.grad.any())
 
 
 def test_reports_and_metrics(straight: RunDirectory) -> None:

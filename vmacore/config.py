@@ -89,7 +89,7 @@ class ModelConfig(_Section):
     system: Literal["vma", "vae", "soft-attention", "matching"] = "vma"
     network: Literal["convolutional", "fully-connected", "residual"] = "convolutional"
     size: tuple[int, int] = (26, 26)  # set from the data when a run starts
-    latent: int = Field(64, ge=1)
+    latent: int = Field(64, ge=0)  # 0: residual networks with finer latents alone
     embedding: int = Field(128, ge=1)
     channels: tuple[int, ...] = (48, 48, 48, 64, 64, 64)  # convolutional: maps of each layer
     hidden: int = Field(256, ge=1)  # convolutional: units of each MLP's hidden layer
@@ -98,6 +98,7 @@ class ModelConfig(_Section):
     stages: tuple[int, ...] = (64, 96, 128)
     blocks: tuple[int, ...] = (1, 1, 1)
     finer_latents: tuple[int, ...] = (0, 0, 0)
+    normalised: bool = False  # residual: inputs of blocks and MLPs have mean 0 and variance 1
     similarity: Literal["normalised", "inner", "cosine"] = "normalised"
     address_prior: Literal["learned", "flat"] = "learned"
     tied: bool = False  # h_q is h
@@ -128,6 +129,8 @@ class ModelConfig(_Section):
             raise ValueError(
                 "stages, blocks and finer_latents need an entry for each size of the maps, stages at least 1"
             )
+        if not self.latent and (self.network != "residual" or not any(self.finer_latents)):
+            raise ValueError("latent must be at least 1, but in residual networks with finer_latents")
         if self.network == "residual" and self.system != "vma":
             raise ValueError(f"a {self.system} model has no residual network: leave model.network out")
         if self.tied and self.learned_slots and self.network == "fully-connected":
@@ -166,6 +169,7 @@ class ObjectiveConfig(_Section):
     temperature: float = Field(0.5, gt=0)  # of gumbel and st-gumbel
     # few-shot: weight of log Σ_{a∈c} q(a|x), c the class of x, beside the bound; h and h_q learn the classes from it.
     labels: float = Field(0.0, ge=0)
+    label_slots: bool = False  # with tied networks: the same of every slot among the others, added to it
 
 
 class OptimiserConfig(_Section):
@@ -229,6 +233,8 @@ class Config(_Section):
             raise ValueError(f"objective.samples must be at least 2: {_NEEDS_TWO[objective.estimator]}")
         if objective.labels and (self.model.system != "vma" or self.episode.memory != "few-shot"):
             raise ValueError("objective.labels is for addresses of a few-shot memory: leave it out")
+        if objective.label_slots and not (objective.labels and self.model.tied):
+            raise ValueError("objective.label_slots takes slots for targets: set objective.labels and model.tied too")
         if objective.labels and self.model.learned_slots:
             raise ValueError("learned slots have no classes: leave objective.labels out")
         if self.model.learned_slots and self.episode.plain != self.episode:

@@ -15,7 +15,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from vmacore import checkpoint as ckpt
 from vmacore import distributed
-from vmacore.addressing import Addressing
 from vmacore.checkpoint import RunDirectory
 from vmacore.data.characters import Dataset
 from vmacore.data.episodes import Episode, Sampler
@@ -25,6 +24,7 @@ from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.graphs import Graphed, Update
 from vmacore.loading import build_model
+from vmacore.memory import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.optimisers import Optimiser
@@ -49,9 +49,11 @@ class ValidationReport:
 class Step(nn.Module):
     """A step up to its loss, as one module, so that torch can wrap it: read, address, draw, bound."""
 
-    def __init__(self, model: GenerativeModel, estimator: Estimator, labels: float = 0.0) -> None:
+    def __init__(
+        self, model: GenerativeModel, estimator: Estimator, labels: float = 0.0, label_slots: bool = False
+    ) -> None:
         super().__init__()
-        self.model, self.estimator, self.labels = model, estimator, labels
+        self.model, self.estimator, self.labels, self.label_slots = model, estimator, labels, label_slots
 
     def forward(self, episode: Episode, noise: torch.Generator) -> tuple[Tensor, Tensor]:
         """Minus the surrogate, of which the gradient alone means something, and the METRICS; means over the targets."""
@@ -70,14 +72,34 @@ class Step(nn.Module):
             metrics = torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies])
         loss = -objective.surrogate.mean()
         if self.labels:
-            loss = loss - self.labels * own_class(addressing, episode).mean()
+            own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
+            if self.label_slots:
+                own = own + own_class_of_slots(memory, episode.memory_labels, model.config.similarity)
+            loss = loss - self.labels * own
         return loss, metrics
 
 
-def own_class(addressing: Addressing, episode: Episode) -> Tensor:
-    """log Σ_{a∈c} q(a|x) [B] for the class c of each target, which has slots in memory."""
-    others = episode.target_labels[:, None] != episode.memory_labels
-    return addressing.log_q.masked_fill(others, -math.inf).logsumexp(1)
+def own_class(log_q: Tensor, labels: Tensor, memory_labels: Tensor) -> Tensor:
+    """log Σ_{a∈c} q(a|x) [B] for the class c of each target, labels [B], which has slots in memory."""
+    others = labels[:, None] != memory_labels
+    return log_q.masked_fill(others, -math.inf).logsumexp(1)
+
+
+def own_class_of_slots(memory: EncodedMemory, labels: Tensor, similarity: str) -> Tensor:
+    """The mean `own_class` of slots, each taken for a target with itself out of the memory, for labels [S] and h_q = h.
+
+    Over the slots with another of their class; 0 if there is none. The embeddings are there already, so that this costs
+    next to nothing (neighbourhood components analysis, Goldberger et al. 2004).
+    """
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    alike = (labels[:, None] == labels) & ~itself
+    with_another = alike.any(1)
+    scores = memory.address(memory.keys, similarity).log_q
+    # A slot that is alone counts itself, and as the only one of its class has a constant in place of −∞.
+    alone = itself & ~with_another[:, None]
+    log_q = scores.masked_fill(itself & ~alone, -math.inf).log_softmax(1)
+    own = log_q.masked_fill(~(alike | alone), -math.inf).logsumexp(1)
+    return own.masked_fill(~with_another, 0.0).sum() / with_another.sum().clamp(min=1)
 
 
 class Trainer:
@@ -95,7 +117,9 @@ class Trainer:
         self.model = build_model(config, device)
         self.averaged = AveragedModel(self.model)
         self.optimiser = Optimiser(self.model, config.optimiser, capturable=graphed)
-        step = Step(self.model, estimator_for(config.objective, self.model.addressed), config.objective.labels)
+        objective = config.objective
+        estimator = estimator_for(objective, self.model.addressed)
+        step = Step(self.model, estimator, objective.labels, objective.label_slots)
         # Every weight has a gradient in every step, and there are no buffers, so DDP's defaults fit.
         self.forward: nn.Module = step if alone else DistributedDataParallel(step)
         self.advance: Update = self._advance

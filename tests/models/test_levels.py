@@ -18,11 +18,13 @@ def model_of(
     stages: tuple[int, ...] = (4, 6),
     finer: tuple[int, ...] = (2, 3),
     tied: bool = False,
+    latent: int = 3,
+    normalised: bool = False,
 ) -> VariationalMemoryAddressing:
     torch.manual_seed(0)
     config = ModelConfig(
-        network="residual", size=size, stages=stages, blocks=(1,) * len(stages), finer_latents=finer, latent=3,
-        embedding=5, hidden=8, tied=tied,
+        network="residual", size=size, stages=stages, blocks=(1,) * len(stages), finer_latents=finer, latent=latent,
+        embedding=5, hidden=8, tied=tied, normalised=normalised,
     )  # fmt: skip
     model = VariationalMemoryAddressing(config).double()
     with torch.no_grad():  # from zero, prior and posterior would be the same and nothing would be tested
@@ -35,11 +37,11 @@ def images(count: int, size: tuple[int, int], seed: int = 0) -> Tensor:
     return torch.rand(count, 1, *size, generator=torch.Generator().manual_seed(seed)).round().double()
 
 
-@pytest.mark.parametrize("finer", [(2,), (0,)])
+@pytest.mark.parametrize(("finer", "latent", "normalised"), [((2,), 3, False), ((0,), 3, False), ((2,), 0, True)])
 @torch.no_grad()
-def test_densities_of_all_images_sum_to_one(finer: tuple[int, ...]) -> None:
+def test_densities_of_all_images_sum_to_one(finer: tuple[int, ...], latent: int, normalised: bool) -> None:
     """Σ_x p(x|M) = 1 for the 16 images of 2×2 pixels: weights are unbiased, so no posterior leaks into the pixels."""
-    model = model_of((2, 2), (8,), finer)
+    model = model_of((2, 2), (8,), finer, latent=latent, normalised=normalised)
     every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).double().view(16, 1, 2, 2)
     memory = model.read(images(3, (2, 2)))
     addressing = model.address(every, memory)
@@ -118,9 +120,24 @@ def test_levels_draw_from_the_gaussians_they_report() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [("model.blocks=[1]", "an entry for each"), ("model.system=vae", "no residual network")],
+    [
+        ("model.blocks=[1]", "an entry for each"),
+        ("model.system=vae", "no residual network"),
+        ("model.latent=0", "latent must be"),
+    ],
 )
 def test_configurations_that_cannot_be(setting: str, message: str) -> None:
     config = Config.from_toml('[data]\ndataset = "glyphs"\n[model]\nnetwork = "residual"\n')
     with pytest.raises(VmaError, match=message):
         config.with_overrides([setting])
+
+
+@torch.no_grad()
+def test_without_the_vector_maps_are_the_only_latents() -> None:
+    model = model_of(latent=0, normalised=True)
+    x, memory = images(2, (8, 8), 1), model.read(images(3, (8, 8), 2))
+    draws = model.draws(x, memory, torch.tensor([[0, 1], [2, 2]]), torch.Generator().manual_seed(3))
+    assert model.templates(memory.slots).prior.shape == (3, 0)
+    assert bool((draws.kl_z > 0).all())
+    assert not any(name.startswith(("prior.", "decoder.start", "recognition.head")) for name in model.state_dict())
+    assert model.generate(memory, torch.tensor([0, 1])).shape == (2, 64)

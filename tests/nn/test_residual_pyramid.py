@@ -42,7 +42,7 @@ def test_blocks_start_as_identities() -> None:
 def test_recognition_is_a_network_over_both_images_as_channels() -> None:
     """The two shares of the first layer are one convolution of the concatenation of the patches."""
     torch.manual_seed(0)
-    recognition = residual_pyramid.Recognition((8, 8), (4, 6), (1, 1), 16, 3).double()
+    recognition = residual_pyramid.Recognition((8, 8), (4, 6), (1, 1), False, 16, 3).double()
     targets, slots = torch.rand(2, 1, 8, 8).double(), torch.rand(3, 1, 8, 8).double()
     target, slot = torch.tensor([0, 1, 1]), torch.tensor([2, 0, 2])
     _, maps = recognition(targets, recognition.memory_side(slots), target, slot)
@@ -57,3 +57,12 @@ def test_heads_are_exact_under_autocast() -> None:
     head = residual_pyramid.Head(8, 16, 4)
     with torch.autocast("cpu", torch.bfloat16):
         assert head(torch.rand(2, 8)).dtype == torch.float32
+
+
+def test_normalised_blocks_ignore_the_scale_and_mean_of_the_channels() -> None:
+    torch.manual_seed(0)
+    block = residual_pyramid.Block(6, normalised=True).double()
+    x = torch.randn(2, 6, 4, 4).double()
+    added = block(x) - x
+    assert float(added.detach().abs().max()) > 0
+    torch.testing.assert_close(block(5 * x + 3) - (5 * x + 3), added, atol=1e-3, rtol=0)

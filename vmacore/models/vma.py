@@ -54,14 +54,14 @@ class VariationalMemoryAddressing(GenerativeModel):
             self.prior: nn.Module = MLP(template.out_features, hidden, 2 * Z)
             self.decoder: nn.Module = convolutional.Decoder(size, channels, hidden, Z, template.out_features)
         elif config.network == "residual":
-            stages = config.size, config.stages, config.blocks
+            stages = config.size, config.stages, config.blocks, config.normalised
             self.key_network = residual_pyramid.Embedding(*stages, config.hidden, E)
             self.query_network = residual_pyramid.Embedding(*stages, config.hidden, E)
             self.recognition = residual_pyramid.Recognition(*stages, config.hidden, Z)
             residual_template = residual_pyramid.Template(*stages)
             features = residual_template.out_features
             self.template = residual_template
-            self.prior = residual_pyramid.Head(features, config.hidden, 2 * Z)
+            self.prior = residual_pyramid.gaussian_head(features, config.hidden, Z)
             self.decoder = residual_pyramid.Decoder(*stages, config.finer_latents, config.hidden, Z, features)
             self.finer = self.decoder.finer
         else:

@@ -4,6 +4,9 @@ An image is cut into patches of 2×2 pixels, so that the finest maps are half as
 resolution: 26 → 13 → 7 → 4. Between sizes 2×2 neighbours are merged by one matrix, and on the way up expanded by one.
 At each size stand residual blocks (He et al. 2016), whose second convolution starts at zero. All convolutions are 3×3
 with stride 1, and all else is a matrix product on the NHWC view.
+
+`normalised` networks see the input of every block and MLP with mean 0 and variance 1 (Ba et al. 2016, without weights).
+Without, hundreds of positive inputs move together under Adam, and most ReLUs end up always or never active.
 """
 
 from __future__ import annotations
@@ -49,29 +52,39 @@ def unpatched(x: Tensor, size: Size) -> Tensor:
 
 
 class Block(nn.Module):
-    """x + conv(relu(conv(relu(x))))."""
+    """x + conv(relu(conv(relu(x)))), or x + conv(relu(conv(norm(x)))) with the norm over the channels of a place."""
 
-    def __init__(self, maps: int) -> None:
+    def __init__(self, maps: int, normalised: bool = False) -> None:
         super().__init__()
+        self.normalised = normalised
         self.first = nn.Conv2d(maps, maps, 3, padding=1)
         self.second = nn.Conv2d(maps, maps, 3, padding=1)
         self.second.starts_at_zero = True  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = x + self.second(F.relu_(self.first(F.relu(x))))
+        before = normal_rows(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) if self.normalised else F.relu(x)
+        added: Tensor = x + self.second(F.relu_(self.first(before)))
         return added
 
 
-def _blocks(maps: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(Block(maps) for _ in range(count)))
+def normal_rows(x: Tensor) -> Tensor:
+    """x [..., C] with mean 0 and variance 1 over its last dimension, in the type of x."""
+    return F.layer_norm(x, x.shape[-1:]).to(x.dtype)
+
+
+def _stages(maps: Sequence[int], blocks: Sequence[int], normalised: bool) -> nn.ModuleList:
+    return nn.ModuleList(
+        nn.Sequential(*(Block(C, normalised) for _ in range(count))) for C, count in zip(maps, blocks, strict=True)
+    )
 
 
 class Trunk(nn.Module):
     """Stages of residual blocks on the way down: [N, stages[0], h, w] → maps of every stage, finest first."""
 
-    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int]) -> None:
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(map(_blocks, stages, blocks))
+        self.normalised = normalised
+        self.stages = _stages(stages, blocks, normalised)
         self.merges = nn.ModuleList(nn.Linear(4 * fine, coarse) for fine, coarse in pairwise(stages))
         height, width = sizes_of(size, len(stages))[-1]
         self.out_features = stages[-1] * height * width
@@ -82,10 +95,10 @@ class Trunk(nn.Module):
             maps.append(stage(merge(patches(F.relu(maps[-1]))).permute(0, 3, 1, 2)))
         return maps
 
-    @staticmethod
-    def top(maps: list[Tensor]) -> Tensor:
+    def top(self, maps: list[Tensor]) -> Tensor:
         """The coarsest maps as vectors [N, F]."""
-        return nhwc_flat(F.relu(maps[-1]))
+        vectors = nhwc_flat(F.relu(maps[-1]))
+        return normal_rows(vectors) if self.normalised else vectors
 
 
 class Head(nn.Module):
@@ -98,6 +111,18 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return _exact(self.out, F.relu(self.hidden(x)))
+
+
+class Nothing(nn.Module):
+    """What stands for a `Head` where there is nothing to compute: [N, …] → [N, 0]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _at_least_float32(x.new_zeros(len(x), 0))
+
+
+def gaussian_head(into: int, hidden: int, latent: int) -> nn.Module:
+    """Parameters [N, 2Z] of a diagonal Gaussian over R^Z, Z = 0 included."""
+    return Head(into, hidden, 2 * latent) if latent else Nothing()
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
@@ -125,9 +150,9 @@ class Stem(nn.Conv2d):
 class Template(nn.Module):
     """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
 
-    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int]) -> None:
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool = False) -> None:
         super().__init__()
-        self.stem, self.trunk = Stem(stages[0]), Trunk(size, stages, blocks)
+        self.stem, self.trunk = Stem(stages[0]), Trunk(size, stages, blocks, normalised)
         self.out_features = self.trunk.out_features
 
     def forward(self, slots: Tensor) -> list[Tensor]:
@@ -142,9 +167,11 @@ class Template(nn.Module):
 class Embedding(nn.Module):
     """h and h_q: images [N, 1, H, W] → embeddings [N, E] (equation 5)."""
 
-    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], hidden: int, embedding: int) -> None:
+    def __init__(
+        self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool, hidden: int, embedding: int
+    ) -> None:
         super().__init__()
-        self.template = Template(size, stages, blocks)
+        self.template = Template(size, stages, blocks, normalised)
         self.head = Head(self.template.out_features, hidden, embedding)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -158,11 +185,13 @@ class Recognition(nn.Module):
     Patches of x and of m have a share of the first layer each, which are added.
     """
 
-    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], hidden: int, latent: int) -> None:
+    def __init__(
+        self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool, hidden: int, latent: int
+    ) -> None:
         super().__init__()
         self.target, self.slot = Stem(stages[0]), Stem(stages[0], bias=False)
-        self.trunk = Trunk(size, stages, blocks)
-        self.head = Head(self.trunk.out_features, hidden, 2 * latent)
+        self.trunk = Trunk(size, stages, blocks, normalised)
+        self.head = gaussian_head(self.trunk.out_features, hidden, latent)
 
     def memory_side(self, slots: Tensor) -> Tensor:
         """slots [S, 1, H, W] → their share of the first layer [S, C, h, w]."""
@@ -211,7 +240,8 @@ class Decoder(nn.Module):
 
     latents: maps of the latent of each stage, finest first as the stages; 0: none there. The coarsest latent of all, z
     [P, Z], is a vector, as in the paper; the finer ones are a ladder (Sønderby et al. 2016): each has a diagonal
-    Gaussian prior given all that came before, so that given z, every level of it, pixels are independent.
+    Gaussian prior given all that came before, so that given z, every level of it, pixels are independent. latent = 0
+    leaves the vector out; the decoder then begins with the coarsest maps of the slot.
     """
 
     def __init__(
@@ -219,6 +249,7 @@ class Decoder(nn.Module):
         size: Size,
         stages: Sequence[int],
         blocks: Sequence[int],
+        normalised: bool,
         latents: Sequence[int],
         hidden: int,
         latent: int,
@@ -227,10 +258,10 @@ class Decoder(nn.Module):
         super().__init__()
         self.size, self.sizes, self.latents = size, sizes_of(size, len(stages)), tuple(latents)
         self.top_channels = stages[-1]
-        self.start = ConcatLinear(latent, features, hidden)
-        self.expand = nn.Linear(hidden, features)
+        self.start = ConcatLinear(latent, features, hidden) if latent else None
+        self.expand = nn.Linear(hidden, features) if latent else None
         self.skips = nn.ModuleList(nn.Conv2d(maps, maps, 3, padding=1) for maps in stages)
-        self.stages = nn.ModuleList(map(_blocks, stages, blocks))
+        self.stages = _stages(stages, blocks, normalised)
         self.expansions = nn.ModuleList(nn.Linear(coarse, 4 * fine) for fine, coarse in pairwise(stages))
         self.levels = nn.ModuleDict({str(at): Level(stages[at], n) for at, n in enumerate(latents) if n})
         self.pixels = nn.Conv2d(stages[0], 4, 3, padding=1)
@@ -258,17 +289,19 @@ class Decoder(nn.Module):
     def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of the start [S, hidden] and of every stage, finest first."""
         skips = [skip(F.relu(features)) for skip, features in zip(self.skips, maps, strict=True)]
-        return [self.start.right(top), *skips]
+        return [top.new_zeros(len(top), 0) if self.start is None else self.start.right(top), *skips]
 
     def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, levels: Levels) -> Tensor:
         """z [P, Z] with slot [P] → logits [P, 1, H, W]; slot None: memory_side has a row for each z already."""
         start, *skips = memory_side
-        h = F.relu_(self.start.left(z) + rows(start, slot))
-        x = nhwc_unflat(self.expand(h), self.top_channels, *self.sizes[-1])
+        x = rows(skips[-1], slot)
+        if self.start is not None and self.expand is not None:
+            h = F.relu_(self.start.left(z) + rows(start, slot))
+            x = x + nhwc_unflat(self.expand(h), self.top_channels, *self.sizes[-1])
         for at in reversed(range(len(self.stages))):
             if at < len(self.expansions):
                 x = unpatched(self.expansions[at](F.relu(x).permute(0, 2, 3, 1)), self.sizes[at])
-            x = x + rows(skips[at], slot)
+                x = x + rows(skips[at], slot)
             if self.latents[at]:
                 level: Level = self.levels[str(at)]  # type: ignore[assignment]
                 features = F.relu(x).permute(0, 2, 3, 1)
