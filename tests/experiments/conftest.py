@@ -28,6 +28,8 @@ from vmacore.experiments import (
     plans,
     speed,
     systems,
+    table1,
+    table1_best,
 )
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.result import Result, Row
@@ -114,6 +116,9 @@ BEST = (
 )
 
 
+GMN_BEST = (*(one for one in BEST if "alike" not in one), "model.latent=0")
+
+
 @pytest.fixture
 def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every recipe that a plan names is a tiny one."""
@@ -140,6 +145,14 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             "PAPER": {(3, 1): 91.0},
             "EPISODES": 3,
             "DECODED_EPISODES": 2,
+        },
+        table1_best: {
+            "BEST": replace(table1_best.BEST, plan=replace(table1_best.BEST.plan, overrides=GMN_BEST, name="best")),
+            "CLASSES": (1, 3),
+            "ITEMS": (1, 3),
+            "PAPER": {(table1.VMA, C): dict.fromkeys(table1.ITEMS, 80.0) for C in (1, 3)},
+            "FEW": (2, 3),
+            "MANY": (8, 2),
         },
         fig2b: {"ROWS": 3, "COLUMNS": 4},
         fig3: {"EPISODES": 3},

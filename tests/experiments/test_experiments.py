@@ -12,6 +12,7 @@ import torch
 from tests.experiments.conftest import Recorder, model, number, row
 from vmacore.checkpoint import RunDirectory
 from vmacore.data.episodes import Episode, EpisodeSampler, MinibatchSampler
+from vmacore.data.sequences import SetSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import Classifier
 from vmacore.evaluation.likelihood import score_episodes
@@ -89,6 +90,20 @@ def test_best_measures_what_the_paper_does(lab: Lab) -> None:
     sampler = EpisodeSampler(digits.binarised(0), n_way=5, n_shot=2, n_target=2, seed=0)
     expected = score_episodes(network, sampler, samples=4, episodes=3)
     assert number(result, "5 classes × 2 drawings", "NLL, K = 4") == pytest.approx(expected.nll)
+
+
+def test_table1_best_adds_what_many_samples_gain(lab: Lab) -> None:
+    result = run("table1-best", lab)
+    assert {one.group for one in result.rows} == {"NLL, K = 2", "NLL, K = 8"}
+    assert all(one.ours is not None and one.paper == 80.0 for one in result.rows)
+    network = model(lab, "best")
+    sampler = SetSampler(
+        lab.dataset("digits").test.binarised(0), n_classes=3, n_items=1, each_class=True, longest=19, seed=0
+    )
+    few, first, many = (score_episodes(network, sampler, samples=k, episodes=n) for k, n in ((2, 3), (2, 2), (8, 2)))
+    expected = few.nll - (first.nll - many.nll)
+    assert number(result, "3 classes, 1 a class", "NLL, K = 2") == pytest.approx(few.nll)
+    assert number(result, "3 classes, 1 a class", "NLL, K = 8") == pytest.approx(expected)
 
 
 def test_fig2b_draws_from_the_learned_memory(lab: Lab) -> None:
