@@ -113,7 +113,7 @@ EXPERIMENTS = (
         "A recipe of our own, omniglot-gmn-best, on the VMA rows of table 1",
         "NLL 86.5 to 73.9 with one class, 89.6 to 77.0 with sixteen",
         ("omniglot-gmn",),
-        "3 h",
+        "2 h",
     ),
     About(
         "ablations",
