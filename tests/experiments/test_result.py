@@ -120,7 +120,7 @@ def test_bars_in_labels_do_not_cut_cells() -> None:
 def test_every_experiment_of_the_paper_is_known() -> None:
     assert [one.id for one in EXPERIMENTS] == [
         "fig2a", "mnist-learned", "fig2b", "burda", "fig3", "fig4a", "fig4b", "baselines", "fig5a", "fig5b", "table1",
-        "classification", "best", "ablations", "speed",
+        "classification", "best", "table1-best", "ablations", "speed",
     ]  # fmt: skip
     assert about("fig3").data == ("omniglot",)
     with pytest.raises(VmaError, match="choose one of fig2a, mnist-learned"):
