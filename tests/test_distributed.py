@@ -286,6 +286,23 @@ def test_a_bug_keeps_its_traceback() -> None:
     launched(1, _bug)
 
 
+def _train_and_part(path: Path) -> None:
+    with distributed.joined(torch.device("cpu")):
+        train(RunDirectory.open(path), DATASET)
+        assert "pt_gloo_runloop" in _threads()
+    assert "pt_gloo_runloop" not in _threads()
+
+
+def _threads() -> set[str]:
+    return {thread.read_text().strip() for thread in Path("/proc/self/task").glob("*/comm")}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system does not list a process's threads")
+def test_the_threads_of_a_group_end_with_it(tmp_path: Path) -> None:
+    """Where they are left, the interpreter's end may come between them and their tensors, and the process aborts."""
+    launched(2, _train_and_part, _new(tmp_path / "run").path)
+
+
 def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

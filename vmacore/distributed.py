@@ -8,6 +8,7 @@ Without a process group there is one process, and all of this is the identity.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,10 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         VmaError: more processes than GPUs, or another process ended without a word.
         AnotherFailed: another failed before this one; nothing is left to say.
     """
-    from torch.distributed.rendezvous import rendezvous  # not in every build of torch
+    # Not in every build of torch. The first optimiser imports torch.distributed.nn, whose functions keep the group they
+    # then find, and with it its threads; with those still there, a process that exits may abort.
+    import torch.distributed.nn.functional
+    from torch.distributed.rendezvous import rendezvous
 
     if device.type == "cuda":
         local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
@@ -79,6 +83,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         raise
     finally:
         dist.destroy_process_group()
+        gc.collect()  # DistributedDataParallel is part of cycles, and keeps the group and its threads
 
 
 def _first_to_fail(store: Any) -> bool:
