@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from tests import synthetic
 from vmacore import checkpoint as ckpt
 from vmacore.checkpoint import RunDirectory
@@ -38,3 +41,13 @@ def stop_after(count: int) -> Callable[[], bool]:
     """A `stop` that says so when asked for the `count`-th time."""
     asked = iter(range(1, 10**9))
     return lambda: next(asked) == count
+
+
+def tensors_of(value: float = 1.0) -> dict[str, dict[str, Tensor]]:
+    """Weights of one value, as `RunDirectory.save` takes them."""
+    return {file: {"weight": torch.full((2, 3), value)} for file in ckpt.WEIGHTS.values()}
+
+
+def save_weights(run: RunDirectory, step: int, best: int | None = None, value: float = 1.0) -> None:
+    """A checkpoint without training."""
+    run.save(step, tensors_of(value), {"best": {} if best is None else {"step": best}})
