@@ -74,6 +74,20 @@ def parts() -> list[list[Cell]]:
     return [*own, *other]
 
 
+def sampler(lab: Lab, test: Characters, setting: Setting) -> SetSampler:
+    """Episodes of a setting, with the same targets in all of them."""
+    return SetSampler(
+        test,
+        n_classes=setting.classes,
+        n_items=setting.items,
+        each_class=setting.each_class,
+        replacement=setting.replacement,
+        longest=ITEMS[-1],
+        seed=SEED,
+        device=lab.device,
+    )
+
+
 def run(lab: Lab) -> Result:
     """Train both to equal steps and score them, the paper's own cells first."""
     found = systems.trained(lab, (VMA, GMN))
@@ -103,18 +117,9 @@ def _measure(lab: Lab, found: Found, test: Characters) -> tuple[dict[Cell, Score
 
     def score(cell: Cell, episodes: int, samples: int) -> Score:
         system, setting = cell
-        sampler = SetSampler(
-            test,
-            n_classes=setting.classes,
-            n_items=setting.items,
-            each_class=setting.each_class,
-            replacement=setting.replacement,
-            longest=ITEMS[-1],
-            seed=SEED,
-            device=lab.device,
-        )
-        one = {system.key: there[system.key]}
-        return systems.scores(lab, one, sampler, samples=samples, episodes=episodes, seed=SEED, fixed=True)[system.key]
+        one, episodes_of = {system.key: there[system.key]}, sampler(lab, test, setting)
+        scored = systems.scores(lab, one, episodes_of, samples=samples, episodes=episodes, seed=SEED, fixed=True)
+        return scored[system.key]
 
     wanted = [[cell for cell in part if cell[0].key in there] for part in parts()]
     # One cell in the middle of each table stands for the time of all.
@@ -151,7 +156,7 @@ def _row(found: Found, measured: Mapping[Cell, Score], cell: Cell, samples: int)
         found[system.key],
         f"{system.label}, {_column(setting)}",
         *((one.nll, one.nll_se) if one else (None, None)),
-        group=f"NLL {_protocol(setting.replacement)}, {_classes(setting.classes)}, K = {samples}",
+        group=f"NLL {_protocol(setting.replacement)}, {classes_label(setting.classes)}, K = {samples}",
         paper=paper[setting.items] if paper else None,
     )
 
@@ -165,7 +170,7 @@ def _compared(measured: Mapping[Cell, Score]) -> list[Setting]:
 
 def _difference(found: Found, measured: Mapping[Cell, Score], setting: Setting) -> Row:
     both = [*found[VMA.key], *found[GMN.key]]
-    label = f"{_classes(setting.classes)}, {_column(setting)}"
+    label = f"{classes_label(setting.classes)}, {_column(setting)}"
     group = f"VMA less GMN, paired, {_protocol(setting.replacement)}"
     if not equal_steps(both):
         steps = f"{found[VMA.key][0].step:,} and {found[GMN.key][0].step:,}"
@@ -182,7 +187,7 @@ def _count(each_class: bool) -> str:
     return "items of each class" if each_class else "items altogether"
 
 
-def _classes(count: int) -> str:
+def classes_label(count: int) -> str:
     return "1 class" if count == 1 else f"{count} classes"
 
 
@@ -231,7 +236,7 @@ def _figure(measured: Mapping[Cell, Score]) -> Figure:
         for C, axes in zip(CLASSES, line, strict=True):
             for system in EACH_CLASS:
                 _curves(axes, measured, system, replacement, C)
-            axes.set_title(_classes(C), fontsize=10)
+            axes.set_title(classes_label(C), fontsize=10)
             figures.counts_axis(axes, ITEMS)
         line[0].set_ylabel(f"NLL {_protocol(replacement)} (nats)")
     for axes in panels[1]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from vmacore.data.characters import Characters
-from vmacore.data.sequences import SetSampler
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import systems
 from vmacore.experiments.lab import Lab
@@ -13,11 +12,9 @@ from vmacore.experiments.paired import differences, flat
 from vmacore.experiments.plans import Plan
 from vmacore.experiments.result import Result, Row
 from vmacore.experiments.systems import Found, System
-from vmacore.experiments.table1 import CLASSES, ITEMS, PAPER, VMA, Setting
+from vmacore.experiments.table1 import CLASSES, ITEMS, PAPER, SEED, VMA, Setting, classes_label, sampler
 
 BEST = System("best", "omniglot-gmn-best", Plan("omniglot-gmn-best", full=13_000))
-SEED = 0
-LONGEST = ITEMS[-1]
 # A thousand samples of all targets would take hours: what they gain is measured on the first few of them.
 FEW, MANY = (20, 600), (1000, 10)  # samples, targets
 
@@ -40,22 +37,12 @@ def run(lab: Lab) -> Result:
 
 def _cell(lab: Lab, found: Found, test: Characters, setting: Setting) -> list[Row]:
     """NLL with few samples of many targets, and what many samples make of it."""
-    sampler = SetSampler(
-        test,
-        n_classes=setting.classes,
-        n_items=setting.items,
-        each_class=setting.each_class,
-        replacement=False,
-        longest=LONGEST,
-        seed=SEED,
-        device=lab.device,
-    )
+    episodes = sampler(lab, test, setting)
 
     def scored(samples: int, targets: int) -> dict[str, Score]:
-        return systems.scores(lab, found, sampler, samples=samples, episodes=targets, seed=SEED, fixed=True)
+        return systems.scores(lab, found, episodes, samples=samples, episodes=targets, seed=SEED, fixed=True)
 
-    classes = "1 class" if setting.classes == 1 else f"{setting.classes} classes"
-    label = f"{classes}, {setting.items} a class"
+    label = f"{classes_label(setting.classes)}, {setting.items} a class"
     paper = PAPER[VMA, setting.classes][setting.items]
     in_time = lab.time_left() > 0
     few, many = (scored(*FEW), scored(*MANY)) if in_time else ({}, {})
