@@ -71,7 +71,7 @@ def test_the_seed_decides() -> None:
 def test_latents_come_from_the_prior_of_the_rows_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model()
     # Pixels that tell z: their logits are its four numbers over and over.
-    monkeypatch.setattr(model, "decode", lambda z, templates, row: z.repeat(1, 16))
+    monkeypatch.setattr(model, "decode", lambda z, *rest: z.repeat(1, 16))
     with torch.no_grad():
         mean, log_scale = model.templates(_slots()[[0, 2, 4, 1, 3, 5]]).prior.chunk(2, 1)
     z = _grid(model, columns=4_000).samples.double().logit().view(6, 4_000, 16, 4)[:, :, 0]

@@ -183,7 +183,7 @@ class VariationalMemoryAddressing(GenerativeModel):
         mean, log_scale = rows(templates.prior, slot).chunk(2, 1)
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         z = mean + log_scale.exp() * noise
-        return self.decode(z, templates, slot, FromPrior(generator)) if self.finer else self.decode(z, templates, slot)
+        return self.decode(z, templates, slot, FromPrior(generator))
 
     def _draws(
         self,
