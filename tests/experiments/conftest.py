@@ -105,18 +105,15 @@ def tiny(name: str) -> Config:
     return config.with_overrides(["data.dataset=digits", "data.protocol=none", *TINY])
 
 
-# Of the recipe of our own what is not tiny yet; digits has neither 16 classes nor alphabets.
+# Of the recipes of our own what is not tiny yet; digits has neither 16 classes nor alphabets.
 BEST = (
     "model.stages=[4,4]",
     "model.blocks=[1,1]",
     "model.finer_latents=[1,1]",
     "episode.classes=4",
-    "episode.alike=0.0",
     "episode.shots_between=[1,2]",
+    "model.latent=0",
 )
-
-
-GMN_BEST = (*(one for one in BEST if "alike" not in one), "model.latent=0")
 
 
 @pytest.fixture
@@ -136,7 +133,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             "SYSTEMS": (*baselines.ALIKE, _short(systems.SOFT_TUNED)),
         },
         best: {
-            "BEST": replace(best.BEST, plan=replace(best.BEST.plan, overrides=BEST, name="omniglot-best")),
+            "BEST": replace(best.BEST, plan=replace(best.PLAN, overrides=BEST, name="omniglot-best", init=None)),
             "CLASSES": 5,
             "ALL": 10,
             "TARGETS": 2,
@@ -147,7 +144,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             "DECODED_EPISODES": 2,
         },
         table1_best: {
-            "BEST": replace(table1_best.BEST, plan=replace(table1_best.BEST.plan, overrides=GMN_BEST, name="best")),
+            "BEST": replace(table1_best.BEST, plan=replace(table1_best.PLAN, overrides=BEST, name="best", init=None)),
             "CLASSES": (1, 3),
             "ITEMS": (1, 3),
             "PAPER": {(table1.VMA, C): dict.fromkeys(table1.ITEMS, 80.0) for C in (1, 3)},

@@ -184,22 +184,35 @@ def test_a_training_that_fails_leaves_no_empty_run(lab: Lab, monkeypatch: pytest
     assert not (lab.runs_dir / "one").exists()
 
 
-def test_shipped_weights_stand_in(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (trained,) = lab.trained(DIGITS)
+def shipped_in_place_of_runs(lab: Lab, trained: Trained, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those weights come with the package, and there are no runs."""
     assert trained.location is not None
-    folder = tmp_path / "shipped"
     folder.mkdir()
     for file in ("averaged.safetensors", "state.json"):
         shutil.copy(trained.location.path / file, folder)
-    shutil.copy(lab.runs_dir / "one" / "config.toml", folder)
+    shutil.copy(lab.runs_dir / trained.plan.run / "config.toml", folder)
     monkeypatch.setattr(plans, "shipped_weights", lambda: {"shipped": folder})
-    shutil.rmtree(lab.runs_dir / "one")
+    shutil.rmtree(lab.runs_dir)
 
+
+def test_shipped_weights_stand_in(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shipped_in_place_of_runs(lab, lab.trained(DIGITS)[0], tmp_path / "shipped", monkeypatch)
     (shipped,) = lab.trained(DIGITS)
     assert shipped.source == f"shipped weights shipped, step {STEPS}"
     assert shipped.metrics() == []
     assert not (lab.runs_dir / "one").exists()
     assert lab.trained(OTHER)[0].source.startswith("run other")  # of another configuration
+
+
+def test_shipped_weights_stand_for_the_training_they_started_from(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tuned = Plan("digits", "tuned", (*TINY, "episode.shots=2"), steps=1, init=DIGITS)
+    shipped_in_place_of_runs(lab, lab.trained(tuned)[0], tmp_path / "shipped", monkeypatch)
+    assert lab.trained(tuned)[0].source == "shipped weights shipped, step 1"
+    assert not lab.runs_dir.exists()
+    at_once = Plan("digits", "at-once", tuned.overrides, steps=1)
+    assert lab.trained(at_once)[0].source == "run at-once, step 1"
 
 
 def test_shipped_weights_are_passed_over_where_others_cannot_come_as_far(

@@ -169,7 +169,7 @@ class Lab:
         if self.steps is not None and plan.init is None:
             target = self.steps
         job = Job(plan, prepare(config, dataset), dataset, self.runs_dir / plan.run, target)
-        if plan.init is not None and job.run is None:
+        if plan.init is not None and max(job.locations(), default=0) < job.target and job.run is None:
             first = self.trained(plan.init)[0]
             job.start = first.location
             if first.location is None:

@@ -135,7 +135,8 @@ class Job:
         found = {}
         for name, folder in shipped_weights().items():
             config = RunDirectory.open(folder).config
-            if config.recipe == self.config.recipe and not _difference(config, self.config) and not self.plan.init:
+            alike = config.recipe == self.config.recipe and not _difference(config, self.config)
+            if alike and (config.init is None) == (self.plan.init is None):
                 state = json.loads((folder / "state.json").read_text("utf-8"))
                 found[int(state["step"])] = Location(folder, name, int(state["step"]), config, "shipped")
         if self.run:
