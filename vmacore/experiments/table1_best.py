@@ -26,7 +26,7 @@ PLAN = Plan(
 )
 BEST = System("best", "omniglot-gmn-best", PLAN)
 # A thousand samples of all targets would take hours: what they gain is measured on the first few of them.
-FEW, MANY = (20, 600), (1000, 10)  # samples, targets
+FEW, MANY = (20, 600), (1000, 30)  # samples, targets
 
 
 def run(lab: Lab) -> Result:
