@@ -112,6 +112,7 @@ BEST = (
     "model.finer_latents=[1,1]",
     "episode.classes=4",
     "episode.shots_between=[1,2]",
+    "episode.alike=0.0",
     "model.latent=0",
 )
 
