@@ -15,13 +15,14 @@ from tests.small_runs import DATASET, create_run, files_of, metrics_of
 from vmacore import checkpoint as ckpt
 from vmacore.addressing import address_posterior
 from vmacore.checkpoint import RunDirectory, find_run
-from vmacore.config import Config
+from vmacore.config import Config, ObjectiveConfig
 from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.loading import build_model, load_model
 from vmacore.memory import EncodedMemory
 from vmacore.samplers import training_sampler
-from vmacore.trainer import Step, own_class, own_class_of_slots
+from vmacore.starting import Start
+from vmacore.trainer import Step, Trainer, own_class, own_class_of_slots
 from vmacore.training import StepReport, ValidationReport, prepare, train
 
 # It learns
@@ -94,6 +95,51 @@ def test_bfloat16_trains_nearly_as_float32(tmp_path: Path) -> None:
     assert nll["bfloat16"] != nll["highest"]
 
 
+PARTS = {**RESIDUAL, "tied": True}
+
+
+@pytest.mark.parametrize("part", ["addresses", "images"])
+def test_one_part_trains_and_the_other_stays(tmp_path: Path, part: str) -> None:
+    sections: dict[str, Any] = {
+        "model": PARTS,
+        "objective": {"part": part, "labels": 2.0, "label_slots": True},
+        "training": {"steps": 60},
+    }
+    run = create_run(tmp_path / "run", **sections)
+    first = build_model(run.config).state_dict()
+    reports: list[ValidationReport] = []
+    train(run, DATASET, on_validation=reports.append)
+    moved = {
+        name: not torch.equal(weight, first[name])
+        for name, weight in ckpt.read_tensors(run.checkpoint(60) / ckpt.WEIGHTS["raw"]).items()
+    }
+    of_addresses = {name for name in moved if name.startswith("key_network.")}
+    trained = {name for name, has in moved.items() if has}
+    assert trained <= (of_addresses if part == "addresses" else moved.keys() - of_addresses)
+    assert "key_network.head.out.weight" in trained or part == "images"
+    assert "decoder.pixels.weight" in trained or part == "addresses"
+    if part == "addresses":  # the NLL is of the class: four of them
+        assert reports[-1].nll < math.log(4)
+        assert reports[-1].kl_latent == 0
+    else:
+        assert reports[-1].nll > 10
+    resumed = train(RunDirectory.open(run.path), DATASET, steps=62, resume=True)
+    assert resumed.step == 62
+
+
+def test_coarse_latents_come_to_count_one_stage_after_the_other(tmp_path: Path) -> None:
+    """In the first step only the finest latent counts: the bound is that of a model whose coarse one is free."""
+    sections = {"model": RESIDUAL, "training": {"steps": 1, "metrics_every": 1}}
+    rows = []
+    for warmup in (0, 10):
+        run = create_run(tmp_path / str(warmup), **sections, objective={"coarse_warmup": warmup})
+        trainer = Trainer(run, DATASET, torch.device("cpu"))
+        trainer.update(training_sampler(run.config, DATASET.train, "cpu"))
+        rows.append(trainer.model.warm)
+        assert trainer.averaged.module.warm == math.inf  # what is validated is a bound
+    assert rows == [math.inf, 0.0]
+
+
 def test_own_class_sums_the_slots_of_the_class() -> None:
     log_q = torch.randn(3, 5).double().log_softmax(1)
     log_q.requires_grad_()
@@ -111,7 +157,10 @@ def test_labels_add_the_log_probability_of_the_own_class(tmp_path: Path) -> None
     model = build_model(run.config, torch.device("cpu"))
     estimator = estimator_for(run.config.objective, True)
     episode = training_sampler(run.config, DATASET.train, "cpu").at(0)
-    losses = [Step(model, estimator, labels)(episode, torch.Generator().manual_seed(0))[0] for labels in (0.0, 3.0)]
+    losses = [
+        Step(model, estimator, ObjectiveConfig(labels=labels))(episode, torch.Generator().manual_seed(0))[0]
+        for labels in (0.0, 3.0)
+    ]
     addressing = model.address(episode.targets, model.read(episode.memory))
     own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
     torch.testing.assert_close(losses[0] - losses[1], 3 * own)
@@ -334,7 +383,7 @@ def test_starting_from_another_run(straight: RunDirectory, tmp_path: Path) -> No
     location = find_run(straight.checkpoint(20), runs_dir=tmp_path)
     # A learning rate too small to move anything shows the weights it starts from.
     run = create_run(tmp_path / "run", training={"steps": 1}, optimiser={"learning_rate": 1e-20})
-    train(run, DATASET, init=location)
+    train(run, DATASET, start=Start(location))
     start = ckpt.read_tensors(straight.checkpoint(20) / ckpt.WEIGHTS["averaged"])
     for file in ckpt.WEIGHTS.values():
         for name, weight in ckpt.read_tensors(run.checkpoint(1) / file).items():
@@ -348,7 +397,7 @@ def test_starting_from_another_run(straight: RunDirectory, tmp_path: Path) -> No
 def test_starting_from_a_run_of_another_shape(straight: RunDirectory, tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", model={"latent": 5})
     with pytest.raises(VmaError, match=r"has shape \[.*\], but this model needs \["):
-        train(run, DATASET, init=find_run(straight.path, runs_dir=tmp_path))
+        train(run, DATASET, start=Start(find_run(straight.path, runs_dir=tmp_path)))
 
 
 def test_intensities_train_and_validate(tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ def train(
     init: Annotated[
         str | None, typer.Option("--init", metavar="RUN", help="Start from its weights.", show_default=False)
     ] = None,
+    addresses: Annotated[
+        str | None,
+        typer.Option("--addresses-from", metavar="RUN", help="Take h and h_q from its weights.", show_default=False),
+    ] = None,
+    revive: Annotated[
+        bool, typer.Option("--revive", help="With --init: draw units and latents that are out of use anew.")
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,13 +111,17 @@ def train(
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
         from vmacore.checkpoint import RunDirectory, find_run
         from vmacore.distributed import check_shares, from_first, rank, world_size
+        from vmacore.starting import Start
         from vmacore.training import prepare
         from vmacore.training import train as fit
 
         with processes(device) as where:
             leads = rank() == 0
             output.quiet = output.quiet or not leads
-            start = None if init is None else find_run(init, runs_dir=runs_dir)
+            first, of_addresses = (
+                None if asked is None else find_run(asked, runs_dir=runs_dir) for asked in (init, addresses)
+            )
+            start = Start(first, of_addresses, revive) if first or of_addresses or revive else None
             if resume is None:
                 run = None
                 config = _configuration(dataset, recipe, protocol, estimator, steps, seed, settings or [])
@@ -119,7 +130,8 @@ def train(
                 config = run.config
                 asked = {
                     "--dataset": dataset, "--recipe": recipe, "--protocol": protocol, "--estimator": estimator,
-                    "--name": name, "--init": init, "--seed": seed,
+                    "--name": name, "--init": init, "--addresses-from": addresses, "--revive": revive or None,
+                    "--seed": seed,
                 }  # fmt: skip
                 _refuse_conflicts(run, asked, settings or [])
             data = load_data(config, data_dir, offline=offline)
@@ -159,7 +171,7 @@ def train(
                     steps=steps,
                     device=where,
                     resume=resume is not None,
-                    init=start,
+                    start=start,
                     on_step=on_step,
                     on_validation=on_validation,
                     stop=stop,
@@ -259,6 +271,8 @@ def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[s
         "--estimator": config.objective.estimator,
         "--name": run.path.name,
         "--init": None,
+        "--addresses-from": None,
+        "--revive": None,
         "--seed": config.training.seed,
     }
     conflicts = [option for option, value in asked.items() if value is not None and value != began[option]]

@@ -29,7 +29,7 @@ class DataConfig(_Section):
 
 
 # What validation and evaluation never do to an episode.
-TRAINING_ALONE = ("classes_between", "shots_between", "alike", "turned", "warped")
+TRAINING_ALONE = ("classes_between", "shots_between", "alike", "turned", "warped", "jittered")
 
 
 class EpisodeConfig(_Section):
@@ -52,9 +52,10 @@ class EpisodeConfig(_Section):
     shots_between: tuple[int, int] | None = None
     alike: float = Field(0.0, ge=0, le=1)  # few-shot, in training alone: share of episodes of a single alphabet
     # few-shot, in training alone: probability that a class is turned by a symmetry of the square, and strength of a
-    # small affine change that every class gets.
+    # small affine change that every class gets, and of one that every drawing gets.
     turned: float = Field(0.0, ge=0, le=1)
     warped: float = Field(0.0, ge=0, le=1)
+    jittered: float = Field(0.0, ge=0, le=1)
     slots: int = Field(256, ge=1)  # recall: slots in all
     sequences: int = Field(8, ge=1)  # sequence: of a step
     length: int = Field(10, ge=1)  # sequence: drawings of each
@@ -98,7 +99,11 @@ class ModelConfig(_Section):
     stages: tuple[int, ...] = (64, 96, 128)
     blocks: tuple[int, ...] = (1, 1, 1)
     finer_latents: tuple[int, ...] = (0, 0, 0)
-    normalised: bool = False  # residual: inputs of blocks and MLPs have mean 0 and variance 1
+    # residual: hidden units of an MLP by which q of a finer latent sees decoder and recognition together; 0: none.
+    meeting: int = Field(0, ge=0)
+    # residual: inputs of blocks and MLPs have mean 0 and variance 1; those of h and h_q: None is as the rest.
+    normalised: bool = False
+    normalised_embedding: bool | None = None
     similarity: Literal["normalised", "inner", "cosine"] = "normalised"
     address_prior: Literal["learned", "flat"] = "learned"
     tied: bool = False  # h_q is h
@@ -169,6 +174,12 @@ class ObjectiveConfig(_Section):
     temperature: float = Field(0.5, gt=0)  # of gumbel and st-gumbel
     # few-shot: weight of log Σ_{a∈c} q(a|x), c the class of x, beside the bound; h and h_q learn the classes from it.
     labels: float = Field(0.0, ge=0)
+    # What is trained. "addresses": h and h_q alone, on log Σ_{a∈c} q(a|x) alone; nothing is decoded, and NLL and best
+    # are of the class. "images": all but h and h_q, on the bound alone.
+    part: Literal["all", "addresses", "images"] = "all"
+    # Residual with finer latents: log p − log q of the latent at stage s (0 is the finest, which counts at once) comes
+    # to count over the s-th so many steps, so that coarse ones are free to come into use (Sønderby et al. 2016).
+    coarse_warmup: int = Field(0, ge=0)
     label_slots: bool = False  # with tied networks: the same of every slot among the others, added to it
 
 
@@ -215,7 +226,10 @@ class Config(_Section):
     """A run, whole."""
 
     recipe: str | None = None
-    init: str | None = None  # the weights that the run started from: RUN, step N
+    # The weights that the run started from, and those of its h and h_q if from elsewhere: RUN, step N.
+    init: str | None = None
+    addresses_from: str | None = None
+    revived: bool = False  # whether parts of them that were out of use were drawn anew
     data: DataConfig
     episode: EpisodeConfig = EpisodeConfig()
     model: ModelConfig = ModelConfig()
@@ -235,6 +249,10 @@ class Config(_Section):
             raise ValueError("objective.labels is for addresses of a few-shot memory: leave it out")
         if objective.label_slots and not (objective.labels and self.model.tied):
             raise ValueError("objective.label_slots takes slots for targets: set objective.labels and model.tied too")
+        if objective.part == "addresses" and not objective.labels:
+            raise ValueError("addresses alone learn from the classes: set objective.labels, or objective.part to all")
+        if objective.part == "images" and self.model.system != "vma":
+            raise ValueError(f"a {self.model.system} model has no addresses to leave alone: leave objective.part out")
         if objective.labels and self.model.learned_slots:
             raise ValueError("learned slots have no classes: leave objective.labels out")
         if self.model.learned_slots and self.episode.plain != self.episode:

@@ -34,7 +34,9 @@ def training_sampler(config: Config, characters: Characters, device: torch.devic
             device=device,
         )
     binary = characters.levels == 1
-    changes = Augmentation(episode.turned, episode.warped, characters.size, binary=binary, device=device)
+    changes = Augmentation(
+        episode.turned, episode.warped, characters.size, jittered=episode.jittered, binary=binary, device=device
+    )
     return EpisodeSampler(
         characters,
         n_way=episode.classes,
@@ -46,7 +48,7 @@ def training_sampler(config: Config, characters: Characters, device: torch.devic
         ways=episode.classes_between,
         shots=episode.shots_between,
         alike=episode.alike,
-        augmentation=changes if episode.turned or episode.warped else None,
+        augmentation=changes if episode.turned or episode.warped or episode.jittered else None,
     )
 
 

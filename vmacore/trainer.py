@@ -15,7 +15,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from vmacore import checkpoint as ckpt
 from vmacore import distributed
+from vmacore.addressing import Addressing
 from vmacore.checkpoint import RunDirectory
+from vmacore.config import ObjectiveConfig
 from vmacore.data.characters import Dataset
 from vmacore.data.episodes import Episode, Sampler
 from vmacore.errors import VmaError
@@ -29,6 +31,7 @@ from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.optimisers import Optimiser
 from vmacore.samplers import validation_sampler
+from vmacore.starting import EMBEDDING
 
 METRICS = ("nll", "elbo", "reconstruction", "kl_address", "kl_latent", "prior_entropy", "posterior_entropy")
 
@@ -49,18 +52,18 @@ class ValidationReport:
 class Step(nn.Module):
     """A step up to its loss, as one module, so that torch can wrap it: read, address, draw, bound."""
 
-    def __init__(
-        self, model: GenerativeModel, estimator: Estimator, labels: float = 0.0, label_slots: bool = False
-    ) -> None:
+    def __init__(self, model: GenerativeModel, estimator: Estimator, config: ObjectiveConfig | None = None) -> None:
         super().__init__()
-        self.model, self.estimator, self.labels, self.label_slots = model, estimator, labels, label_slots
+        self.model, self.estimator, self.config = model, estimator, config or ObjectiveConfig()
 
     def forward(self, episode: Episode, noise: torch.Generator) -> tuple[Tensor, Tensor]:
         """Minus the surrogate, of which the gradient alone means something, and the METRICS; means over the targets."""
-        model, targets = self.model, episode.targets
+        model, targets, config = self.model, episode.targets, self.config
         slots = episode.memory if model.learned_memory is None else model.learned_memory()
         memory = model.read(slots, episode.mask)
         addressing = model.address(targets, memory)
+        if config.part == "addresses":
+            return -config.labels * self.own(episode, memory, addressing), _of_addresses(addressing, episode)
         drawn = self.estimator.draw(addressing, noise)
         draws = drawn.terms(model, targets, memory, noise)
         objective = self.estimator.objective(draws, addressing, drawn)
@@ -71,12 +74,25 @@ class Step(nn.Module):
             elbo = -(reconstruction + kl_a + kl_z)
             metrics = torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies])
         loss = -objective.surrogate.mean()
-        if self.labels:
-            own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
-            if self.label_slots:
-                own = own + own_class_of_slots(memory, episode.memory_labels, model.config.similarity)
-            loss = loss - self.labels * own
+        if config.labels and config.part == "all":
+            loss = loss - config.labels * self.own(episode, memory, addressing)
         return loss, metrics
+
+    def own(self, episode: Episode, memory: EncodedMemory, addressing: Addressing) -> Tensor:
+        """What the labels add: the mean `own_class` of targets, and of slots if configured."""
+        own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
+        if self.config.label_slots:
+            own = own + own_class_of_slots(memory, episode.memory_labels, self.model.config.similarity)
+        return own
+
+
+@torch.no_grad()
+def _of_addresses(addressing: Addressing, episode: Episode) -> Tensor:
+    """The METRICS where nothing is decoded: nll is of the class, not of the image, and there is no reconstruction."""
+    nll = -own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
+    none = torch.zeros_like(nll)
+    kl_a, entropies = addressing.kl().mean(), (addressing.prior_entropy(), addressing.posterior_entropy().mean())
+    return torch.stack([nll, none, none, kl_a, none, *entropies])
 
 
 def own_class(log_q: Tensor, labels: Tensor, memory_labels: Tensor) -> Tensor:
@@ -119,7 +135,10 @@ class Trainer:
         self.optimiser = Optimiser(self.model, config.optimiser, capturable=graphed)
         objective = config.objective
         estimator = estimator_for(objective, self.model.addressed)
-        step = Step(self.model, estimator, objective.labels, objective.label_slots)
+        step = Step(self.model, estimator, objective)
+        for name, weight in self.model.named_parameters():
+            of_addresses = name.startswith(EMBEDDING)
+            weight.requires_grad_(objective.part == "all" or of_addresses == (objective.part == "addresses"))
         # Every weight has a gradient in every step, and there are no buffers, so DDP's defaults fit.
         self.forward: nn.Module = step if alone else DistributedDataParallel(step)
         self.advance: Update = self._advance
@@ -138,6 +157,9 @@ class Trainer:
         episode = distributed.own_part(sampler.at(self.step))
         noise = distributed.own_noise(self.run.config.training.seed, self.step, self.device)
         self.optimiser.set_rates(self.step, self.run.config.training.steps)
+        warmup = self.run.config.objective.coarse_warmup
+        if warmup:
+            self.model.warm = self.step / warmup
         metrics = self.advance(episode, noise)
         self._average()
         self.step += 1
@@ -177,24 +199,36 @@ class Trainer:
         config, model = self.run.config, self.averaged.module
         assert isinstance(model, GenerativeModel)
         characters = dataset.validation.binarised(config.data.seed)
-        result = score_episodes(
-            model,
-            validation_sampler(config, characters, self.device),
-            samples=config.objective.samples,
-            episodes=config.training.validation_episodes,
-            device=self.device,
-        )
+        sampler, episodes = validation_sampler(config, characters, self.device), config.training.validation_episodes
         accuracy = None
         labelled = model.learned_memory is None and config.episode.memory == "few-shot"
         if labelled and isinstance(model, VariationalMemoryAddressing):
             way = min(5, characters.n_classes)
             accuracy = classify(model, characters, way=way, shot=1, episodes=100, device=self.device).accuracy
-        is_best = result.nll < self.best.get("nll", math.inf)
+        if config.objective.part == "addresses":
+            numbers = self._score_addresses(model, sampler, episodes)
+        else:
+            score = score_episodes(
+                model, sampler, samples=config.objective.samples, episodes=episodes, device=self.device
+            )
+            numbers = score.nll, score.nll_se, score.kl_address, score.kl_latent
+        is_best = numbers[0] < self.best.get("nll", math.inf)
         if is_best:
-            self.best = {"step": self.step, "nll": result.nll, "accuracy": accuracy}
-        return ValidationReport(
-            self.step, result.nll, result.nll_se, result.kl_address, result.kl_latent, accuracy, is_best
-        )
+            self.best = {"step": self.step, "nll": numbers[0], "accuracy": accuracy}
+        return ValidationReport(self.step, *numbers, accuracy, is_best)
+
+    @torch.no_grad()
+    def _score_addresses(
+        self, model: GenerativeModel, sampler: Sampler, episodes: int
+    ) -> tuple[float, float, float, float]:
+        """Mean −log Σ_{a∈c} q(a|x) of the targets' classes, its error over episodes, KL_a, and 0 for KL_z."""
+        rows = []
+        for step in range(episodes):
+            episode = sampler.at(step)
+            rows.append(_of_addresses(model.address(episode.targets, model.read(episode.memory)), episode))
+        values = torch.stack(rows).double()  # [episodes, METRICS]
+        means = dict(zip(METRICS, values.mean(0).tolist(), strict=True))
+        return means["nll"], float(values[:, 0].std()) / math.sqrt(episodes), means["kl_address"], 0.0
 
     def save(self) -> None:
         """Save the state as the latest checkpoint."""

@@ -11,16 +11,15 @@ from pathlib import Path
 
 import torch
 
-from vmacore import checkpoint as ckpt
 from vmacore import distributed
-from vmacore.checkpoint import Location, RunDirectory
+from vmacore.checkpoint import RunDirectory
 from vmacore.config import Config
 from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
 from vmacore.graphs import matmul_precision
-from vmacore.loading import weights_file
 from vmacore.locking import locked
 from vmacore.samplers import training_sampler, validation_sampler
+from vmacore.starting import Start
 from vmacore.trainer import METRICS, Trainer, ValidationReport
 
 __all__ = ["StepReport", "TrainingSummary", "ValidationReport", "prepare", "train"]
@@ -55,13 +54,13 @@ class TrainingSummary:
     interrupted: bool
 
 
-def prepare(config: Config, dataset: Dataset, init: Location | None = None) -> Config:
+def prepare(config: Config, dataset: Dataset, start: Start | None = None) -> Config:
     """The configuration with what follows from the data filled in: protocol and image size.
 
-    init: the weights that the run is to start from, if any.
+    start: the weights that the run is to start from, if any.
 
     Raises:
-        VmaError: a split cannot hold the episodes, or `init` has other networks.
+        VmaError: a split cannot hold the episodes, or `start` has other networks.
     """
     size = dataset.train.size
     filled = config.model_copy(
@@ -70,11 +69,8 @@ def prepare(config: Config, dataset: Dataset, init: Location | None = None) -> C
             "model": config.model.model_copy(update={"size": size}),
         }
     )
-    if init is not None:
-        theirs, ours = init.config.model.model_dump(), filled.model.model_dump()
-        differ = [key for key in ours if ours[key] != theirs[key]]
-        if differ:
-            raise VmaError(f"{init.run} has another model.{differ[0]}: {theirs[differ[0]]}, not {ours[differ[0]]}")
+    if start is not None:
+        start.check(filled)
     training_sampler(filled, dataset.train, "cpu")
     validation_sampler(filled, dataset.validation, "cpu")  # now, or a run would end at its first validation
     return filled
@@ -87,7 +83,7 @@ def train(
     steps: int | None = None,
     device: torch.device | str = "cpu",
     resume: bool = False,
-    init: Location | None = None,
+    start: Start | None = None,
     on_step: Callable[[StepReport], None] | None = None,
     on_validation: Callable[[ValidationReport], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -95,7 +91,7 @@ def train(
     """Train a run made by `RunDirectory.create(path, prepare(config, dataset))` up to `steps`.
 
     steps: where to end; None: as configured. With `resume`, on from the latest checkpoint, bit for bit as if never
-    stopped on the same CPU with the same threads. init: weights to start from. stop: polled every step; when true the
+    stopped on the same CPU with the same threads. start: weights of a new run. stop: polled every step; when true the
     state is saved and the summary says `interrupted`.
 
     Where torch.distributed has a process group (`vmacore.distributed`) every process calls this alike; they share the
@@ -111,16 +107,16 @@ def train(
         stored = run.config
         changes = [] if steps is None else [f"training.steps={steps}"]
         config = stored.with_overrides(changes)
-        if init is not None and not resume:
-            config = config.model_copy(update={"init": f"{init.run}, step {init.step}"})
+        if start is not None and not resume:
+            config = start.recorded(config)
         trainer = Trainer(RunDirectory(run.path, config), dataset, torch.device(device))
         if resume:
             trainer.restore()
         if config != stored and leads:
             run.with_config(config)
-        if init is not None and not resume:
-            ckpt.load_weights(trainer.model, weights_file(init, "averaged"))
-            ckpt.load_weights(trainer.averaged.module, weights_file(init, "averaged"))
+        if start is not None and not resume:
+            start.load(trainer.model, config, dataset)
+            trainer.averaged.module.load_state_dict(trainer.model.state_dict())
             trainer.save()  # so that a run killed before its first checkpoint still resumes from these weights
         if distributed.from_first(str(trainer.step)) != str(trainer.step):
             raise VmaError(f"the processes see different checkpoints: {run.path} must be one folder for all")

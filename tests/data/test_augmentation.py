@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from tests import synthetic
 from vmacore.data import load_dataset
-from vmacore.data.augmentation import Augmentation, affine, symmetries, warp
+from vmacore.data.augmentation import Augmentation, affine, after, symmetries, warp
 from vmacore.data.characters import Characters
 from vmacore.data.episodes import Episode, EpisodeSampler
 from vmacore.errors import VmaError
@@ -207,3 +207,29 @@ def test_ink_of_omniglot(real_omniglot: Path) -> None:
     images = train.images[::5].float()[:, None]
     change = Augmentation(0.0, 1.0, train.size).draw(len(images), torch.Generator().manual_seed(0))
     assert float(change(images, torch.arange(len(images))).mean() / images.mean()) == pytest.approx(1, abs=0.03)
+
+
+def test_one_map_after_another() -> None:
+    """Of pictures: `after` maps a changed picture's pixels back through both, the second first."""
+    unit = 2 * torch.rand(2, 3, 6, generator=torch.Generator().manual_seed(0)).double() - 1
+    first, second = (affine(part, 1.0, (26, 26)).double() for part in unit)
+    points = torch.cat([torch.rand(3, 2, 7).double(), torch.ones(3, 1, 7).double()], 1)
+    once = torch.cat([first @ points, torch.ones(3, 1, 7).double()], 1)
+    torch.testing.assert_close(after(first, second) @ points, second @ once)
+
+
+def test_every_drawing_is_jittered_by_itself() -> None:
+    image = _strokes(1).expand(12, 1, 26, 26)
+    labels = torch.arange(12) % 2
+    changes = Augmentation(0.0, 0.0, (26, 26), jittered=1.0)
+
+    def changed(seed: int) -> Tensor:
+        return changes.draw(2, torch.Generator().manual_seed(seed))(image, labels)
+
+    once = changed(0)
+    assert torch.equal(once, changed(0))
+    assert len(once.flatten(1).unique(dim=0)) == 12  # of a class too
+    assert set(once.unique().tolist()) == {0.0, 1.0}
+    assert 0.6 < float(once.mean() / image.mean()) < 1.5
+    moved = (once != image).flatten(1).float().mean(1)
+    assert float(moved.max()) < 0.3

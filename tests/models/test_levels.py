@@ -11,6 +11,7 @@ from vmacore.config import Config, ModelConfig
 from vmacore.errors import VmaError
 from vmacore.models.levels import FromPosterior, FromPrior
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.nn.residual_pyramid import Level
 
 
 def model_of(
@@ -20,11 +21,12 @@ def model_of(
     tied: bool = False,
     latent: int = 3,
     normalised: bool = False,
+    meeting: int = 0,
 ) -> VariationalMemoryAddressing:
     torch.manual_seed(0)
     config = ModelConfig(
         network="residual", size=size, stages=stages, blocks=(1,) * len(stages), finer_latents=finer, latent=latent,
-        embedding=5, hidden=8, tied=tied, normalised=normalised,
+        embedding=5, hidden=8, tied=tied, normalised=normalised, meeting=meeting,
     )  # fmt: skip
     model = VariationalMemoryAddressing(config).double()
     with torch.no_grad():  # from zero, prior and posterior would be the same and nothing would be tested
@@ -37,11 +39,16 @@ def images(count: int, size: tuple[int, int], seed: int = 0) -> Tensor:
     return torch.rand(count, 1, *size, generator=torch.Generator().manual_seed(seed)).round().double()
 
 
-@pytest.mark.parametrize(("finer", "latent", "normalised"), [((2,), 3, False), ((0,), 3, False), ((2,), 0, True)])
+@pytest.mark.parametrize(
+    ("finer", "latent", "normalised", "meeting"),
+    [((2,), 3, False, 0), ((0,), 3, False, 0), ((2,), 0, True, 0), ((2,), 0, False, 4)],
+)
 @torch.no_grad()
-def test_densities_of_all_images_sum_to_one(finer: tuple[int, ...], latent: int, normalised: bool) -> None:
+def test_densities_of_all_images_sum_to_one(
+    finer: tuple[int, ...], latent: int, normalised: bool, meeting: int
+) -> None:
     """Σ_x p(x|M) = 1 for the 16 images of 2×2 pixels: weights are unbiased, so no posterior leaks into the pixels."""
-    model = model_of((2, 2), (8,), finer, latent=latent, normalised=normalised)
+    model = model_of((2, 2), (8,), finer, latent=latent, normalised=normalised, meeting=meeting)
     every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).double().view(16, 1, 2, 2)
     memory = model.read(images(3, (2, 2)))
     addressing = model.address(every, memory)
@@ -61,6 +68,58 @@ def test_kl_is_the_mean_of_the_log_ratio() -> None:
     difference = (draws.log_qz - draws.log_pz - draws.kl_z)[0]
     assert float(draws.kl_z.min()) > 0
     assert abs(float(difference.mean())) < 4 * float(difference.std()) / math.sqrt(4000)
+
+
+@torch.no_grad()
+def test_kl_of_the_stages_and_of_the_vector_is_the_whole() -> None:
+    model = model_of(meeting=3)
+    x, memory = images(2, (8, 8), 1), model.read(images(2, (8, 8), 2))
+    address = torch.tensor([[0, 1], [1, 1]])
+    draws = model.draws(x, memory, address, torch.Generator().manual_seed(3), chunk=3)
+    assert draws.kl_levels is not None
+    assert draws.kl_levels.shape == (2, 2, 2)
+    assert bool((draws.kl_levels > 0).all())
+    without = model_of(latent=0, meeting=3)
+    with_maps_alone = without.draws(x, without.read(memory.slots), address, torch.Generator().manual_seed(3))
+    assert with_maps_alone.kl_levels is not None
+    torch.testing.assert_close(with_maps_alone.kl_levels.sum(0), with_maps_alone.kl_z)
+    assert bool((draws.kl_z > draws.kl_levels.sum(0)).all())  # the vector's is the rest
+
+
+@torch.no_grad()
+def test_q_sees_decoder_and_recognition_together() -> None:
+    """With hidden units the correction is no sum of what each says alone."""
+    features, seen = torch.rand(1, 1, 1, 4).double(), torch.rand(1, 1, 1, 4).double()
+    for hidden in (0, 6):
+        torch.manual_seed(0)
+        level = Level(4, 2, hidden).double()
+        for weight in level.parameters():
+            weight.normal_()
+
+        def correction(own: Tensor, other: Tensor, level: Level = level) -> Tensor:
+            return level.correction(level.gaussians(own)[1] + level.seen(other))
+
+        none = torch.zeros_like(features)
+        whole, one, other, neither = (
+            correction(*pair) for pair in ((features, seen), (features, none), (none, seen), (none, none))
+        )
+        assert torch.allclose(whole - one, other - neither) is (hidden == 0)
+
+
+@torch.no_grad()
+def test_warm_up_frees_the_coarse_latents_first() -> None:
+    model = model_of(latent=0)
+    x, memory = images(2, (8, 8), 1), model.read(images(2, (8, 8), 2))
+
+    def ratio(warm: float) -> Tensor:
+        model.warm = warm
+        draws = model.draws(x, memory, torch.tensor([[0, 1], [1, 1]]), torch.Generator().manual_seed(3))
+        return draws.log_pz - draws.log_qz
+
+    free, half, whole = ratio(0.0), ratio(0.5), ratio(1.0)
+    torch.testing.assert_close(half, (free + whole) / 2)
+    torch.testing.assert_close(whole, ratio(math.inf))
+    assert not torch.allclose(free, whole)
 
 
 @torch.no_grad()
@@ -107,12 +166,12 @@ def test_generation_draws_every_level_from_its_prior() -> None:
 def test_levels_draw_from_the_gaussians_they_report() -> None:
     P = 2000
     prior = torch.tensor([0.5, -1.0, -0.2, 0.3]).expand(P, 1, 1, 4)  # two means, two log standard deviations
-    z = FromPrior(torch.Generator().manual_seed(0)).draw(0, prior, prior).view(P, 2)
+    z = FromPrior(torch.Generator().manual_seed(0)).draw(0, prior, prior, torch.clone).view(P, 2)
     torch.testing.assert_close(z.mean(0), torch.tensor([0.5, -1.0]), atol=0.1, rtol=0)
     torch.testing.assert_close(z.std(0), torch.tensor([-0.2, 0.3]).exp(), atol=0.1, rtol=0)
     evidence = torch.tensor([[[[1.0, 2.0, 0.5, 0.0]]], [[[0.0, 0.0, 0.0, 0.0]]]])
     levels = FromPosterior([evidence], torch.arange(P) % 2, torch.zeros(P, 2), pathwise=True)
-    z = levels.draw(0, prior, torch.full((P, 1, 1, 4), 0.25)).view(P, 2)
+    z = levels.draw(0, prior, torch.full((P, 1, 1, 4), 0.25), torch.clone).view(P, 2)
     torch.testing.assert_close(z[:2], torch.tensor([[1.75, 1.25], [0.75, -0.75]]))  # the means, with no noise
     entropy_at_mean = -(torch.tensor([0.55 + 0.55, 0.05 + 0.55]) + math.log(2 * math.pi))
     torch.testing.assert_close(levels.terms[1, :2], entropy_at_mean)

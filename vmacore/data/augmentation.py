@@ -1,7 +1,8 @@
 """New classes out of those there are: every class of an episode is turned and bent in a way of its own.
 
 All drawings of a class, in memory and as targets, undergo the same change, so what an episode asks for stays the same
-and only its characters are ones that nobody drew. Turned characters as classes of their own: Santoro et al. 2016.
+and only its characters are ones that nobody drew. Turned characters as classes of their own: Santoro et al. 2016. A
+drawing may be jittered besides, by an affine change of its own, as if another hand had drawn it.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ Change = Callable[[Tensor, Tensor], Tensor]
 
 
 class Augmentation:
-    """Draws one change for each class of an episode.
+    """Draws one change for each class of an episode, and one for each drawing.
 
     turned: probability that a class is turned by one of the square's seven other symmetries, all alike.
     warped: strength in [0, 1] of an affine change: rotation, slant, stretch of each axis, shift.
+    jittered: the same of a change that each drawing gets of its own, before its class's.
     size: height and width of the drawings in pixels.
     binary: drawings hold 0 and 1 and stay so; else they hold intensities, which are interpolated.
 
@@ -43,23 +45,27 @@ class Augmentation:
         warped: float,
         size: tuple[int, int],
         *,
+        jittered: float = 0.0,
         binary: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
         if turned and size[0] != size[1]:
             raise VmaError(f"drawings of {size[0]}×{size[1]} cannot be turned: set episode.turned to 0")
-        self.turned, self.warped, self.size, self.binary = turned, warped, size, binary
+        self.turned, self.warped, self.jittered = turned, warped, jittered
+        self.size, self.binary = size, binary
         self._source = symmetries(size[0]).to(device) if turned else None
 
     def draw(self, n_classes: int, draw: torch.Generator) -> Change:
         """images [P, 1, H, W], label of each [P] → images changed as their class is; labels are 0 … n_classes − 1.
+
+        `draw` goes on to be drawn from by the change, if there is jitter: a number for each image that it is given.
 
         The change is drawn on the CPU; it is applied where the images are. On another device, interpolation rounds
         otherwise, which can move a pixel that lies on the very edge of the ink.
         """
         turn = torch.rand(n_classes, generator=draw) < self.turned
         symmetry = turn * torch.randint(1, 8, (n_classes,), generator=draw)  # 0: as it is
-        theta = affine(2 * torch.rand(n_classes, 6, generator=draw) - 1, self.warped, self.size)
+        of_class = affine(2 * torch.rand(n_classes, 6, generator=draw) - 1, self.warped, self.size)
 
         def change(images: Tensor, labels: Tensor) -> Tensor:
             if not len(images):
@@ -67,8 +73,12 @@ class Augmentation:
             if self._source is not None:
                 source = self._source[ahead(symmetry, images.device)[labels]]  # [P, H · W]
                 images = images.flatten(1).gather(1, source).view_as(images)
-            if self.warped:
-                images = warp(images, ahead(theta, images.device)[labels])
+            if self.warped or self.jittered:
+                theta = ahead(of_class, images.device)[labels]
+                if self.jittered:
+                    unit = 2 * torch.rand(len(images), 6, generator=draw) - 1
+                    theta = after(theta, ahead(affine(unit, self.jittered, self.size), images.device))
+                images = warp(images, theta)
                 # A line of one pixel interpolates to a ridge that is above a half over one pixel's width wherever it
                 # falls, so a half keeps lines whole and the mean ink; only the thinnest diagonals may come apart.
                 images = (images > 0.5).float() if self.binary else images
@@ -101,6 +111,11 @@ def affine(unit: Tensor, strength: float, size: tuple[int, int]) -> Tensor:
     back = torch.linalg.inv(rotation @ shear)  # [N, 2, 2], in pixels
     offset = -back @ (SHIFT * torch.stack(shift, 1))[:, :, None]  # [N, 2, 1]
     return torch.cat([back * to_pixels, offset], 2) / to_pixels[:, None]
+
+
+def after(first: Tensor, second: Tensor) -> Tensor:
+    """Affine maps [N, 2, 3] that do the first and then the second, as `warp` takes them: pictures change in reverse."""
+    return torch.cat([second[:, :, :2] @ first[:, :, :2], second[:, :, :2] @ first[:, :, 2:] + second[:, :, 2:]], 2)
 
 
 def warp(images: Tensor, theta: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from vmacore.data.episodes import Sampler
 from vmacore.evaluation.likelihood import Score, score_episodes
 from vmacore.experiments.plans import Job, Plan, Trained, chosen, next_mark, reachable
 from vmacore.models import GenerativeModel
+from vmacore.starting import Start
 from vmacore.training import StepReport, prepare
 
 T = TypeVar("T")
@@ -169,11 +170,14 @@ class Lab:
         if self.steps is not None and plan.init is None:
             target = self.steps
         job = Job(plan, prepare(config, dataset), dataset, self.runs_dir / plan.run, target)
-        if plan.init is not None and max(job.locations(), default=0) < job.target and job.run is None:
-            first = self.trained(plan.init)[0]
-            job.start = first.location
-            if first.location is None:
-                job.blocked = f"it starts from {plan.init.run}, of which there is {first.source}"
+        before = [one for one in (plan.init, plan.addresses) if one is not None]
+        if before and max(job.locations(), default=0) < job.target and job.run is None:
+            found = {one.run: self.trained(one)[0] for one in before}
+            init, addresses = (found[one.run].location if one else None for one in (plan.init, plan.addresses))
+            job.start = Start(init, addresses, plan.revive)
+            for name, one in found.items():
+                if one.location is None:
+                    job.blocked = f"it starts from {name}, of which there is {one.source}"
         return job
 
     def _train(self, jobs: list[Job]) -> None:

@@ -23,6 +23,7 @@ from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
 from vmacore.loading import load_model
 from vmacore.models import GenerativeModel
+from vmacore.starting import Start
 from vmacore.training import StepReport, prepare, train
 
 FULL = 100_000  # the only count of updates that the paper prints (figure 2A)
@@ -35,7 +36,7 @@ class Plan:
 
     name: of the run; the recipe's where left out, and needed where `overrides` ("section.field=value") make it another
     run. steps: where it ends, None: as the recipe says. full: updates that count as the paper's full training. init: a
-    plan whose weights it starts from.
+    plan whose weights it starts from; addresses: one whose h and h_q it starts from; revive: see `Start`.
     """
 
     recipe: str
@@ -45,6 +46,8 @@ class Plan:
     steps: int | None = None
     full: int = FULL
     init: Plan | None = None
+    addresses: Plan | None = None
+    revive: bool = False
 
     def __post_init__(self) -> None:
         if self.overrides and not self.name:
@@ -57,7 +60,8 @@ class Plan:
 
     def seeded(self, seed: int) -> Plan:
         """The same training with another seed, from the start on."""
-        return replace(self, seed=seed, init=self.init.seeded(seed) if self.init else None)
+        first, addresses = (plan.seeded(seed) if plan else None for plan in (self.init, self.addresses))
+        return replace(self, seed=seed, init=first, addresses=addresses)
 
     def config(self) -> Config:
         """The recipe with what the plan changes in it."""
@@ -110,7 +114,7 @@ class Job:
     dataset: Dataset
     path: Path  # of the run, there or not
     target: int
-    start: Location | None = None  # weights to begin with
+    start: Start | None = None  # weights to begin with
     rate: float | None = None  # steps/s, once measured
     overhead: float = 0.0  # seconds that going on takes besides, for loading, validating and saving
     blocked: str = ""  # why it cannot be trained
@@ -178,7 +182,7 @@ class Job:
                 steps=total,
                 device=device,
                 resume=resumed,
-                init=None if resumed else self.start,
+                start=None if resumed else self.start,
                 on_step=report,
                 stop=at_mark,
             )

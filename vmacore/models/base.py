@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -21,6 +22,7 @@ class GenerativeModel(nn.Module, ABC):
     """
 
     decoder_dtype: torch.dtype | None = None  # to decode in, under autocast; None: as the weights are
+    warm = math.inf  # how far latents coarser than the finest count (`levels.FromPosterior`); it is a bound if they do
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
     def __init__(self, config: ModelConfig) -> None:

@@ -21,12 +21,14 @@ class Draws:
     log_pz: log p(z|m_a).
     log_qz: log q(z|x, m_a).
     kl_z: KL(q(z|x, m_a) ‖ p(z|m_a)), in closed form.
+    kl_levels: the share in it of the latent at each stage of a decoder, finest first [stages, B, K]; None: no such.
     """
 
     log_px: Tensor
     log_pz: Tensor
     log_qz: Tensor
     kl_z: Tensor
+    kl_levels: Tensor | None = None
 
     @property
     def log_weight(self) -> Tensor:

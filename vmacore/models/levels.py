@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ class FromPrior:
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
 
-    def draw(self, stage: int, prior: Tensor, correction: Tensor) -> Tensor:
+    def draw(self, stage: int, prior: Tensor, share: Tensor, correction: Callable[[Tensor], Tensor]) -> Tensor:
         """z_l [P, h, w, c] ~ p(z_l|z_<l, m), parameters `prior` [P, h, w, 2c]."""
         p = gaussian(prior).base_dist
         noise = torch.randn(p.loc.shape, generator=self.generator, dtype=prior.dtype, device=prior.device)
@@ -32,27 +33,39 @@ class FromPrior:
 class FromPosterior:
     """Every finer latent drawn from its posterior; what that adds to log w is summed up.
 
-    evidence: what the posteriors see of x at every stage, [U, h, w, 2c]. pair: each sample's row of it [P]; None: the
-    samples themselves. noise: standard normal numbers of all finer latents [P, N]. pathwise: let gradients
-    pass through z_l.
-    terms [3, P]: log p(z_l|z_<l, m), log q(z_l|z_<l, x, m) and KL(q ‖ p) in closed form given z_<l, summed over levels.
+    evidence: the shares of x in the corrections at every stage, [U, h, w, …]. pair: each sample's row of it [P]; None:
+    the samples themselves. noise: standard normal numbers of all finer latents [P, N]. pathwise: let gradients pass
+    through z_l. warm: log p and log q of stage s count by a share warm − s + 1, within 0 and 1, those of the
+    finest, 0, whole: as warm rises from 0, one stage after the other, the coarsest last.
+    terms [3 + stages, P]: log p(z_l|z_<l, m), log q(z_l|z_<l, x, m) and KL(q ‖ p) in closed form given z_<l, summed
+    over levels, and the last again for each stage.
     """
 
-    def __init__(self, evidence: Sequence[Tensor], pair: Tensor | None, noise: Tensor, pathwise: bool) -> None:
-        self.evidence, self.pair, self.pathwise = evidence, pair, pathwise
+    def __init__(
+        self,
+        evidence: Sequence[Tensor],
+        pair: Tensor | None,
+        noise: Tensor,
+        pathwise: bool,
+        warm: float = math.inf,
+    ) -> None:
+        self.evidence, self.pair, self.pathwise, self.warm = evidence, pair, pathwise, warm
         self.noise = noise
         self.used = 0
-        self.terms: Tensor = noise.new_zeros(3, len(noise))
+        self.terms: Tensor = noise.new_zeros(3 + len(evidence), len(noise))
 
-    def draw(self, stage: int, prior: Tensor, correction: Tensor) -> Tensor:
-        """z_l [P, h, w, c] ~ q(z_l|z_<l, x, m), whose parameters [P, h, w, 2c] are the prior's and two corrections."""
+    def draw(self, stage: int, prior: Tensor, share: Tensor, correction: Callable[[Tensor], Tensor]) -> Tensor:
+        """z_l [P, h, w, c] ~ q(z_l|z_<l, x, m): parameters [P, h, w, 2c] are the prior's, corrected by both shares."""
         evidence = self.evidence[stage]
         evidence = evidence if self.pair is None else evidence.index_select(0, self.pair)
-        q, p = gaussian(prior + correction + evidence), gaussian(prior)
+        q, p = gaussian(prior + correction(share + evidence)), gaussian(prior)
         size = q.event_shape.numel()
         noise = self.noise[:, self.used : self.used + size].view(q.base_dist.loc.shape)
         self.used += size
         z: Tensor = q.base_dist.loc + q.base_dist.scale * noise
         z = z if self.pathwise else z.detach()
-        self.terms = self.terms + torch.stack([p.log_prob(z), q.log_prob(z), kl_divergence(q, p)])
+        weight = min(1.0, max(0.0, self.warm - stage + 1)) if stage else 1.0
+        kl = kl_divergence(q, p)
+        by_stage = [kl if other == stage else torch.zeros_like(kl) for other in range(len(self.evidence))]
+        self.terms = self.terms + torch.stack([weight * p.log_prob(z), weight * q.log_prob(z), kl, *by_stage])
         return z

@@ -54,15 +54,19 @@ class VariationalMemoryAddressing(GenerativeModel):
             self.prior: nn.Module = MLP(template.out_features, hidden, 2 * Z)
             self.decoder: nn.Module = convolutional.Decoder(size, channels, hidden, Z, template.out_features)
         elif config.network == "residual":
-            stages = config.size, config.stages, config.blocks, config.normalised
-            self.key_network = residual_pyramid.Embedding(*stages, config.hidden, E)
-            self.query_network = residual_pyramid.Embedding(*stages, config.hidden, E)
+            shape = config.size, config.stages, config.blocks
+            of_keys = config.normalised if config.normalised_embedding is None else config.normalised_embedding
+            self.key_network = residual_pyramid.Embedding(*shape, of_keys, config.hidden, E)
+            self.query_network = residual_pyramid.Embedding(*shape, of_keys, config.hidden, E)
+            stages = *shape, config.normalised
             self.recognition = residual_pyramid.Recognition(*stages, config.hidden, Z)
             residual_template = residual_pyramid.Template(*stages)
             features = residual_template.out_features
             self.template = residual_template
             self.prior = residual_pyramid.gaussian_head(features, config.hidden, Z)
-            self.decoder = residual_pyramid.Decoder(*stages, config.finer_latents, config.hidden, Z, features)
+            self.decoder = residual_pyramid.Decoder(
+                *stages, config.finer_latents, config.hidden, Z, features, config.meeting
+            )
             self.finer = self.decoder.finer
         else:
             layers = config.layers
@@ -132,7 +136,7 @@ class VariationalMemoryAddressing(GenerativeModel):
     ) -> tuple[Tensor, list[Tensor]]:
         """`latent_posterior`, and what the posteriors of finer latents see of x, if there are any.
 
-        That is a tensor [U, h, w, 2c] for each stage of the decoder.
+        That is a tensor [U, h, w, …] for each stage of the decoder.
         """
         recognised = self.recognition(targets, templates.recognition, target, slot)
         if not isinstance(recognised, tuple):
@@ -174,7 +178,9 @@ class VariationalMemoryAddressing(GenerativeModel):
                 for part in order.split((place // max(1, chunk // 2)).bincount().tolist())
             ]
             terms = torch.cat(parts, 1)[:, order.argsort()]
-        return Draws(*terms.view(4, B, K))
+        terms = terms.view(-1, B, K)
+        log_px, log_pz, log_qz, kl_z = terms[:4]
+        return Draws(log_px, log_pz, log_qz, kl_z, terms[4:] if len(terms) > 4 else None)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images made from the slots at addresses [P], z ~ p(z|m_a)."""
@@ -195,7 +201,7 @@ class VariationalMemoryAddressing(GenerativeModel):
         pathwise: bool,
         chunk: int | None = None,
     ) -> Tensor:
-        """The four terms of `Draws` [4, P] for samples of targets[target] at the addresses given, indices [P]."""
+        """The terms of `Draws` for samples of targets[target] at the addresses given, indices [P]: [4 + stages, P]."""
         used, slot, pair_target, pair_slot, pair = self._passes(target, address, len(memory))
         templates = self.templates(memory.contents(used))
 
@@ -211,10 +217,12 @@ class VariationalMemoryAddressing(GenerativeModel):
         z = z if pathwise else z.detach()
         finer_noise = noise[:, z.shape[1] :]
         x = targets.flatten(1)
-        terms = torch.stack([z.new_zeros(len(z)), p.log_prob(z), q.log_prob(z), rows(kl_z, pair)])
+        none = z.new_zeros(len(z))
+        terms = torch.stack([none, p.log_prob(z), q.log_prob(z), rows(kl_z, pair), *(none for _ in evidence)])
         parts = []
         for part in torch.arange(len(z), device=z.device).split(step):
-            levels = FromPosterior(evidence, part if pair is None else pair[part], finer_noise[part], pathwise)
+            rows_of = part if pair is None else pair[part]
+            levels = FromPosterior(evidence, rows_of, finer_noise[part], pathwise, self.warm)
             log_px = pixels_log_prob(self.decode(z[part], templates, slot[part], levels), rows(x, target[part]))
             parts.append(torch.cat([log_px[None], levels.terms]))
         return terms + torch.cat(parts, 1)

@@ -11,7 +11,7 @@ Without, hundreds of positive inputs move together under Adam, and most ReLUs en
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -209,30 +209,66 @@ class Recognition(nn.Module):
 class Levels(Protocol):
     """Where the decoder's finer latents come from: their prior, or their posterior."""
 
-    def draw(self, stage: int, prior: Tensor, correction: Tensor) -> Tensor:
-        """z_l [P, h, w, c] given its prior's parameters and the decoder's share of the correction [P, h, w, 2c]."""
+    def draw(self, stage: int, prior: Tensor, share: Tensor, correction: Callable[[Tensor], Tensor]) -> Tensor:
+        """z_l [P, h, w, c] given its prior's parameters [P, h, w, 2c] and the decoder's share of the correction."""
 
 
 class Level(nn.Module):
     """A latent of c maps at one resolution: p(z_l|z_<l, m), the correction to it in q(z_l|z_<l, x, m), its way in.
 
     The correction sees the decoder's features and the recognition's; the share of the latter is computed once a pair.
+    It is linear in both and, with hidden units, an MLP's of both is added, which can see how they differ.
     """
 
-    def __init__(self, maps: int, latent: int) -> None:
+    def __init__(self, maps: int, latent: int, hidden: int = 0) -> None:
         super().__init__()
+        self.latent = latent
         self.both = nn.Linear(maps, 4 * latent)
         self.evidence = nn.Linear(maps, 2 * latent, bias=False)
         self.entry = nn.Linear(latent, maps)
+        self.meeting: nn.Linear | None = None
+        if hidden:
+            self.both_hidden = nn.Linear(maps, hidden)
+            self.evidence_hidden = nn.Linear(maps, hidden, bias=False)
+            self.meeting = nn.Linear(hidden, 2 * latent)
         # q begins as p, and p as N(0, I): from anywhere else the first weights are so far apart that the addresses
         # settle before they mean anything.
-        self.both.starts_at_zero = self.evidence.starts_at_zero = True  # type: ignore[assignment]
+        for layer in self.starting_at_zero():
+            layer.starts_at_zero = True  # type: ignore[assignment]
         self.entry.is_output = True  # type: ignore[assignment]
 
     def gaussians(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [P, h, w, C] → parameters of p(z_l|·) [P, h, w, 2c], and their share of the correction, the same."""
-        prior, correction = _at_least_float32(self.both(features)).chunk(2, -1)
-        return prior, correction
+        """Features [P, h, w, C] → parameters of p(z_l|·) [P, h, w, 2c], and their share of the correction."""
+        prior, share = _at_least_float32(self.both(features)).chunk(2, -1)
+        if self.meeting is not None:
+            share = torch.cat([share, _at_least_float32(self.both_hidden(features))], -1)
+        return prior, share
+
+    def starting_at_zero(self) -> list[nn.Linear]:
+        """The layers that p and q start with: with zeros there both are N(0, I)."""
+        return [self.both, self.evidence, *([self.meeting] if self.meeting else [])]
+
+    def reading_evidence(self) -> list[nn.Linear]:
+        """The layers that take the recognition's features in."""
+        return [self.evidence, *([self.evidence_hidden] if self.meeting else [])]
+
+    def reading_decoder(self) -> list[nn.Linear]:
+        """The layers that take the decoder's features in."""
+        return [self.both, *([self.both_hidden] if self.meeting else [])]
+
+    def seen(self, features: Tensor) -> Tensor:
+        """The recognition's features [U, h, w, C] → their share of the correction."""
+        share = self.evidence(features)
+        if self.meeting is not None:
+            share = torch.cat([share, self.evidence_hidden(features)], -1)
+        return _at_least_float32(share)
+
+    def correction(self, shares: Tensor) -> Tensor:
+        """The sum of both shares → what q adds to the parameters of p, [P, h, w, 2c]."""
+        if self.meeting is None:
+            return shares
+        linear, hidden = shares[..., : 2 * self.latent], shares[..., 2 * self.latent :]
+        return linear + _at_least_float32(self.meeting(F.relu(hidden)))
 
 
 class Decoder(nn.Module):
@@ -241,7 +277,8 @@ class Decoder(nn.Module):
     latents: maps of the latent of each stage, finest first as the stages; 0: none there. The coarsest latent of all, z
     [P, Z], is a vector, as in the paper; the finer ones are a ladder (Sønderby et al. 2016): each has a diagonal
     Gaussian prior given all that came before, so that given z, every level of it, pixels are independent. latent = 0
-    leaves the vector out; the decoder then begins with the coarsest maps of the slot.
+    leaves the vector out; the decoder then begins with the coarsest maps of the slot. meeting: hidden units of each
+    `Level`'s correction.
     """
 
     def __init__(
@@ -254,6 +291,7 @@ class Decoder(nn.Module):
         hidden: int,
         latent: int,
         features: int,
+        meeting: int = 0,
     ) -> None:
         super().__init__()
         self.size, self.sizes, self.latents = size, sizes_of(size, len(stages)), tuple(latents)
@@ -263,12 +301,12 @@ class Decoder(nn.Module):
         self.skips = nn.ModuleList(nn.Conv2d(maps, maps, 3, padding=1) for maps in stages)
         self.stages = _stages(stages, blocks, normalised)
         self.expansions = nn.ModuleList(nn.Linear(coarse, 4 * fine) for fine, coarse in pairwise(stages))
-        self.levels = nn.ModuleDict({str(at): Level(stages[at], n) for at, n in enumerate(latents) if n})
+        self.levels = nn.ModuleDict({str(at): Level(stages[at], n, meeting) for at, n in enumerate(latents) if n})
         self.pixels = nn.Conv2d(stages[0], 4, 3, padding=1)
         self.pixels.is_output = True  # type: ignore[assignment]
 
     def evidence(self, maps: list[Tensor]) -> list[Tensor]:
-        """What the posteriors of the finer latents see of x: the recognition's maps [U, …] → [U, h, w, 2c], by stage.
+        """What the posteriors of the finer latents see of x: the recognition's maps → shares [U, h, w, …], by stage.
 
         Of a stage without a latent there is an empty tensor [U, 0].
         """
@@ -278,7 +316,7 @@ class Decoder(nn.Module):
                 shares.append(features.new_zeros(len(features), 0))
                 continue
             level: Level = self.levels[str(at)]  # type: ignore[assignment]
-            shares.append(_at_least_float32(level.evidence(F.relu(features).permute(0, 2, 3, 1))))
+            shares.append(level.seen(F.relu(features).permute(0, 2, 3, 1)))
         return shares
 
     @property
@@ -305,6 +343,7 @@ class Decoder(nn.Module):
             if self.latents[at]:
                 level: Level = self.levels[str(at)]  # type: ignore[assignment]
                 features = F.relu(x).permute(0, 2, 3, 1)
-                x = x + level.entry(levels.draw(at, *level.gaussians(features))).permute(0, 3, 1, 2).to(x.dtype)
+                z_l = levels.draw(at, *level.gaussians(features), level.correction)
+                x = x + level.entry(z_l).permute(0, 3, 1, 2).to(x.dtype)
             x = self.stages[at](x)
         return unpatched(self.pixels(F.relu(x)).permute(0, 2, 3, 1), self.size).to(z.dtype)

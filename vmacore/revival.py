@@ -1,0 +1,217 @@
+"""Bringing parts of a trained residual network back into use: units that are never active, latents that carry nothing.
+
+Under Adam many ReLUs end up never active, and coarse latents that the finest one made superfluous stay at their prior.
+Neither has a gradient to come back by. What is out of use is drawn anew and what reads it starts at zero, so that the
+network computes what it did (recycling of dormant units: Sokar et al. 2023, arXiv:2302.12902); only a latent that is
+drawn anew adds a little noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from vmacore.data.episodes import Episode
+from vmacore.errors import VmaError
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.nn.residual_pyramid import Block, Decoder, Head, Level, Recognition, Template, Trunk
+
+RARELY = 1e-3  # share of places below which a unit or map counts as never active
+UNUSED = 0.05  # KL in nats below which a latent counts as unused
+NOISE = 0.5  # standard deviation of what a latent drawn anew adds to a map
+
+
+@dataclass
+class Revived:
+    """How many were drawn anew."""
+
+    units: int = 0
+    maps: int = 0
+    latents: list[int] = field(default_factory=list)  # their stages
+
+
+@dataclass
+class _Seen:
+    """Shares of places [C] where a block's hidden units, its input and its result are above zero."""
+
+    units: Tensor
+    maps: Tensor
+
+
+@torch.no_grad()
+def revive(
+    model: VariationalMemoryAddressing, episodes: Sequence[Episode], samples: int, generator: torch.Generator
+) -> Revived:
+    """Draw anew what no target or slot of the episodes puts to use in the generative half of a residual model.
+
+    Hidden units of blocks; maps below the finest stage that are positive nowhere, of networks that are not normalised,
+    in which every reader takes their ReLU; latents below the finest stage with a KL under 0.05 nats. h and h_q stay.
+
+    Raises:
+        VmaError: the model's networks are not residual.
+    """
+    if model.config.network != "residual":
+        raise VmaError("only residual networks can be revived: leave --revive out")
+    seen, kl = _look(model, episodes, samples, generator)
+    found = Revived()
+    decoder = cast(Decoder, model.decoder)
+    for trunk in (cast(Template, model.template).trunk, cast(Recognition, model.recognition).trunk):
+        for at, blocks in enumerate(trunk.stages):
+            if at and not model.config.normalised:
+                maps = _unused_maps(blocks, seen)
+                _redraw(trunk.merges[at - 1], maps, generator)
+                _silence(blocks, _readers(model, trunk, at), maps)
+                found.maps += len(maps)
+            found.units += _revive_units(blocks, seen, generator)
+    for at, blocks in enumerate(decoder.stages):
+        level = cast(Level, decoder.levels[str(at)]) if decoder.latents[at] else None
+        if at and not model.config.normalised:
+            maps = _unused_maps(blocks, seen)
+            _redraw(decoder.skips[at], maps, generator)
+            if at < len(decoder.expansions):  # from below comes a row for each of four neighbours and each map
+                expansion = cast(nn.Linear, decoder.expansions[at])
+                expansion.weight.unflatten(0, (4, -1))[:, maps] = 0
+                expansion.bias.unflatten(0, (4, -1))[:, maps] = 0
+            readers: list[Tensor] = [cast(nn.Linear, decoder.expansions[at - 1]).weight]
+            if level is not None:
+                _clear(level.entry, maps)
+                readers += [layer.weight for layer in level.reading_decoder()]
+            _silence(blocks, readers, maps)
+            found.maps += len(maps)
+        found.units += _revive_units(blocks, seen, generator)
+        if at and level is not None and kl[at] < UNUSED:
+            _restart(level, generator)
+            found.latents.append(at)
+    return found
+
+
+def _look(
+    model: VariationalMemoryAddressing, episodes: Sequence[Episode], samples: int, generator: torch.Generator
+) -> tuple[dict[nn.Module, _Seen], list[float]]:
+    """Activity of every block, and the mean KL of the latent of every stage."""
+    kl: list[Tensor] = []
+    with _watched(model) as rows:
+        for episode in episodes:
+            memory = model.read(episode.memory)
+            address = model.address(episode.targets, memory).draw(samples, generator)
+            draws = model.draws(episode.targets, memory, address, generator)
+            if draws.kl_levels is not None:
+                kl.append(draws.kl_levels.mean((1, 2)))
+    seen = {
+        block: _Seen(*(torch.stack(part).mean(0) for part in zip(*shares, strict=True)))
+        for block, shares in rows.items()
+        if shares
+    }
+    return seen, torch.stack(kl).mean(0).tolist() if kl else []
+
+
+@contextmanager
+def _watched(model: nn.Module) -> Iterator[dict[nn.Module, list[tuple[Tensor, Tensor]]]]:
+    """Hooks that note, whenever a block runs, how often its hidden units, and its input or result, are positive."""
+    rows: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
+    units: dict[nn.Module, Tensor] = {}
+    handles = []
+
+    def positive(maps: Tensor) -> Tensor:
+        return (maps > 0).float().mean((0, 2, 3))
+
+    def watch(block: Block) -> None:
+        def first(_: nn.Module, __: object, out: Tensor) -> None:
+            units[block] = positive(out)
+
+        def whole(_: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+            rows[block].append((units[block], torch.maximum(positive(inputs[0]), positive(out))))
+
+        rows[block] = []
+        handles.extend([block.first.register_forward_hook(first), block.register_forward_hook(whole)])
+
+    for module in model.modules():
+        if isinstance(module, Block):
+            watch(module)
+    try:
+        yield rows
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _unused_maps(blocks: nn.Module, seen: dict[nn.Module, _Seen]) -> Tensor:
+    """Maps [n] of a stage that are positive nowhere, neither before nor after any of its blocks."""
+    shares = [seen[block].maps for block in blocks.children() if block in seen]
+    if not shares:
+        return torch.zeros(0, dtype=torch.int64)
+    return (torch.stack(shares).amax(0) < RARELY).nonzero()[:, 0]
+
+
+def _revive_units(blocks: nn.Module, seen: dict[nn.Module, _Seen], generator: torch.Generator) -> int:
+    """Draw the first layers of idle hidden units anew; what they add starts at zero."""
+    count = 0
+    for block in blocks.children():
+        assert isinstance(block, Block)
+        idle = (seen[block].units < RARELY).nonzero()[:, 0]
+        _redraw(block.first, idle, generator)
+        block.second.weight[:, idle] = 0
+        count += len(idle)
+    return count
+
+
+def _readers(model: VariationalMemoryAddressing, trunk: Trunk, at: int) -> list[Tensor]:
+    """Weights that take the maps of a stage of a pyramid in, besides those of its own blocks."""
+    decoder, recognition = cast(Decoder, model.decoder), cast(Recognition, model.recognition)
+    of_slot, last = trunk is not recognition.trunk, at == len(decoder.stages) - 1
+    layers = [] if last else [trunk.merges[at]]
+    if of_slot:
+        layers.append(decoder.skips[at])
+    elif decoder.latents[at]:
+        layers += cast(Level, decoder.levels[str(at)]).reading_evidence()
+    if last and model.config.latent:  # the coarsest maps as vectors
+        layers.append(cast(Head, model.prior if of_slot else recognition.head).hidden)
+    weights = [cast(Tensor, layer.weight) for layer in layers]
+    if last and of_slot and decoder.start is not None:
+        weights.append(decoder.start.weight[:, decoder.start.split :])
+    return weights
+
+
+def _silence(blocks: nn.Module, readers: Sequence[Tensor], maps: Tensor) -> None:
+    """Blocks add nothing to these maps, and nothing is taken in from them, at first."""
+    C = 0
+    for block in blocks.children():
+        assert isinstance(block, Block)
+        C = block.first.in_channels
+        _clear(block.second, maps)
+        block.first.weight[:, maps] = 0
+    for weight in readers if C else ():
+        if weight.dim() == 4:
+            weight[:, maps] = 0
+        else:  # of vectors that hold all maps of one place or of several, maps last
+            weight.unflatten(1, (-1, C))[:, :, maps] = 0
+
+
+def _redraw(layer: nn.Module, rows: Tensor, generator: torch.Generator) -> None:
+    """He's initialisation of some rows of a layer."""
+    assert isinstance(layer, (nn.Linear, nn.Conv2d))
+    drawn = torch.randn(layer.weight.shape, generator=generator).to(layer.weight)
+    layer.weight[rows] = drawn[rows] * (2 / layer.weight[0].numel()) ** 0.5
+    if layer.bias is not None:
+        layer.bias[rows] = 0
+
+
+def _clear(layer: nn.Linear | nn.Conv2d, rows: Tensor) -> None:
+    layer.weight[rows] = 0
+    if layer.bias is not None:
+        layer.bias[rows] = 0
+
+
+def _restart(level: Level, generator: torch.Generator) -> None:
+    """p = N(0, I), q = p, and a way in that adds little."""
+    for layer in level.starting_at_zero():
+        layer.weight.zero_()
+        if layer.bias is not None:
+            layer.bias.zero_()
+    entry = level.entry.weight
+    entry.copy_(torch.randn(entry.shape, generator=generator) * NOISE / entry.shape[1] ** 0.5)

@@ -1,0 +1,111 @@
+"""What a new run starts from: the weights of one run, h and h_q of another, and whether idle parts are brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from vmacore import checkpoint as ckpt
+from vmacore.checkpoint import Location
+from vmacore.config import Config, ModelConfig
+from vmacore.data.characters import Dataset
+from vmacore.errors import VmaError
+from vmacore.loading import weights_file
+from vmacore.models.base import GenerativeModel
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.revival import revive
+from vmacore.samplers import training_sampler
+from vmacore.seeds import Stream, generator
+
+EMBEDDING = ("key_network.", "query_network.")  # names of the weights of h and h_q begin so
+POINT = "query_point"  # e_p lives in the space of the keys
+# A revived model may have other latents, with what belongs to them; h and h_q may come from elsewhere.
+MAY_DIFFER = ("latent", "hidden", "meeting")
+OF_EMBEDDING = ("system", "network", "size", "stages", "blocks", "hidden", "embedding", "similarity", "tied")
+EPISODES = 3  # of training, in which a part has to be of use
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights that a run starts from, averaged ones.
+
+    init: of all networks. addresses: of h, h_q and p(a) (`objective.part = "addresses"` trains those alone); None: as
+    `init` says. revive: units, maps and latents of `init` that are out of use are drawn anew (`vmacore.revival`), and
+    the model may have another `latent`, `meeting` or `hidden`: what both have in the same shape is taken.
+    """
+
+    init: Location | None = None
+    addresses: Location | None = None
+    revive: bool = False
+
+    def check(self, config: Config) -> None:
+        """Raises VmaError where the model of a configuration cannot take these weights."""
+        ours = config.model.model_dump()
+        if self.revive and self.init is None:
+            raise VmaError("--revive brings idle parts of trained weights back: name them with --init")
+        if self.revive and config.model.network != "residual":
+            raise VmaError("only residual networks can be revived: leave --revive out")
+        if self.init is not None:
+            theirs = self.init.config.model.model_dump()
+            spared = {*(MAY_DIFFER if self.revive else ()), *(("normalised_embedding",) if self.addresses else ())}
+            _compare(self.init, theirs, ours, [key for key in ours if key not in spared])
+        if self.addresses is not None:
+            if config.model.system != "vma" or config.model.learned_slots:
+                raise VmaError("only models with h of images take --addresses-from: leave it out")
+            theirs = self.addresses.config.model.model_dump()
+            _compare(self.addresses, theirs, ours, OF_EMBEDDING)
+            if _normalised(self.addresses.config.model) != _normalised(config.model):
+                raise VmaError(f"{self.addresses.run} has another model.normalised_embedding: set it to the same")
+
+    def recorded(self, config: Config) -> Config:
+        """The configuration with where its weights come from."""
+        changes: dict[str, object] = {"revived": self.revive}
+        for field, location in (("init", self.init), ("addresses_from", self.addresses)):
+            if location is not None:
+                changes[field] = f"{location.run}, step {location.step}"
+        return config.model_copy(update=changes)
+
+    @torch.no_grad()
+    def load(self, model: GenerativeModel, config: Config, dataset: Dataset) -> None:
+        """Fill in the weights.
+
+        Raises:
+            VmaError: a file that is missing or damaged, or lacks what this model needs.
+        """
+        if self.init is not None and not self.revive and self.addresses is None:
+            ckpt.load_weights(model, weights_file(self.init, "averaged"))
+            return
+        own = model.state_dict()
+        if self.init is not None:
+            stored = ckpt.read_tensors(weights_file(self.init, "averaged"))
+            for name, tensor in own.items():
+                if name in stored and stored[name].shape == tensor.shape:
+                    tensor.copy_(stored[name])
+                elif not self.revive and not name.startswith(EMBEDDING):
+                    raise VmaError(f"{self.init.run}: {name} is missing or of another shape")
+        if self.addresses is not None:
+            file = weights_file(self.addresses, "averaged")
+            stored = ckpt.read_tensors(file)
+            for name, tensor in own.items():
+                if not name.startswith((*EMBEDDING, POINT)):
+                    continue
+                if name not in stored or stored[name].shape != tensor.shape:
+                    raise VmaError(f"{file}: {name} is missing or of another shape")
+                tensor.copy_(stored[name])
+        if self.revive and isinstance(model, VariationalMemoryAddressing):
+            device = next(model.parameters()).device
+            sampler = training_sampler(config, dataset.train, device, config.training.seed)
+            draw = generator(config.training.seed, 0, Stream.REVIVAL)
+            revive(model, [sampler.at(step) for step in range(EPISODES)], config.objective.samples, draw)
+
+
+def _compare(location: Location, theirs: dict[str, object], ours: dict[str, object], keys: Iterable[str]) -> None:
+    for key in keys:
+        if ours[key] != theirs[key]:
+            raise VmaError(f"{location.run} has another model.{key}: {theirs[key]}, not {ours[key]}")
+
+
+def _normalised(config: ModelConfig) -> bool:
+    return config.normalised if config.normalised_embedding is None else config.normalised_embedding
