@@ -43,9 +43,7 @@ def test_addresses_come_from_another_run(tmp_path: Path) -> None:
     addresses = trained(
         tmp_path / "h", model=embedded, objective={"part": "addresses", "labels": 2.0}, training={"seed": 1}
     )
-    both = started(
-        tmp_path / "both", Start(all_of_it, addresses), model={**RESIDUAL, "normalised_embedding": True}
-    )
+    both = started(tmp_path / "both", Start(all_of_it, addresses), model={**RESIDUAL, "normalised_embedding": True})
     found, theirs, of_h = weights(both), weights(all_of_it), weights(addresses)
     for name, tensor in found.items():
         expected = of_h if name.startswith((*EMBEDDING, POINT)) else theirs
