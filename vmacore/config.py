@@ -177,8 +177,8 @@ class ObjectiveConfig(_Section):
     # What is trained. "addresses": h and h_q alone, on log Σ_{a∈c} q(a|x) alone; nothing is decoded, and NLL and best
     # are of the class. "images": all but h and h_q, on the bound alone.
     part: Literal["all", "addresses", "images"] = "all"
-    # Residual with finer latents: log p − log q of the latent at stage s (0 is the finest, which counts at once) comes
-    # to count over the s-th so many steps, so that coarse ones are free to come into use (Sønderby et al. 2016).
+    # Residual with finer latents: log p − log q of all but the finest come to count over so many steps, from nothing,
+    # so that coarse ones come into use before the finest makes them superfluous (warm-up: Sønderby et al. 2016).
     coarse_warmup: int = Field(0, ge=0)
     label_slots: bool = False  # with tied networks: the same of every slot among the others, added to it
 

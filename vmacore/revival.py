@@ -23,7 +23,7 @@ from vmacore.nn.residual_pyramid import Block, Decoder, Head, Level, Recognition
 
 RARELY = 1e-3  # share of places below which a unit or map counts as never active
 UNUSED = 0.05  # KL in nats below which a latent counts as unused
-NOISE = 0.5  # standard deviation of what a latent drawn anew adds to a map
+NOISE = 0.3  # standard deviation of what a latent drawn anew adds to a map
 
 
 @dataclass

@@ -159,7 +159,7 @@ class Trainer:
         self.optimiser.set_rates(self.step, self.run.config.training.steps)
         warmup = self.run.config.objective.coarse_warmup
         if warmup:
-            self.model.warm = self.step / warmup
+            self.model.warm = min(1.0, self.step / warmup)
         metrics = self.advance(episode, noise)
         self._average()
         self.step += 1

@@ -134,7 +134,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             "SYSTEMS": (*baselines.ALIKE, _short(systems.SOFT_TUNED)),
         },
         best: {
-            "BEST": replace(best.BEST, plan=replace(best.PLAN, overrides=BEST, name="omniglot-best", init=None)),
+            "BEST": replace(best.BEST, plan=_short_of(best.PLAN)),
             "CLASSES": 5,
             "ALL": 10,
             "TARGETS": 2,
@@ -145,7 +145,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             "DECODED_EPISODES": 2,
         },
         table1_best: {
-            "BEST": replace(table1_best.BEST, plan=replace(table1_best.PLAN, overrides=BEST, name="best", init=None)),
+            "BEST": replace(table1_best.BEST, plan=_short_of(table1_best.PLAN)),
             "CLASSES": (1, 3),
             "ITEMS": (1, 3),
             "PAPER": {(table1.VMA, C): dict.fromkeys(table1.ITEMS, 80.0) for C in (1, 3)},
@@ -190,6 +190,11 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
 
 def _short(system: systems.System) -> systems.System:
     return replace(system, plan=replace(system.plan, steps=STEPS))
+
+
+def _short_of(plan: plans.Plan) -> plans.Plan:
+    """A training of our own from nothing."""
+    return replace(plan, overrides=BEST, name=plan.recipe, init=None, addresses=None, revive=False)
 
 
 def _without_sizes(overrides: tuple[str, ...]) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ def test_table1_best_adds_what_many_samples_gain(lab: Lab) -> None:
     result = run("table1-best", lab)
     assert {one.group for one in result.rows} == {"NLL, K = 2", "NLL, K = 8"}
     assert all(one.ours is not None and one.paper == 80.0 for one in result.rows)
-    network = model(lab, "best")
+    network = model(lab, "omniglot-gmn-best")
     sampler = SetSampler(
         lab.dataset("digits").test.binarised(0), n_classes=3, n_items=1, each_class=True, longest=19, seed=0
     )

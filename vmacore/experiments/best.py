@@ -19,21 +19,21 @@ from vmacore.experiments.result import Result, Row
 from vmacore.experiments.systems import Found, System
 from vmacore.models.vma import VariationalMemoryAddressing
 
-# Trained on with twice the classes in memory, the slots as targets of the label term, and a rate that falls throughout.
-LARGER = (
-    "episode.classes=32",
-    "episode.targets=1",
-    "episode.alike=0.0",
-    "objective.label_slots=true",
-    "optimiser.decay=1.0",
+# Trained on as images alone, with h from a training of its own and more drawings in memory.
+IMAGES = (
+    "objective.part=images",
+    "objective.coarse_warmup=0",
+    "episode.shots_between=[1,16]",
+    "optimiser.decay=0.7",
 )
 PLAN = Plan(
     "omniglot-best",
-    "omniglot-best-larger",
-    LARGER,
+    "omniglot-best-images",
+    IMAGES,
     steps=6000,
     full=6000,
     init=Plan("omniglot-best", full=14_000),
+    addresses=Plan("omniglot-addresses", full=7000),
 )
 BEST = System("best", "omniglot-best", PLAN)
 CLASSES, ALL, TARGETS, SEED = 8, 144, 4, 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -22,7 +21,7 @@ class GenerativeModel(nn.Module, ABC):
     """
 
     decoder_dtype: torch.dtype | None = None  # to decode in, under autocast; None: as the weights are
-    warm = math.inf  # how far latents coarser than the finest count (`levels.FromPosterior`); it is a bound if they do
+    warm = 1.0  # by how much the densities of latents coarser than the finest count; below 1 nothing is a bound
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
     def __init__(self, config: ModelConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -35,8 +34,8 @@ class FromPosterior:
 
     evidence: the shares of x in the corrections at every stage, [U, h, w, …]. pair: each sample's row of it [P]; None:
     the samples themselves. noise: standard normal numbers of all finer latents [P, N]. pathwise: let gradients pass
-    through z_l. warm: log p and log q of stage s count by a share warm − s + 1, within 0 and 1, those of the
-    finest, 0, whole: as warm rises from 0, one stage after the other, the coarsest last.
+    through z_l. warm: the share by which log p and log q of all latents but the finest count; below 1 the
+    weights are those of no bound.
     terms [3 + stages, P]: log p(z_l|z_<l, m), log q(z_l|z_<l, x, m) and KL(q ‖ p) in closed form given z_<l, summed
     over levels, and the last again for each stage.
     """
@@ -47,7 +46,7 @@ class FromPosterior:
         pair: Tensor | None,
         noise: Tensor,
         pathwise: bool,
-        warm: float = math.inf,
+        warm: float = 1.0,
     ) -> None:
         self.evidence, self.pair, self.pathwise, self.warm = evidence, pair, pathwise, warm
         self.noise = noise
@@ -64,7 +63,7 @@ class FromPosterior:
         self.used += size
         z: Tensor = q.base_dist.loc + q.base_dist.scale * noise
         z = z if self.pathwise else z.detach()
-        weight = min(1.0, max(0.0, self.warm - stage + 1)) if stage else 1.0
+        weight = self.warm if stage else 1.0
         kl = kl_divergence(q, p)
         by_stage = [kl if other == stage else torch.zeros_like(kl) for other in range(len(self.evidence))]
         self.terms = self.terms + torch.stack([weight * p.log_prob(z), weight * q.log_prob(z), kl, *by_stage])
