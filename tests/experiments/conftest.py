@@ -194,7 +194,7 @@ def _short(system: systems.System) -> systems.System:
 
 def _short_of(plan: plans.Plan) -> plans.Plan:
     """A training of our own from nothing."""
-    return replace(plan, overrides=BEST, name=plan.recipe, init=None, addresses=None, revive=False)
+    return replace(plan, overrides=BEST, name=plan.recipe, steps=None, init=None, addresses=None, revive=False)
 
 
 def _without_sizes(overrides: tuple[str, ...]) -> tuple[str, ...]:

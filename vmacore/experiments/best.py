@@ -30,8 +30,8 @@ PLAN = Plan(
     "omniglot-best",
     "omniglot-best-images",
     IMAGES,
-    steps=6000,
-    full=6000,
+    steps=5600,
+    full=5600,
     init=Plan("omniglot-best", full=14_000),
     addresses=Plan("omniglot-addresses", full=7000),
 )
