@@ -158,6 +158,20 @@ def test_the_budget_limits_what_is_decoded_at_a_time(monkeypatch: pytest.MonkeyP
     assert sum(sizes) == 2 * 6 * 10
 
 
+@pytest.mark.parametrize("latent", [0, 2])
+def test_kl_of_the_latents_by_stage(latent: int) -> None:
+    config = ModelConfig(
+        network="residual", size=(8, 8), stages=(4, 6), blocks=(1, 1), finer_latents=(1, 2), latent=latent,
+        embedding=6, hidden=8,
+    )  # fmt: skip
+    scored = _score(_model(config, 0.05))
+    assert len(scored.kl_levels) == 2
+    assert min(scored.kl_levels) > 0
+    rest = scored.kl_latent - sum(scored.kl_levels)  # the vector's
+    assert rest == pytest.approx(0, abs=1e-4) if latent == 0 else rest > 1e-4
+    assert _score(_model()).kl_levels == ()
+
+
 def test_the_seed_decides() -> None:
     model = _model()
     first = _score(model)

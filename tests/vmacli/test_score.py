@@ -1,5 +1,6 @@
 """`vma score`: the document, the table, and what cannot be scored."""
 
+import re
 import shutil
 
 import pytest
@@ -21,6 +22,17 @@ def test_json_document(trained: Shell) -> None:
     assert 0 < document["nll"] < 64
     assert document["nll_se"] > 0
     assert 0 < document["posterior_entropy"] < document["prior_entropy"] + 1
+
+
+def test_table_and_document_say_at_which_size_the_latents_carry(shell: Shell) -> None:
+    networks = ("network=residual", "stages=[4,4]", "blocks=[1,1]", "finer_latents=[1,1]", "hidden=8")
+    settings = [part for setting in networks for part in ("--set", f"model.{setting}")]
+    shell("train", "--dataset", "digits", "--name", "levels", "--steps", "2", *settings)
+    levels = shell.json("score", "levels", *QUICK)["kl_levels"]
+    assert len(levels) == 2
+    table = shell("score", "levels", *QUICK).stdout
+    for size, level in zip(("4×4", "2×2"), levels, strict=True):
+        assert re.search(rf"of it at {size} +{level:.2f}", table)
 
 
 def test_more_samples_tighten_the_bound(trained: Shell) -> None:

@@ -59,7 +59,7 @@ def score_memory(
         each += nll.tolist()
         if progress:
             progress(len(each), len(targets))
-    nll_mean, reconstruction, kl_address, kl_latent, prior, posterior = torch.stack(rows).sum(0).tolist()
+    nll_mean, reconstruction, kl_address, kl_latent, prior, posterior = torch.stack(rows).sum(0)[:6].tolist()
     return MemoryScore(
         nll=nll_mean,
         nll_se=float(torch.tensor(each).std()) / math.sqrt(len(each)),

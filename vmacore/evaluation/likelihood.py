@@ -47,11 +47,13 @@ class Score(Parts):
     """The parts over episodes; nll_se is over episodes, the drawings held fixed.
 
     nll_class_se: the standard error over the classes of the targets, where they have some; other classes would differ
-    so much. For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
+    so much. kl_levels: what the latent at each stage of a decoder has of kl_latent, finest first; empty if there are no
+    such latents. For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
     """
 
     episodes: int
     nll_class_se: float | None = None
+    kl_levels: tuple[float, ...] = ()
     per_episode: tuple[float, ...]
     per_target: tuple[tuple[float, ...], ...] = ()
 
@@ -131,8 +133,9 @@ def score_episodes(
         per_target.append(tuple(each.tolist()))
         if progress:
             progress(index + 1, episodes)
-    table = torch.stack(rows).cpu().double()  # [episodes, 6]
-    nll, reconstruction, kl_address, kl_latent, prior_entropy, posterior_entropy = table.mean(0).tolist()
+    table = torch.stack(rows).cpu().double()  # [episodes, 6 + stages]
+    means = table.mean(0).tolist()
+    nll, reconstruction, kl_address, kl_latent, prior_entropy, posterior_entropy = means[:6]
     return Score(
         nll=nll,
         nll_se=float(table[:, 0].std()) / math.sqrt(episodes),
@@ -144,6 +147,7 @@ def score_episodes(
         targets=len(episode.targets) * episodes,
         episodes=episodes,
         slots=len(slots),
+        kl_levels=tuple(means[6:]),
         per_episode=tuple(table[:, 0].tolist()),
         per_target=tuple(per_target),
     )
@@ -157,7 +161,7 @@ def score_targets(
     noise: torch.Generator,
     chunk: int,
 ) -> tuple[Tensor, Tensor]:
-    """Means over the targets [6], and minus the bound of each [B]."""
+    """Means over the targets [6 + stages]: the `Parts`, KL by stage of a decoder. And minus the bound of each [B]."""
     addressing = model.address(targets, memory)
     address = addressing.draw(samples, noise)
     draws = model.draws(targets, memory, address, noise, chunk)
@@ -171,6 +175,7 @@ def score_targets(
             draws.kl_z.mean(),
             addressing.prior_entropy(),
             addressing.posterior_entropy().mean(),
+            *([] if draws.kl_levels is None else draws.kl_levels.mean((1, 2))),
         ]
     )
     return means, nll
