@@ -154,14 +154,15 @@ def train(
                 _events(run, tensorboard and leads) as events,
             ):
                 progress.update(done)
+                part = config.objective.part
 
                 def on_step(report: StepReport) -> None:
-                    progress.update(report.step, detail=_step_line(report))
+                    progress.update(report.step, detail=_step_line(report, part))
                     if events:
                         events.step(report)
 
                 def on_validation(report: ValidationReport) -> None:
-                    output.note(_validation_line(report))
+                    output.note(_validation_line(report, part))
                     if events:
                         events.validation(report)
 
@@ -177,7 +178,7 @@ def train(
                     stop=stop,
                 )
             if leads:
-                output.result(_document(summary, data, config), [_table(summary)], str(summary.run))
+                output.result(_document(summary, data, config), [_table(summary, part)], str(summary.run))
             if summary.interrupted:
                 output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path}")
         if summary.interrupted:  # only now that all are done: torchrun ends the others when one ends so
@@ -300,6 +301,7 @@ def _document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[s
         "nll": summary.nll,
         "kl_address": summary.kl_address,
         "kl_latent": summary.kl_latent,
+        "part": config.objective.part,
         "samples": config.objective.samples,
         "weights": "raw",
         "seed": config.training.seed,
@@ -307,20 +309,28 @@ def _document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[s
     }
 
 
-def _step_line(report: StepReport) -> str:
-    return f"NLL {nats(report.nll, 1)}  KL_a {nats(report.kl_address)}  KL_z {nats(report.kl_latent, 1)}"
+def _step_line(report: StepReport, part: str) -> str:
+    if part == "addresses":
+        return f"{_nll(part)} {nats(report.nll)}  KL_a {nats(report.kl_address)}"
+    return f"{_nll(part)} {nats(report.nll, 1)}  KL_a {nats(report.kl_address)}  KL_z {nats(report.kl_latent, 1)}"
 
 
-def _validation_line(report: ValidationReport) -> str:
+def _validation_line(report: ValidationReport, part: str) -> str:
     accuracy = "" if report.accuracy is None else f", 5-way 1-shot accuracy {report.accuracy:.1%}"
+    kl_z = "" if part == "addresses" else f", KL_z {nats(report.kl_latent)}"
     return (
-        f"step {report.step}: validation NLL {nats(report.nll)}, KL_a {nats(report.kl_address)}, "
-        f"KL_z {nats(report.kl_latent)}{accuracy}{', the best' if report.is_best else ''}"
+        f"step {report.step}: validation {_nll(part)} {nats(report.nll)}, KL_a {nats(report.kl_address)}"
+        f"{kl_z}{accuracy}{', the best' if report.is_best else ''}"
     )
 
 
-def _table(summary: TrainingSummary) -> Table:
-    made = table("run", "step", "steps/s", "NLL", "KL_a", "KL_z")
+def _nll(part: str) -> str:
+    """Where addresses alone are trained no image has a likelihood: it is of the class."""
+    return "NLL of the class" if part == "addresses" else "NLL"
+
+
+def _table(summary: TrainingSummary, part: str) -> Table:
+    made = table("run", "step", "steps/s", _nll(part), "KL_a", "KL_z")
     made.add_row(
         summary.run.name,
         str(summary.step),

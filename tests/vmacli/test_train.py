@@ -77,6 +77,8 @@ def test_resume_refuses_what_would_change_the_run(shell: Shell) -> None:
         ("--seed", "9"),
         ("--set", "model.latent=5"),
         ("--init", "a"),
+        ("--addresses-from", "a"),
+        ("--revive",),
     ):
         assert option[0] in shell.refused("train", "--resume", "a", *option)
     assert "--steps" in shell.refused("train", "--resume", "a", "--steps", "5")
@@ -100,6 +102,27 @@ def test_init_starts_from_weights(trained: Shell, shell: Shell) -> None:
     options = ("--samples", "2", "--weights", "averaged", "--json")
     assert shell.json("score", run, *options)["nll"] == pytest.approx(trained.json("score", *options)["nll"])
     assert "there is no run" in shell.refused("train", "--dataset", "digits", "--init", "absent", *TINY)
+
+
+def test_addresses_trained_alone_are_taken_into_a_run(shell: Shell) -> None:
+    sizes = {"network": "residual", "stages": "[4,4]", "blocks": "[1,1]", "finer_latents": "[1,1]", "tied": "true"}
+    made = [part for key, value in sizes.items() for part in ("--set", f"model.{key}={value}")]
+    fresh = ("train", "--dataset", "digits", "--steps", "2", *TINY, *made)
+    alone = ("--set", "objective.part=addresses", "--set", "objective.labels=1.0")
+    told = shell(*fresh, "--name", "h", *alone)
+    assert "step 2: validation NLL of the class " in told.stderr
+    assert "KL_z" not in told.stderr
+    shell(*fresh, "--name", "first")
+    options = ("--init", "first", "--addresses-from", "h", "--revive", "--set", "model.meeting=3")
+    document = shell.json(*fresh, "--name", "both", *options, "--set", "objective.part=images")
+    assert document["part"] == "images"
+    config = RunDirectory.open(shell.runs / "both").config
+    assert (config.init, config.addresses_from, config.revived) == ("first, step 2", "h, step 2", True)
+    tasks = ("--way", "3", "--shot", "1", "--episodes", "5")
+    ours, theirs = (shell.json("classify", run, *tasks)["results"][0]["accuracy"] for run in ("both", "h"))
+    assert ours == theirs
+    assert "--init" in shell.refused(*fresh, "--revive")
+    assert "another model.embedding" in shell.refused(*fresh, "--addresses-from", "h", "--set", "model.embedding=9")
 
 
 def test_a_run_is_never_overwritten(trained: Shell) -> None:
