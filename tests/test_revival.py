@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from tests import synthetic
 from vmacore.config import ModelConfig
 from vmacore.errors import VmaError
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.nn.residual_pyramid import Block, Decoder
+from vmacore.nn.residual_pyramid import Block, Decoder, Level
 from vmacore.revival import Revived, revive
 from vmacore.samplers import training_sampler
 
@@ -134,6 +135,31 @@ def test_a_coarse_latent_that_carries_nothing_starts_again() -> None:
     assert float(level.both.weight.abs().sum() + level.both.bias.abs().sum()) == 0  # type: ignore
     assert float(level.entry.weight.std()) > 0.1  # type: ignore
     assert bool((terms(model)[4] > 0).all())  # the finest one is left alone
+
+
+@torch.no_grad()
+def test_what_a_latent_added_in_the_mean_stays() -> None:
+    model = model_of(latent=0)
+    level = cast(Level, cast(Decoder, model.decoder).levels["1"])
+    for layer in (level.evidence, cast(torch.nn.Linear, level.meeting)):
+        layer.weight.zero_()
+    cast(torch.nn.Linear, level.meeting).bias.zero_()
+    level.both.weight.zero_()
+    level.both.bias.copy_(torch.tensor([3.0, -2.0, -9.0, -9.0, 0, 0, 0, 0]))  # p = q, hardly any noise
+    added = level.entry.bias + level.entry.weight @ torch.tensor([3.0, -2.0]).double()
+    assert revived(model).latents == [1]
+    torch.testing.assert_close(level.entry.bias.detach(), added, rtol=0, atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_map_that_a_level_alone_reads_is_in_use() -> None:
+    """Positive before the latent comes in and never after it."""
+    model = model_of(latent=0)
+    decoder = cast(Decoder, model.decoder)
+    cast(Level, decoder.levels["1"]).entry.bias[2] = 3 * IDLE
+    before = terms(model)
+    assert revived(model).latents == []
+    torch.testing.assert_close(terms(model), before, rtol=1e-9, atol=1e-9)
 
 
 def test_other_networks_cannot_be_revived() -> None:

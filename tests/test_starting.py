@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.small_runs import DATASET, create_run
+from tests.small_runs import DATASET, create_run, metrics_of
 from vmacore import checkpoint as ckpt
 from vmacore.checkpoint import Location, RunDirectory, find_run
 from vmacore.errors import VmaError
@@ -83,6 +83,9 @@ def test_a_revived_model_may_have_other_latents(tmp_path: Path) -> None:
         (RESIDUAL, {"revive": True}, "name them with --init"),
         ({"system": "vae"}, {"addresses": True}, "take --addresses-from"),
         ({}, {"init": True, "revive": True}, "only residual networks"),
+        ({**RESIDUAL, "hidden": 9}, {"init": True, "revive": True}, "another model.hidden"),
+        ({**RESIDUAL, "address_prior": "flat"}, {"addresses": True}, "another model.address_prior"),
+        ({**RESIDUAL, "learned_slots": 5, "tied": False}, {"init": True, "revive": True}, "no episodes to look"),
     ],
 )
 def test_what_cannot_be_taken(tmp_path: Path, model: dict[str, Any], start: dict[str, bool], message: str) -> None:
@@ -90,3 +93,32 @@ def test_what_cannot_be_taken(tmp_path: Path, model: dict[str, Any], start: dict
     given = {key: location if key != "revive" else True for key, wanted in start.items() if wanted}
     with pytest.raises(VmaError, match=message):
         prepare(create_run(tmp_path / "run", model=model).config, DATASET, Start(**given))  # type: ignore[arg-type]
+
+
+def test_images_alone_need_addresses(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", model=RESIDUAL, objective={"part": "images"})
+    with pytest.raises(VmaError, match="would stay as they are drawn"):
+        train(run, DATASET)
+
+
+def test_none_stands_for_what_the_rest_has(tmp_path: Path) -> None:
+    first = trained(tmp_path / "first", model=RESIDUAL, training={"steps": 1})
+    run = started(tmp_path / "run", Start(first), model={**RESIDUAL, "normalised_embedding": False})
+    assert run.config.init == "first, step 1"
+
+
+def test_a_run_killed_before_its_weights_were_stored_is_not_resumed(tmp_path: Path) -> None:
+    first = trained(tmp_path / "first", model=RESIDUAL, training={"steps": 1})
+    run = create_run(tmp_path / "run", model=RESIDUAL)
+    run.with_config(Start(first).recorded(run.config))
+    with pytest.raises(VmaError, match="start a new run"):
+        train(RunDirectory.open(run.path), DATASET, resume=True)
+
+
+def test_what_was_drawn_anew_is_noted(tmp_path: Path) -> None:
+    first = trained(tmp_path / "first", model=RESIDUAL, training={"steps": 1})
+    run = started(tmp_path / "run", Start(first, revive=True), model=RESIDUAL)
+    (row,) = [row for row in metrics_of(RunDirectory.open(tmp_path / "run")) if row["kind"] == "revived"]
+    assert row["latents"] == [1]
+    assert row["units"] >= 0
+    assert run.config.revived

@@ -112,9 +112,12 @@ def classify(
         from vmacore.evaluation.classification import Classifier
         from vmacore.evaluation.rules import DECODING
 
+        rules = list(dict.fromkeys(chosen.value for chosen in rule or [Rule.POSTERIOR]))
+        decoding = any(name in DECODING for name in rules)
         opened = open_run(
             output,
             run,
+            addresses_suffice=not decoding,
             dataset=dataset,
             weights=weights,
             runs_dir=runs_dir,
@@ -122,8 +125,6 @@ def classify(
             device=device,
             offline=offline,
         )
-        rules = list(dict.fromkeys(chosen.value for chosen in rule or [Rule.POSTERIOR]))
-        decoding = any(name in DECODING for name in rules)
         episodes = episodes or (EPISODES_DECODING if decoding else EPISODES)
         queries = queries or (QUERIES_DECODING if decoding else None)
         fitted = min(episodes, baseline_episodes) if with_baselines else 0

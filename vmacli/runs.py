@@ -76,11 +76,13 @@ def open_run(
     data_dir: Path,
     device: str,
     offline: bool,
+    addresses_suffice: bool = False,
 ) -> OpenRun:
     """The run of that name, or the newest on that data set; says on stderr which one it is.
 
     Raises:
-        VmaError: there is no such run, it is of another data set, or its data are missing.
+        VmaError: there is no such run, it is of another data set, its data are missing, or it was trained on addresses
+            alone and these do not suffice.
     """
     from vmacore.checkpoint import find_run
     from vmacore.errors import VmaError
@@ -88,6 +90,11 @@ def open_run(
 
     location = find_run(name, runs_dir=runs_dir, dataset=dataset)
     config = location.config
+    if config.objective.part == "addresses" and not addresses_suffice:
+        raise VmaError(
+            f"{location.run} was trained on addresses alone: classify with it, or take its h into another run "
+            "(vma train --addresses-from)"
+        )
     where = choose_device(device)
     output.note(f"{location.kind} {location.run}, step {location.step}, {weights} weights, on {where}")
     found = load_data(config, data_dir, offline=offline)

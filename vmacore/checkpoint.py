@@ -205,7 +205,8 @@ def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = N
     """What a user means by RUN: a run directory, a checkpoint folder, or shipped weights.
 
     Of a run the best checkpoint on validation is taken, else the latest; of a refit the latest. Without a name: the
-    newest run (of the data set, where one is named) that has a checkpoint, else shipped weights.
+    newest run (of the data set, where one is named) that has a checkpoint and is more than addresses, else shipped
+    weights.
 
     Raises:
         VmaError: nothing found, a run without a checkpoint, or a name of another data set.
@@ -220,7 +221,7 @@ def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = N
 
 def _default_run(runs_dir: Path, dataset: str | None) -> Location:
     for run in list_runs(runs_dir):
-        trained = run.newest() is not None
+        trained = run.newest() is not None and run.config.objective.part != "addresses"
         if trained and dataset in (None, run.config.data.dataset):
             return _of_run(run)
     # Those of a recipe of our own before those of the paper's.

@@ -249,10 +249,12 @@ class Config(_Section):
             raise ValueError("objective.labels is for addresses of a few-shot memory: leave it out")
         if objective.label_slots and not (objective.labels and self.model.tied):
             raise ValueError("objective.label_slots takes slots for targets: set objective.labels and model.tied too")
+        if objective.coarse_warmup and not any(self.model.finer_latents):
+            raise ValueError("objective.coarse_warmup is for residual networks with finer_latents: leave it out")
         if objective.part == "addresses" and not objective.labels:
             raise ValueError("addresses alone learn from the classes: set objective.labels, or objective.part to all")
-        if objective.part == "images" and self.model.system != "vma":
-            raise ValueError(f"a {self.model.system} model has no addresses to leave alone: leave objective.part out")
+        if objective.part == "images" and (self.model.system != "vma" or self.model.learned_slots):
+            raise ValueError("only a vma model of images in memory has h to leave alone: leave objective.part out")
         if objective.labels and self.model.learned_slots:
             raise ValueError("learned slots have no classes: leave objective.labels out")
         if self.model.learned_slots and self.episode.plain != self.episode:

@@ -2,12 +2,13 @@
 
 Under Adam many ReLUs end up never active, and coarse latents that the finest one made superfluous stay at their prior.
 Neither has a gradient to come back by. What is out of use is drawn anew and what reads it starts at zero, so that the
-network computes what it did (recycling of dormant units: Sokar et al. 2023, arXiv:2302.12902); only a latent that is
-drawn anew adds a little noise.
+network computes what it did, but where such a unit was active after all: at most in one place of a thousand (recycling
+of dormant units: Sokar et al. 2023, arXiv:2302.12902). A latent drawn anew adds noise; what it added in the mean stays.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,10 +38,15 @@ class Revived:
 
 @dataclass
 class _Seen:
-    """Shares of places [C] where a block's hidden units, its input and its result are above zero."""
+    """What was seen of the networks, means over the episodes.
 
-    units: Tensor
-    maps: Tensor
+    units: of each block, the shares of places [C] where its hidden units are above zero; maps: the same of its input or
+    its result, and of what a level reads. latents: of each level, the mean of its latent [c].
+    """
+
+    units: dict[nn.Module, Tensor]
+    maps: dict[nn.Module, Tensor]
+    latents: dict[nn.Module, Tensor]
 
 
 @torch.no_grad()
@@ -49,8 +55,9 @@ def revive(
 ) -> Revived:
     """Draw anew what no target or slot of the episodes puts to use in the generative half of a residual model.
 
-    Hidden units of blocks; maps below the finest stage that are positive nowhere, of networks that are not normalised,
-    in which every reader takes their ReLU; latents below the finest stage with a KL under 0.05 nats. h and h_q stay.
+    Hidden units of blocks; maps below the finest stage that are hardly ever positive, of networks that are not
+    normalised, in which every reader takes their ReLU; latents below the finest stage with a KL under 0.05 nats. h and
+    h_q stay. generator: on the CPU; the noise of the look is of the model's device.
 
     Raises:
         VmaError: the model's networks are not residual.
@@ -71,12 +78,14 @@ def revive(
     for at, blocks in enumerate(decoder.stages):
         level = cast(Level, decoder.levels[str(at)]) if decoder.latents[at] else None
         if at and not model.config.normalised:
-            maps = _unused_maps(blocks, seen)
+            maps = _unused_maps(blocks, seen, level)
             _redraw(decoder.skips[at], maps, generator)
-            if at < len(decoder.expansions):  # from below comes a row for each of four neighbours and each map
-                expansion = cast(nn.Linear, decoder.expansions[at])
-                expansion.weight.unflatten(0, (4, -1))[:, maps] = 0
-                expansion.bias.unflatten(0, (4, -1))[:, maps] = 0
+            # From below comes a row for each of four neighbours, or for each place, and each map.
+            below = decoder.expansions[at] if at < len(decoder.expansions) else decoder.expand
+            if below is not None:
+                expansion, C = cast(nn.Linear, below), decoder.skips[at].out_channels
+                expansion.weight.unflatten(0, (-1, cast(int, C)))[:, maps] = 0
+                expansion.bias.unflatten(0, (-1, cast(int, C)))[:, maps] = 0
             readers: list[Tensor] = [cast(nn.Linear, decoder.expansions[at - 1]).weight]
             if level is not None:
                 _clear(level.entry, maps)
@@ -85,75 +94,87 @@ def revive(
             found.maps += len(maps)
         found.units += _revive_units(blocks, seen, generator)
         if at and level is not None and kl[at] < UNUSED:
-            _restart(level, generator)
+            _restart(level, seen.latents[level], generator)
             found.latents.append(at)
     return found
 
 
 def _look(
     model: VariationalMemoryAddressing, episodes: Sequence[Episode], samples: int, generator: torch.Generator
-) -> tuple[dict[nn.Module, _Seen], list[float]]:
-    """Activity of every block, and the mean KL of the latent of every stage."""
+) -> tuple[_Seen, list[float]]:
+    """Activity of the networks, and the mean KL of the latent of every stage."""
     kl: list[Tensor] = []
-    with _watched(model) as rows:
+    device = next(model.parameters()).device
+    noise = torch.Generator(device).manual_seed(generator.initial_seed())
+    with _watched(model) as noted:
         for episode in episodes:
             memory = model.read(episode.memory)
-            address = model.address(episode.targets, memory).draw(samples, generator)
-            draws = model.draws(episode.targets, memory, address, generator)
+            address = model.address(episode.targets, memory).draw(samples, noise)
+            draws = model.draws(episode.targets, memory, address, noise)
             if draws.kl_levels is not None:
                 kl.append(draws.kl_levels.mean((1, 2)))
-    seen = {
-        block: _Seen(*(torch.stack(part).mean(0) for part in zip(*shares, strict=True)))
-        for block, shares in rows.items()
-        if shares
-    }
-    return seen, torch.stack(kl).mean(0).tolist() if kl else []
+    means = ({module: torch.stack(rows).mean(0) for module, rows in part.items() if rows} for part in noted)
+    return _Seen(*means), torch.stack(kl).mean(0).tolist() if kl else []
+
+
+_Rows = defaultdict[nn.Module, list[Tensor]]
+_Noted = tuple[_Rows, _Rows, _Rows]
 
 
 @contextmanager
-def _watched(model: nn.Module) -> Iterator[dict[nn.Module, list[tuple[Tensor, Tensor]]]]:
-    """Hooks that note, whenever a block runs, how often its hidden units, and its input or result, are positive."""
-    rows: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
-    units: dict[nn.Module, Tensor] = {}
+def _watched(model: nn.Module) -> Iterator[_Noted]:
+    """Hooks that note, whenever a block or a level runs, what `_Seen` tells of it."""
+    noted: _Noted = (defaultdict(list), defaultdict(list), defaultdict(list))
+    units, maps, latents = noted
     handles = []
 
-    def positive(maps: Tensor) -> Tensor:
-        return (maps > 0).float().mean((0, 2, 3))
+    def positive(features: Tensor, channel: int) -> Tensor:
+        return (features > 0).float().movedim(channel, -1).flatten(0, -2).mean(0)
 
-    def watch(block: Block) -> None:
+    def watch_block(block: Block) -> None:
         def first(_: nn.Module, __: object, out: Tensor) -> None:
-            units[block] = positive(out)
+            units[block].append(positive(out, 1))
 
         def whole(_: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-            rows[block].append((units[block], torch.maximum(positive(inputs[0]), positive(out))))
+            maps[block].append(torch.maximum(positive(inputs[0], 1), positive(out, 1)))
 
-        rows[block] = []
         handles.extend([block.first.register_forward_hook(first), block.register_forward_hook(whole)])
+
+    def watch_level(level: Level) -> None:
+        def read(_: nn.Module, inputs: tuple[Tensor, ...], __: Tensor) -> None:
+            maps[level].append(positive(inputs[0], -1))
+
+        def entered(_: nn.Module, inputs: tuple[Tensor, ...], __: Tensor) -> None:
+            latents[level].append(inputs[0].flatten(0, -2).mean(0))
+
+        handles.extend([level.both.register_forward_hook(read), level.entry.register_forward_hook(entered)])
 
     for module in model.modules():
         if isinstance(module, Block):
-            watch(module)
+            watch_block(module)
+        elif isinstance(module, Level):
+            watch_level(module)
     try:
-        yield rows
+        yield noted
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _unused_maps(blocks: nn.Module, seen: dict[nn.Module, _Seen]) -> Tensor:
-    """Maps [n] of a stage that are positive nowhere, neither before nor after any of its blocks."""
-    shares = [seen[block].maps for block in blocks.children() if block in seen]
-    if not shares:
+def _unused_maps(blocks: nn.Module, seen: _Seen, level: Level | None = None) -> Tensor:
+    """Maps [n] of a stage that are hardly ever positive, before or after any of its blocks, or where a level reads."""
+    shares = [seen.maps[module] for module in (*blocks.children(), level) if module in seen.maps]
+    if not any(isinstance(block, Block) for block in blocks.children()):
         return torch.zeros(0, dtype=torch.int64)
     return (torch.stack(shares).amax(0) < RARELY).nonzero()[:, 0]
 
 
-def _revive_units(blocks: nn.Module, seen: dict[nn.Module, _Seen], generator: torch.Generator) -> int:
+def _revive_units(blocks: nn.Module, seen: _Seen, generator: torch.Generator) -> int:
     """Draw the first layers of idle hidden units anew; what they add starts at zero."""
     count = 0
     for block in blocks.children():
         assert isinstance(block, Block)
-        idle = (seen[block].units < RARELY).nonzero()[:, 0]
+        idle = (seen.units[block] < RARELY).nonzero()[:, 0]
         _redraw(block.first, idle, generator)
         block.second.weight[:, idle] = 0
         count += len(idle)
@@ -207,11 +228,12 @@ def _clear(layer: nn.Linear | nn.Conv2d, rows: Tensor) -> None:
         layer.bias[rows] = 0
 
 
-def _restart(level: Level, generator: torch.Generator) -> None:
-    """p = N(0, I), q = p, and a way in that adds little."""
+def _restart(level: Level, mean: Tensor, generator: torch.Generator) -> None:
+    """p = N(0, I), q = p, and a way in that adds little noise to what the latent's mean [c] has added so far."""
     for layer in level.starting_at_zero():
         layer.weight.zero_()
         if layer.bias is not None:
             layer.bias.zero_()
     entry = level.entry.weight
+    level.entry.bias.add_(entry @ mean.to(entry.dtype))
     entry.copy_(torch.randn(entry.shape, generator=generator) * NOISE / entry.shape[1] ** 0.5)

@@ -246,6 +246,8 @@ class Trainer:
         step = self.run.newest()
         if (step is None and any(self.run.path.glob("checkpoints/step-*"))) or (self.run.path / ckpt.STATE).exists():
             raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
+        if step is None and (self.run.config.init or self.run.config.addresses_from):
+            raise VmaError(f"{self.run.path} was stopped before its first weights were stored: start a new run")
         if step is None:  # stopped before its first checkpoint: it begins again
             self._cut_metrics(0)
             return

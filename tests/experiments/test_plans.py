@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,23 @@ def test_more_steps_go_on(make_lab: Callable[..., Lab]) -> None:
 def test_fewer_steps_keep_what_the_run_was_meant_for(make_lab: Callable[..., Lab]) -> None:
     make_lab(steps=2).trained(DIGITS)
     assert RunDirectory.open(make_lab().runs_dir / "one").config.training.steps == STEPS
+
+
+def test_a_plan_starts_from_images_of_one_and_addresses_of_another(lab: Lab) -> None:
+    sizes = ("model.network=residual", "model.stages=[4,4]", "model.blocks=[1,1]", "model.finer_latents=[1,1]")
+    small = (*TINY, *sizes, "model.tied=true")
+    images = Plan("digits", "images", small)
+    addresses = Plan("digits", "addresses", (*small, "objective.part=addresses", "objective.labels=1.0"))
+    both = Plan("digits", "both", small, init=images, addresses=addresses, revive=True)
+    (trained,) = lab.trained(both)
+    assert trained.config is not None
+    began = trained.config.init, trained.config.addresses_from, trained.config.revived
+    assert began == (f"images, step {STEPS}", f"addresses, step {STEPS}", True)
+    assert both.starts_alike(trained.config)
+    assert not images.starts_alike(trained.config)
+    assert not replace(both, addresses=None).starts_alike(trained.config)
+    seeded = both.seeded(1)
+    assert [plan.run for plan in (seeded.init, seeded.addresses) if plan] == ["images-seed1", "addresses-seed1"]
 
 
 def test_seeds_have_runs_of_their_own(lab: Lab) -> None:

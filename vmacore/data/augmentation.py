@@ -31,7 +31,7 @@ class Augmentation:
 
     turned: probability that a class is turned by one of the square's seven other symmetries, all alike.
     warped: strength in [0, 1] of an affine change: rotation, slant, stretch of each axis, shift.
-    jittered: the same of a change that each drawing gets of its own, before its class's.
+    jittered: the same of a change that each drawing gets of its own, before its class's affine change.
     size: height and width of the drawings in pixels.
     binary: drawings hold 0 and 1 and stay so; else they hold intensities, which are interpolated.
 
@@ -58,7 +58,7 @@ class Augmentation:
     def draw(self, n_classes: int, draw: torch.Generator) -> Change:
         """images [P, 1, H, W], label of each [P] → images changed as their class is; labels are 0 … n_classes − 1.
 
-        `draw` goes on to be drawn from by the change, if there is jitter: a number for each image that it is given.
+        `draw` goes on to be drawn from by the change, if there is jitter: six numbers for each image that it is given.
 
         The change is drawn on the CPU; it is applied where the images are. On another device, interpolation rounds
         otherwise, which can move a pixel that lies on the very edge of the ink.

@@ -167,10 +167,10 @@ class Lab:
         config = plan.config()
         dataset = self.dataset(config)
         target = plan.steps or config.training.steps
-        if self.steps is not None and plan.init is None:
+        before = [one for one in (plan.init, plan.addresses) if one is not None]
+        if self.steps is not None and not before:
             target = self.steps
         job = Job(plan, prepare(config, dataset), dataset, self.runs_dir / plan.run, target)
-        before = [one for one in (plan.init, plan.addresses) if one is not None]
         if before and max(job.locations(), default=0) < job.target and job.run is None:
             found = {one.run: self.trained(one)[0] for one in before}
             init, addresses = (found[one.run].location if one else None for one in (plan.init, plan.addresses))

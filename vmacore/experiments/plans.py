@@ -63,6 +63,11 @@ class Plan:
         first, addresses = (plan.seeded(seed) if plan else None for plan in (self.init, self.addresses))
         return replace(self, seed=seed, init=first, addresses=addresses)
 
+    def starts_alike(self, config: Config) -> bool:
+        """Whether a run began as this plan does: from nothing or from weights of the same kinds."""
+        began = config.init is None, config.addresses_from is None, config.revived
+        return began == (self.init is None, self.addresses is None, self.revive)
+
     def config(self) -> Config:
         """The recipe with what the plan changes in it."""
         return load_recipe(self.recipe).with_overrides([*self.overrides, f"training.seed={self.seed}"])
@@ -140,7 +145,7 @@ class Job:
         for name, folder in shipped_weights().items():
             config = RunDirectory.open(folder).config
             alike = config.recipe == self.config.recipe and not _difference(config, self.config)
-            if alike and (config.init is None) == (self.plan.init is None):
+            if alike and self.plan.starts_alike(config):
                 state = json.loads((folder / "state.json").read_text("utf-8"))
                 found[int(state["step"])] = Location(folder, name, int(state["step"]), config, "shipped")
         if self.run:

@@ -98,12 +98,14 @@ def mean_score(several: Sequence[Score]) -> Score:
         for one in fields(Score)
         if isinstance(getattr(several[0], one.name), float)
     }
+    levels = torch.tensor([score.kl_levels for score in several], dtype=torch.float64).mean(0)
     episodes = torch.tensor([score.per_episode for score in several]).mean(0)
     targets = torch.tensor([[list(e) for e in score.per_target] for score in several]).mean(0)
     means["nll_se"] = float(episodes.std()) / math.sqrt(len(episodes))
     return replace(
         several[0],
         **means,
+        kl_levels=tuple(levels.tolist()),
         per_episode=tuple(episodes.tolist()),
         per_target=tuple(tuple(row) for row in targets.tolist()),
     )

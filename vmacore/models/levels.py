@@ -50,6 +50,7 @@ class FromPosterior:
     ) -> None:
         self.evidence, self.pair, self.pathwise, self.warm = evidence, pair, pathwise, warm
         self.noise = noise
+        self.finest = next((stage for stage, seen in enumerate(evidence) if seen[0].numel()), 0)
         self.used = 0
         self.terms: Tensor = noise.new_zeros(3 + len(evidence), len(noise))
 
@@ -63,7 +64,7 @@ class FromPosterior:
         self.used += size
         z: Tensor = q.base_dist.loc + q.base_dist.scale * noise
         z = z if self.pathwise else z.detach()
-        weight = self.warm if stage else 1.0
+        weight = 1.0 if stage == self.finest else self.warm
         kl = kl_divergence(q, p)
         by_stage = [kl if other == stage else torch.zeros_like(kl) for other in range(len(self.evidence))]
         self.terms = self.terms + torch.stack([weight * p.log_prob(z), weight * q.log_prob(z), kl, *by_stage])

@@ -218,7 +218,9 @@ class VariationalMemoryAddressing(GenerativeModel):
         finer_noise = noise[:, z.shape[1] :]
         x = targets.flatten(1)
         none = z.new_zeros(len(z))
-        terms = torch.stack([none, p.log_prob(z), q.log_prob(z), rows(kl_z, pair), *(none for _ in evidence)])
+        warm = self.warm if self.finer else 1.0  # of z, where there are finer latents
+        densities = [none, warm * p.log_prob(z), warm * q.log_prob(z)]
+        terms = torch.stack([*densities, rows(kl_z, pair), *(none for _ in evidence)])
         parts = []
         for part in torch.arange(len(z), device=z.device).split(step):
             rows_of = part if pair is None else pair[part]
