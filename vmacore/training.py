@@ -91,7 +91,7 @@ def train(
     """Train a run made by `RunDirectory.create(path, prepare(config, dataset))` up to `steps`.
 
     steps: where to end; None: as configured. With `resume`, on from the latest checkpoint, bit for bit as if never
-    stopped on the same CPU with the same threads. start: weights of a new run; metrics.jsonl notes what of them is drawn
+    stopped on the same CPU with the same threads. start: weights of a new run; metrics.jsonl notes what of it is drawn
     anew. stop: polled every step; when true the state is saved and the summary says `interrupted`.
 
     Where torch.distributed has a process group (`vmacore.distributed`) every process calls this alike; they share the
