@@ -13,7 +13,7 @@ from tests import synthetic
 from vmacore.config import ModelConfig
 from vmacore.errors import VmaError
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.nn.residual_pyramid import Block, Decoder, Level
+from vmacore.nn.residual_pyramid import Block, Decoder, Level, Recognition
 from vmacore.revival import Revived, revive
 from vmacore.samplers import training_sampler
 
@@ -160,6 +160,28 @@ def test_a_map_that_a_level_alone_reads_is_in_use() -> None:
     before = terms(model)
     assert revived(model).latents == []
     torch.testing.assert_close(terms(model), before, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_what_serves_a_restarted_latent_alone_starts_anew(normalised: bool) -> None:
+    """Its share of x came from maps that were positive nowhere, and has a gradient now."""
+    model = model_of(latent=0, normalised=normalised)
+    recognition, decoder = cast(Recognition, model.recognition), cast(Decoder, model.decoder)
+    level = cast(Level, decoder.levels["1"])
+    with torch.no_grad():
+        cast(torch.nn.Linear, recognition.trunk.merges[0]).bias -= 1000
+        for layer in (level.both, level.evidence, cast(torch.nn.Linear, level.meeting)):
+            layer.weight.zero_()
+            layer.bias.zero_() if layer.bias is not None else None
+    assert revived(model).latents == [1]
+    episode = EPISODES[0]
+    memory = model.read(episode.memory)
+    address = torch.arange(3).expand(len(episode.targets), 3)
+    draws = model.draws(episode.targets, memory, address, torch.Generator().manual_seed(5))
+    draws.log_weight.sum().backward()
+    gradient = level.evidence.weight.grad
+    assert gradient is not None
+    assert float(gradient.abs().sum()) > 0
 
 
 def test_other_networks_cannot_be_revived() -> None:

@@ -24,7 +24,7 @@ from vmacore.nn.residual_pyramid import Block, Decoder, Head, Level, Recognition
 
 RARELY = 1e-3  # share of places below which a unit or map counts as never active
 UNUSED = 0.05  # KL in nats below which a latent counts as unused
-NOISE = 0.3  # standard deviation of what a latent drawn anew adds to a map
+NOISE = 0.3  # standard deviation of what a latent drawn anew adds to a map, for maps of root mean square 1
 
 
 @dataclass
@@ -41,11 +41,13 @@ class _Seen:
     """What was seen of the networks, means over the episodes.
 
     units: of each block, the shares of places [C] where its hidden units are above zero; maps: the same of its input or
-    its result, and of what a level reads. latents: of each level, the mean of its latent [c].
+    its result, and of what a level reads. sizes: of each block, the root mean square of its input. latents: of each
+    level, the mean of its latent [c].
     """
 
     units: dict[nn.Module, Tensor]
     maps: dict[nn.Module, Tensor]
+    sizes: dict[nn.Module, Tensor]
     latents: dict[nn.Module, Tensor]
 
 
@@ -56,8 +58,9 @@ def revive(
     """Draw anew what no target or slot of the episodes puts to use in the generative half of a residual model.
 
     Hidden units of blocks; maps below the finest stage that are hardly ever positive, of networks that are not
-    normalised, in which every reader takes their ReLU; latents below the finest stage with a KL under 0.05 nats. h and
-    h_q stay. generator: on the CPU; the noise of the look is of the model's device.
+    normalised, in which every reader takes their ReLU; latents below the finest stage with a KL under 0.05 nats, and
+    what of the recognition's pyramid serves them alone. h and h_q stay. generator: on the CPU; the noise of the look is
+    of the model's device.
 
     Raises:
         VmaError: the model's networks are not residual.
@@ -66,8 +69,9 @@ def revive(
         raise VmaError("only residual networks can be revived: leave --revive out")
     seen, kl = _look(model, episodes, samples, generator)
     found = Revived()
-    decoder = cast(Decoder, model.decoder)
-    for trunk in (cast(Template, model.template).trunk, cast(Recognition, model.recognition).trunk):
+    decoder, recognition = cast(Decoder, model.decoder), cast(Recognition, model.recognition)
+    found.latents = [at for at, nats in enumerate(kl) if at and decoder.latents[at] and nats < UNUSED]
+    for trunk in (cast(Template, model.template).trunk, recognition.trunk):
         for at, blocks in enumerate(trunk.stages):
             if at and not model.config.normalised:
                 maps = _unused_maps(blocks, seen)
@@ -93,9 +97,18 @@ def revive(
             _silence(blocks, readers, maps)
             found.maps += len(maps)
         found.units += _revive_units(blocks, seen, generator)
-        if at and level is not None and kl[at] < UNUSED:
-            _restart(level, seen.latents[level], generator)
-            found.latents.append(at)
+        if level is not None and at in found.latents:
+            size = [seen.sizes[block] for block in blocks.children()]  # of the maps that the latent enters
+            _restart(level, seen.latents[level], NOISE * float(size[0] if size else 1.0), generator)
+    for at in reversed(range(1, len(decoder.stages))):
+        if model.config.latent or (decoder.latents[at] and at not in found.latents):
+            break
+        merge = cast(nn.Linear, recognition.trunk.merges[at - 1])
+        _redraw(merge, torch.arange(merge.out_features), generator)
+        for block in recognition.trunk.stages[at].children():
+            assert isinstance(block, Block)
+            _redraw(block.first, torch.arange(block.first.out_channels), generator)
+            _clear(block.second, torch.arange(block.second.out_channels))
     return found
 
 
@@ -118,14 +131,14 @@ def _look(
 
 
 _Rows = defaultdict[nn.Module, list[Tensor]]
-_Noted = tuple[_Rows, _Rows, _Rows]
+_Noted = tuple[_Rows, _Rows, _Rows, _Rows]
 
 
 @contextmanager
 def _watched(model: nn.Module) -> Iterator[_Noted]:
     """Hooks that note, whenever a block or a level runs, what `_Seen` tells of it."""
-    noted: _Noted = (defaultdict(list), defaultdict(list), defaultdict(list))
-    units, maps, latents = noted
+    noted: _Noted = (defaultdict(list), defaultdict(list), defaultdict(list), defaultdict(list))
+    units, maps, sizes, latents = noted
     handles = []
 
     def positive(features: Tensor, channel: int) -> Tensor:
@@ -137,6 +150,7 @@ def _watched(model: nn.Module) -> Iterator[_Noted]:
 
         def whole(_: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
             maps[block].append(torch.maximum(positive(inputs[0], 1), positive(out, 1)))
+            sizes[block].append(inputs[0].square().mean().sqrt())
 
         handles.extend([block.first.register_forward_hook(first), block.register_forward_hook(whole)])
 
@@ -228,12 +242,12 @@ def _clear(layer: nn.Linear | nn.Conv2d, rows: Tensor) -> None:
         layer.bias[rows] = 0
 
 
-def _restart(level: Level, mean: Tensor, generator: torch.Generator) -> None:
-    """p = N(0, I), q = p, and a way in that adds little noise to what the latent's mean [c] has added so far."""
+def _restart(level: Level, mean: Tensor, noise: float, generator: torch.Generator) -> None:
+    """p = N(0, I), q = p, and a way in that adds a little noise to what the latent's mean [c] has added so far."""
     for layer in level.starting_at_zero():
         layer.weight.zero_()
         if layer.bias is not None:
             layer.bias.zero_()
     entry = level.entry.weight
     level.entry.bias.add_(entry @ mean.to(entry.dtype))
-    entry.copy_(torch.randn(entry.shape, generator=generator) * NOISE / entry.shape[1] ** 0.5)
+    entry.copy_(torch.randn(entry.shape, generator=generator).to(entry) * noise / entry.shape[1] ** 0.5)

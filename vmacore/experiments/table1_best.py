@@ -17,6 +17,7 @@ from vmacore.experiments.table1 import CLASSES, ITEMS, PAPER, SEED, VMA, Setting
 # Trained on as images alone, with larger memories, a lower rate and what had fallen out of use brought back.
 IMAGES = (
     "objective.part=images",
+    "objective.coarse_warmup=500",
     "episode.shots_between=[1,12]",
     "optimiser.learning_rate=1e-3",
     "optimiser.decay=0.6",
@@ -25,8 +26,8 @@ PLAN = Plan(
     "omniglot-gmn-best",
     "omniglot-gmn-best-revived",
     IMAGES,
-    steps=5400,
-    full=5400,
+    steps=3300,
+    full=3300,
     init=Plan("omniglot-gmn-best", full=13_000),
     revive=True,
 )
