@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vmacore.config import Config, DataConfig, EpisodeConfig, ModelConfig, OptimiserConfig, TrainingConfig
 from vmacore.data.characters import Characters, Dataset
+from vmacore.latents import as_seen
 
 SIZE = (8, 8)
 MODEL = ModelConfig(size=SIZE, channels=(4, 4, 4, 4, 4, 4), hidden=16, latent=4, embedding=8)
+
+
+class Given:
+    """Latents whose values are given, coarse to fine."""
+
+    def __init__(self, *values: Tensor) -> None:
+        self.left = list(values)
+
+    def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
+        """The next value, whatever the distributions."""
+        return self.left.pop(0)
 
 
 def characters(counts: Sequence[int], *, seed: int = 0, levels: int = 1) -> Characters:

@@ -240,8 +240,8 @@ def test_both_devices_compute_the_same() -> None:
             z = torch.randn(8, config.model.latent, generator=generator(0, 0, Stream.NOISE)).to(device)
             addressing = model.address(x, model.read(m))
             templates = model.templates(m)
-            posterior = model.latent_posterior(x, templates, address, address)
-            logits = model.decode(z, templates, address)
+            posterior = model.recognise(x, templates, address, address)[0]
+            logits = model.decode(synthetic.Given(z), templates, address)
             (addressing.kl().sum() + posterior.square().sum() + logits.square().sum()).backward()
             gradients = [weight.grad.cpu() for weight in model.parameters() if weight.grad is not None]
             found.append([addressing.log_q.cpu(), posterior.cpu(), logits.cpu(), *gradients])

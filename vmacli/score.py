@@ -82,7 +82,7 @@ def score(
             "reconstruction": found.reconstruction,
             "kl_address": found.kl_address,
             "kl_latent": found.kl_latent,
-            "kl_levels": list(found.kl_levels),
+            "kl_levels": list(found.kl_levels[:0:-1]),  # of the latents finer than z, finest first
             "prior_entropy": found.prior_entropy,
             "posterior_entropy": found.posterior_entropy,
             "targets": found.targets,
@@ -96,7 +96,7 @@ def score(
             f"{found.targets} targets in {found.episodes} episodes",
             f"seed {seed}",
         )
-        shown: list[RenderableType] = [heading, _numbers(found, samples), _breakdown(found, opened.model.size)]
+        shown: list[RenderableType] = [heading, _numbers(found, samples), _breakdown(found, opened.model.latent_names)]
         output.result(document, shown, f"{found.nll:.4f}")
 
 
@@ -110,10 +110,8 @@ def _numbers(found: Score, samples: int) -> Table:
     return made
 
 
-def _breakdown(found: Score, size: tuple[int, int]) -> Table:
+def _breakdown(found: Score, names: tuple[str, ...]) -> Table:
     """The parts that −ELBO is the sum of, each with a bar as long as its share, and where the latent's part lies."""
-    from vmacore.nn.residual_pyramid import sizes_of
-
     made = table("−ELBO is the sum of", "nats", "share")
     made.add_column("", no_wrap=True)
     parts = {
@@ -125,6 +123,6 @@ def _breakdown(found: Score, size: tuple[int, int]) -> Table:
         share = part / -found.elbo
         made.add_row(name, nats(part), f"{share:z.1%}", "█" * round(32 * max(share, 0.0)) or "▏")
         if name.startswith("KL_z"):
-            for (height, width), level in zip(sizes_of(size, len(found.kl_levels)), found.kl_levels, strict=True):
-                made.add_row(f"  of it at {height}×{width}", nats(level), "")
+            for latent, level in list(zip(names, found.kl_levels, strict=True))[:0:-1]:
+                made.add_row(f"  of it at {latent}", nats(level), "")
     return made

@@ -70,7 +70,7 @@ def revive(
     seen, kl = _look(model, episodes, samples, generator)
     found = Revived()
     decoder, recognition = cast(Decoder, model.decoder), cast(Recognition, model.recognition)
-    found.latents = [at for at, nats in enumerate(kl) if at and decoder.latents[at] and nats < UNUSED]
+    found.latents = sorted(at for at, nats in zip(decoder.down, kl[1:], strict=True) if at and nats < UNUSED)
     for trunk in (cast(Template, model.template).trunk, recognition.trunk):
         for at, blocks in enumerate(trunk.stages):
             if at and not model.config.normalised:
@@ -80,7 +80,7 @@ def revive(
                 found.maps += len(maps)
             found.units += _revive_units(blocks, seen, generator)
     for at, blocks in enumerate(decoder.stages):
-        level = cast(Level, decoder.levels[str(at)]) if decoder.latents[at] else None
+        level = decoder.levels[str(at)] if decoder.latents[at] else None
         if at and not model.config.normalised:
             maps = _unused_maps(blocks, seen, level)
             _redraw(decoder.skips[at], maps, generator)
@@ -124,10 +124,9 @@ def _look(
             memory = model.read(episode.memory)
             address = model.address(episode.targets, memory).draw(samples, noise)
             draws = model.draws(episode.targets, memory, address, noise)
-            if draws.kl_levels is not None:
-                kl.append(draws.kl_levels.mean((1, 2)))
+            kl.append(draws.kl.mean((1, 2)))
     means = ({module: torch.stack(rows).mean(0) for module, rows in part.items() if rows} for part in noted)
-    return _Seen(*means), torch.stack(kl).mean(0).tolist() if kl else []
+    return _Seen(*means), torch.stack(kl).mean(0).tolist()
 
 
 _Rows = defaultdict[nn.Module, list[Tensor]]
@@ -203,7 +202,7 @@ def _readers(model: VariationalMemoryAddressing, trunk: Trunk, at: int) -> list[
     if of_slot:
         layers.append(decoder.skips[at])
     elif decoder.latents[at]:
-        layers += cast(Level, decoder.levels[str(at)]).reading_evidence()
+        layers += decoder.levels[str(at)].reading_evidence()
     if last and model.config.latent:  # the coarsest maps as vectors
         layers.append(cast(Head, model.prior if of_slot else recognition.head).hidden)
     weights = [cast(Tensor, layer.weight) for layer in layers]

@@ -142,10 +142,7 @@ class Trainer:
         # Every weight has a gradient in every step, and there are no buffers, so DDP's defaults fit.
         self.forward: nn.Module = step if alone else DistributedDataParallel(step)
         self.advance: Update = self._advance
-        if isinstance(self.model, VariationalMemoryAddressing) and (graphed or config.model.network == "residual"):
-            # Of a few samples hardly any are of one pair, and what is compiled for each shape is compiled once. The
-            # averaged model, which evaluates, shares them.
-            self.model.shares_passes = False
+        self.model.shares_passes = not (graphed or self.model.static)  # the averaged model, which evaluates, shares
         if graphed:
             self.advance = Graphed(self._advance, device)
         self.leads = distributed.rank() == 0

@@ -30,9 +30,9 @@ class _Bump(torch.nn.Module):
         draw = torch.Generator().manual_seed(5)
         self.weight = torch.nn.Parameter(torch.randn(D, D, dtype=torch.float64, generator=draw))
 
-    def draws(self, targets: Tensor, memory: EncodedMemory, address: Tensor, generator: None) -> Draws:
+    def draws(self, targets: Tensor, memory: EncodedMemory, address: Tensor, generator: None, pathwise: bool) -> Draws:
         log_px = -((targets[:, None] - (memory.slots @ self.weight).tanh()[address]) ** 2).sum(2)
-        return Draws(log_px, torch.zeros_like(log_px), torch.zeros_like(log_px), torch.zeros_like(log_px))
+        return Draws(log_px, torch.zeros_like(log_px), torch.zeros_like(log_px), torch.zeros_like(log_px)[None])
 
 
 def _parts(targets: int) -> tuple[_Bump, dict[str, Tensor], Tensor]:

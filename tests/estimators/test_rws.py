@@ -11,7 +11,7 @@ from tests.estimators import toy
 from tests.estimators.toy import B, K
 from vmacore.config import ModelConfig
 from vmacore.estimators.rws import ReweightedWakeSleep
-from vmacore.models.draws import normal
+from vmacore.latents import gaussian
 from vmacore.models.vma import VariationalMemoryAddressing
 
 TERMS_OF_P = ("log_px", "log_pz")
@@ -91,7 +91,7 @@ def test_without_a_path_z_is_a_constant() -> None:
     assert all(float(one.abs().max()) == 0 for one in of(draws.log_px + draws.log_pz))
 
     target, slot = torch.arange(B).repeat_interleave(K), drawn.address.flatten()
-    q = normal(model.latent_posterior(targets, model.templates(slots), target, slot))
+    q = gaussian(model.recognise(targets, model.templates(slots), target, slot)[0])
     noise = torch.randn(B * K, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     z = (q.base_dist.loc + q.base_dist.scale * noise).detach()
     for found, expected in zip(of(draws.log_qz), of(q.log_prob(z)), strict=True):

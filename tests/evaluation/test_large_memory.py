@@ -53,7 +53,7 @@ def test_score_equals_that_of_the_memory_held_whole(model: VariationalMemoryAddr
     )
     names = ("nll", "reconstruction", "kl_address", "kl_latent", "prior_entropy", "posterior_entropy")
     # A KL near 0 is a difference of entropies near 4, in float32.
-    assert [getattr(score, name) for name in names] == pytest.approx(expected.tolist(), rel=1e-4, abs=1e-6)
+    assert [getattr(score, name) for name in names] == pytest.approx(expected.tolist()[:6], rel=1e-4, abs=1e-6)
     assert score.per_target == pytest.approx(each.tolist(), rel=1e-4)
     assert score.nll_se == pytest.approx(float(each.std()) / 3, rel=1e-3)
     assert score.elbo == pytest.approx(-(score.reconstruction + score.kl_address + score.kl_latent))

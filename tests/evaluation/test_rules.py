@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests import synthetic
 from vmacore.addressing import address_posterior
 from vmacore.config import ModelConfig
 from vmacore.evaluation import rules
 from vmacore.evaluation.rules import class_log_prob, mixture, prototype_log_prob, slot_log_joint
-from vmacore.models.draws import normal, pixels_log_prob
+from vmacore.latents import gaussian
+from vmacore.models.draws import pixels_log_prob
 from vmacore.models.reference import ReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -93,8 +95,8 @@ def test_many_samples_give_the_integral_over_z() -> None:
         memory, templates = model.read(slots), model.templates(slots)
         for s in range(3):
             slot = torch.full((len(z),), s)
-            logits = model.decode(z, templates, slot)
-            prior = normal(templates.prior[slot]).log_prob(z)
+            logits = model.decode(synthetic.Given(z), templates, slot)
+            prior = gaussian(templates.prior[slot]).log_prob(z)
             for q in range(2):
                 likelihood = pixels_log_prob(logits, queries[q].flatten().expand(len(z), -1))
                 exact = memory.log_prior[s] + (prior + likelihood).logsumexp(0) + step

@@ -17,6 +17,8 @@ from vmacore.config import ModelConfig
 from vmacore.data.episodes import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.sampling import SCALE, Grid, preview, sample_grid, save_grid
+from vmacore.latents import Latents
+from vmacore.memory import Templates
 from vmacore.models.vma import VariationalMemoryAddressing
 
 CHARACTERS = synthetic.characters([6] * 8)
@@ -71,7 +73,10 @@ def test_the_seed_decides() -> None:
 def test_latents_come_from_the_prior_of_the_rows_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model()
     # Pixels that tell z: their logits are its four numbers over and over.
-    monkeypatch.setattr(model, "decode", lambda z, *rest: z.repeat(1, 16))
+    def decode(latents: Latents, templates: Templates, slot: Tensor) -> Tensor:
+        return latents.draw(templates.prior[slot]).repeat(1, 16)
+
+    monkeypatch.setattr(model, "decode", decode)
     with torch.no_grad():
         mean, log_scale = model.templates(_slots()[[0, 2, 4, 1, 3, 5]]).prior.chunk(2, 1)
     z = _grid(model, columns=4_000).samples.double().logit().view(6, 4_000, 16, 4)[:, :, 0]
@@ -87,7 +92,8 @@ def test_a_row_is_decoded_from_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> 
     grid = _grid(model)
     with torch.no_grad():
         templates = model.templates(grid.slots[:, None])
-        expected = model.decode(templates.prior[:, :4], templates, torch.arange(6)).sigmoid().view(6, 1, 8, 8)
+        logits = model.decode(synthetic.Given(templates.prior[:, :4]), templates, torch.arange(6))
+        expected = logits.sigmoid().view(6, 1, 8, 8)
     torch.testing.assert_close(grid.samples, expected.expand(6, 4, 8, 8))
 
 

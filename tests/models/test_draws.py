@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, kl_divergence
 
 from tests import synthetic
-from vmacore.models.draws import Draws, normal, pixels_log_prob
+from vmacore.latents import gaussian
+from vmacore.models.draws import Draws, pixels_log_prob
 from vmacore.models.vma import VariationalMemoryAddressing
 
 
@@ -27,7 +28,7 @@ def test_diagonal_gaussian() -> None:
     parameters, z = _random(5, 6), _random(5, 3, seed=1)
     mean, log_scale = parameters[:, :3], parameters[:, 3:]
     plain = -0.5 * ((z - mean) / log_scale.exp()) ** 2 - log_scale - 0.5 * math.log(2 * math.pi)
-    found = normal(parameters).log_prob(z)
+    found = gaussian(parameters).log_prob(z)
     torch.testing.assert_close(found, plain.sum(1))
     torch.testing.assert_close(found, MultivariateNormal(mean, torch.diag_embed((2 * log_scale).exp())).log_prob(z))
 
@@ -37,8 +38,8 @@ def test_divergence_of_diagonal_gaussians() -> None:
     (mean_q, log_q), (mean_p, log_p) = q.chunk(2, 1), p.chunk(2, 1)
     variance_q, variance_p = (2 * log_q).exp(), (2 * log_p).exp()
     closed = log_p - log_q + (variance_q + (mean_q - mean_p) ** 2) / (2 * variance_p) - 0.5
-    torch.testing.assert_close(kl_divergence(normal(q), normal(p)), closed.sum(1))
-    torch.testing.assert_close(kl_divergence(normal(q), normal(q)), torch.zeros(5).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(kl_divergence(gaussian(q), gaussian(p)), closed.sum(1))
+    torch.testing.assert_close(kl_divergence(gaussian(q), gaussian(q)), torch.zeros(5).double(), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("scale", [1.0, 200.0])
@@ -72,12 +73,12 @@ def test_the_model_draws_from_its_own_distributions() -> None:
     for b in range(2):
         for k in range(3):
             a = address[b, k][None]
-            mean_q, log_q = model.latent_posterior(targets, templates, torch.tensor([b]), a)[0].chunk(2)
+            mean_q, log_q = model.recognise(targets, templates, torch.tensor([b]), a)[0][0].chunk(2)
             mean_p, log_p = templates.prior[a][0].chunk(2)
             q = Independent(Normal(mean_q, log_q.exp()), 1)
             p = Independent(Normal(mean_p, log_p.exp()), 1)
             z = mean_q + log_q.exp() * noise[b, k]
-            means = model.decode(z[None], templates, a).sigmoid()[0]
+            means = model.decode(synthetic.Given(z[None]), templates, a).sigmoid()[0]
             terms = {
                 "log_px": Bernoulli(means).log_prob(targets[b].flatten()).sum(),
                 "log_pz": p.log_prob(z),
@@ -96,8 +97,8 @@ def test_z_follows_q() -> None:
     address = torch.zeros(1, 4_000, dtype=torch.int64)
     with torch.no_grad():
         draws = model.draws(images[:1], model.read(images[1:]), address, torch.Generator().manual_seed(0))
-        parameters = model.latent_posterior(images[:1], model.templates(images[1:]), address[0, :1], address[0, :1])
-    entropy = float(normal(parameters).entropy())
+        parameters = model.recognise(images[:1], model.templates(images[1:]), address[0, :1], address[0, :1])[0]
+    entropy = float(gaussian(parameters).entropy())
     assert float(-draws.log_qz.mean()) == pytest.approx(entropy, abs=4 * float(draws.log_qz.std()) / 4_000**0.5)
     difference = draws.log_qz - draws.log_pz
     kl = float(draws.kl_z[0, 0])

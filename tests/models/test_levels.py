@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vmacore.config import Config, ModelConfig
 from vmacore.errors import VmaError
-from vmacore.models.levels import FromPosterior, FromPrior
+from vmacore.latents import Posterior, Prior
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.nn.residual_pyramid import Level
 
@@ -76,14 +76,13 @@ def test_kl_of_the_stages_and_of_the_vector_is_the_whole() -> None:
     x, memory = images(2, (8, 8), 1), model.read(images(2, (8, 8), 2))
     address = torch.tensor([[0, 1], [1, 1]])
     draws = model.draws(x, memory, address, torch.Generator().manual_seed(3), chunk=3)
-    assert draws.kl_levels is not None
-    assert draws.kl_levels.shape == (2, 2, 2)
-    assert bool((draws.kl_levels > 0).all())
+    assert draws.kl.shape == (3, 2, 2)
+    assert bool((draws.kl > 0).all())
+    torch.testing.assert_close(draws.kl.sum(0), draws.kl_z)
     without = model_of(latent=0, meeting=3)
     with_maps_alone = without.draws(x, without.read(memory.slots), address, torch.Generator().manual_seed(3))
-    assert with_maps_alone.kl_levels is not None
-    torch.testing.assert_close(with_maps_alone.kl_levels.sum(0), with_maps_alone.kl_z)
-    assert bool((draws.kl_z > draws.kl_levels.sum(0)).all())  # the vector's is the rest
+    assert bool((with_maps_alone.kl[0] == 0).all())  # of a vector of no numbers
+    assert bool((with_maps_alone.kl[1:] > 0).all())
 
 
 @torch.no_grad()
@@ -167,15 +166,15 @@ def test_generation_draws_every_level_from_its_prior() -> None:
 def test_levels_draw_from_the_gaussians_they_report() -> None:
     P = 2000
     prior = torch.tensor([0.5, -1.0, -0.2, 0.3]).expand(P, 1, 1, 4)  # two means, two log standard deviations
-    z = FromPrior(torch.Generator().manual_seed(0)).draw(0, prior, prior, torch.clone).view(P, 2)
+    z = Prior(torch.Generator().manual_seed(0)).draw(prior).view(P, 2)
     torch.testing.assert_close(z.mean(0), torch.tensor([0.5, -1.0]), atol=0.1, rtol=0)
     torch.testing.assert_close(z.std(0), torch.tensor([-0.2, 0.3]).exp(), atol=0.1, rtol=0)
     evidence = torch.tensor([[[[1.0, 2.0, 0.5, 0.0]]], [[[0.0, 0.0, 0.0, 0.0]]]])
-    levels = FromPosterior([evidence], torch.arange(P) % 2, torch.zeros(P, 2), pathwise=True)
-    z = levels.draw(0, prior, torch.full((P, 1, 1, 4), 0.25), torch.clone).view(P, 2)
+    latents = Posterior([evidence], torch.arange(P) % 2, torch.zeros(P, 2))
+    z = latents.draw(prior, lambda seen: prior + 0.25 + seen).view(P, 2)
     torch.testing.assert_close(z[:2], torch.tensor([[1.75, 1.25], [0.75, -0.75]]))  # the means, with no noise
     entropy_at_mean = -(torch.tensor([0.55 + 0.55, 0.05 + 0.55]) + math.log(2 * math.pi))
-    torch.testing.assert_close(levels.terms[1, :2], entropy_at_mean)
+    torch.testing.assert_close(latents.log_q[:2], entropy_at_mean)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from vmacore.config import ModelConfig
 from vmacore.data.episodes import EpisodeSampler
 from vmacore.evaluation.likelihood import score
 from vmacore.evaluation.sampling import sample_grid
+from vmacore.latents import Prior
 from vmacore.models import create_model
 from vmacore.models.soft_attention import SoftAttention
 from vmacore.models.vae import VariationalAutoencoder
@@ -98,7 +99,7 @@ def _logits(model: VariationalAutoencoder | SoftAttention, z: Tensor, slots: Ten
     else:  # the maps of the pyramids are mixed, then every layer reads its own
         maps = [sum(w * m for w, m in zip(weights, level, strict=True))[None] for level in model.template(slots)]
         shares = model.decoder.memory_side(model.template.top(maps), maps)
-    return model.decoder(z[None], shares, None).flatten()
+    return model.decoder(z[None], shares, None, Prior()).flatten()
 
 
 def test_the_decoder_of_the_vae_is_a_mirrored_pyramid() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests import synthetic
 from vmacore.config import ModelConfig
 from vmacore.estimators import Drawn
 from vmacore.estimators.vimco import Vimco
@@ -157,7 +158,7 @@ def test_generated_pixels_follow_the_slot() -> None:
     with torch.no_grad():
         templates = model.templates(_images(2, CONVOLUTIONAL, 2, torch.float32))
     with torch.no_grad():
-        logits = model.decode(torch.zeros(2, 5), templates, torch.tensor([0, 1]))
+        logits = model.decode(synthetic.Given(torch.zeros(2, 5)), templates, torch.tensor([0, 1]))
     assert logits.shape == (2, 26 * 26)
     assert float((logits[0] - logits[1]).abs().max()) > 1e-3
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vmacore.config import ModelConfig
+from vmacore.latents import Prior
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.nn.fully_connected import Decoder, PixelGain, Template
 from vmacore.nn.layers import initialise
@@ -48,8 +49,8 @@ def test_the_decoder_is_the_plain_formula(skip: str) -> None:
         plain = F.linear(beside, last.weight, last.bias)  # type: ignore[arg-type]
     maps = template(m)
     memory = decoder.memory_side(template.top(maps), maps)
-    torch.testing.assert_close(decoder(z, memory, torch.arange(4)), plain)
-    torch.testing.assert_close(decoder(z, memory, None), plain)
+    torch.testing.assert_close(decoder(z, memory, torch.arange(4), Prior()), plain)
+    torch.testing.assert_close(decoder(z, memory, None, Prior()), plain)
 
 
 @pytest.mark.parametrize("skip", SKIPS)
@@ -60,7 +61,7 @@ def test_a_pixel_of_the_slot_enters_at_its_own_pixel_at_all_or_at_none(skip: str
     z = torch.randn(1, 5, dtype=torch.float64)
 
     def logits(m: Tensor) -> Tensor:
-        pixels: Tensor = decoder(z, decoder.memory_side(top, [m, hidden, top]), None)
+        pixels: Tensor = decoder(z, decoder.memory_side(top, [m, hidden, top]), None, Prior())
         return pixels[0]
 
     jacobian = torch.autograd.functional.jacobian(logits, _slots(1))[:, 0]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vmacore.latents import Prior
 from vmacore.nn import convolutional, fully_connected
 from vmacore.nn.layers import initialise, rows
 
@@ -39,7 +40,7 @@ def test_the_decoder_mirrors_the_pyramid(size: tuple[int, int], layers: int) -> 
     top = template.top(maps)
     assert top.shape == (3, template.out_features)
     memory = decoder.memory_side(top, maps)
-    assert decoder(_random(4, 5), memory, torch.tensor([0, 2, 2, 1])).shape == (4, 1, *size)
+    assert decoder(_random(4, 5), memory, torch.tensor([0, 2, 2, 1]), Prior()).shape == (4, 1, *size)
 
 
 @pytest.mark.parametrize("layers", [(16,), (16, 12), (16, 12, 10)])
@@ -49,7 +50,7 @@ def test_the_fully_connected_decoder(layers: tuple[int, ...]) -> None:
     maps = template(_random(3, 20))
     assert [layer.shape[1] for layer in maps] == [20, *layers]
     memory = decoder.memory_side(template.top(maps), maps)
-    assert decoder(_random(4, 5), memory, torch.tensor([0, 2, 2, 1])).shape == (4, 64)
+    assert decoder(_random(4, 5), memory, torch.tensor([0, 2, 2, 1]), Prior()).shape == (4, 64)
 
 
 def _decoders() -> list[tuple[nn.Module, nn.Module, Tensor]]:
@@ -71,7 +72,7 @@ def test_every_map_of_the_slot_reaches_the_pixels(which: int) -> None:
     maps = [layer.detach().requires_grad_() for layer in template(slots)]
     top = template.top([layer.detach() for layer in maps]).requires_grad_()  # type: ignore[operator]
     z = _random(3, 5).requires_grad_()
-    pixels = decoder(z, decoder.memory_side(top, maps), torch.arange(3))  # type: ignore[operator]
+    pixels = decoder(z, decoder.memory_side(top, maps), torch.arange(3), Prior())  # type: ignore[operator]
     # The last fully connected map reaches the pixels as `top` alone.
     inputs = [z, top, *(maps if which == 0 else maps[:-1])]
     for gradient in torch.autograd.grad(pixels.square().sum(), inputs):
@@ -84,11 +85,11 @@ def test_pixels_depend_on_their_own_latent_and_slot_alone(which: int) -> None:
     template, decoder, slots = _decoders()[which]
     z, slot = _random(4, 5), torch.tensor([0, 2, 2, 1])
     maps = template(slots)
-    pixels = decoder(z, decoder.memory_side(template.top(maps), maps), slot)  # type: ignore[operator]
+    pixels = decoder(z, decoder.memory_side(template.top(maps), maps), slot, Prior())  # type: ignore[operator]
     for row in range(4):
         one = template(slots[slot[row] : slot[row] + 1])
         memory = decoder.memory_side(template.top(one), one)  # type: ignore[operator]
-        alone = decoder(z[row : row + 1], memory, torch.tensor([0]))
+        alone = decoder(z[row : row + 1], memory, torch.tensor([0]), Prior())
         torch.testing.assert_close(alone[0], pixels[row], rtol=1e-4, atol=1e-5)
 
 
@@ -100,7 +101,7 @@ def test_recognition_sees_the_target_and_the_slot_as_two_channels() -> None:
     pairs = torch.cat([x[target], m[slot]], 1)
     top = network.pyramid(network.first(pairs).relu())[-1]
     expected = network.head(top.permute(0, 2, 3, 1).flatten(1))
-    found = network(x, network.memory_side(m), target, slot)
+    (found,) = network(x, network.memory_side(m), target, slot)
     assert found.shape == (5, 10)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -111,7 +112,8 @@ def test_fully_connected_recognition_sees_the_concatenation() -> None:
     x, m = _random(3, 1, 8, 8), _random(4, 10, seed=1)
     target, slot = torch.tensor([0, 1, 2, 2, 0]), torch.tensor([3, 0, 0, 1, 2])
     expected = network.rest(network.first(torch.cat([rows(x.flatten(1), target), m[slot]], 1)).relu())
-    torch.testing.assert_close(network(x, network.memory_side(m), target, slot), expected, rtol=1e-4, atol=1e-5)
+    (found,) = network(x, network.memory_side(m), target, slot)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_embeddings() -> None:

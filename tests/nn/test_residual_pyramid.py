@@ -45,7 +45,7 @@ def test_recognition_is_a_network_over_both_images_as_channels() -> None:
     recognition = residual_pyramid.Recognition((8, 8), (4, 6), (1, 1), False, 16, 3).double()
     targets, slots = torch.rand(2, 1, 8, 8).double(), torch.rand(3, 1, 8, 8).double()
     target, slot = torch.tensor([0, 1, 1]), torch.tensor([2, 0, 2])
-    _, maps = recognition(targets, recognition.memory_side(slots), target, slot)
+    _, *maps = recognition(targets, recognition.memory_side(slots), target, slot)
     both = torch.cat([residual_pyramid.patches(targets)[target], residual_pyramid.patches(slots)[slot]], 3)
     weight = torch.cat([recognition.target.weight, recognition.slot.weight], 1)
     first = torch.nn.functional.conv2d(both.permute(0, 3, 1, 2), weight, recognition.target.bias, padding=1)

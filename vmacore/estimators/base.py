@@ -12,7 +12,6 @@ from vmacore.addressing import Addressing
 from vmacore.memory import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.draws import Draws
-from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.nn.layers import mixed
 from vmacore.objectives import Objective
 
@@ -43,10 +42,7 @@ class Drawn:
         """The model's `draws` [B, K] for targets [B, 1, H, W] at these addresses."""
         if self.relaxed is not None:
             memory = replace(memory, slots=mixed(memory.slots, self.relaxed.flatten(0, 1)))
-        if self.pathwise:
-            return model.draws(targets, memory, self.address, generator)
-        assert isinstance(model, VariationalMemoryAddressing)  # the one with addresses to draw
-        return model.draws(targets, memory, self.address, generator, pathwise=False)
+        return model.draws(targets, memory, self.address, generator, pathwise=self.pathwise)
 
     def mean(self, term: Tensor) -> Tensor:
         """The expectation [B] under q(a|x) of a term [B, K]."""

@@ -47,8 +47,8 @@ class Score(Parts):
     """The parts over episodes; nll_se is over episodes, the drawings held fixed.
 
     nll_class_se: the standard error over the classes of the targets, where they have some; other classes would differ
-    so much. kl_levels: what the latent at each stage of a decoder has of kl_latent, finest first; empty if there are no
-    such latents. For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
+    so much. kl_levels: what each latent has of kl_latent, coarse to fine, as the model's
+    `latent_names`. For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
     """
 
     episodes: int
@@ -175,7 +175,7 @@ def score_targets(
             draws.kl_z.mean(),
             addressing.prior_entropy(),
             addressing.posterior_entropy().mean(),
-            *([] if draws.kl_levels is None else draws.kl_levels.mean((1, 2))),
+            *draws.kl.mean((1, 2)),
         ]
     )
     return means, nll

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +11,20 @@ from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
 from vmacore.memory import EncodedMemory, LearnedMemory
 from vmacore.models.draws import Draws
+from vmacore.networks import networks_for
 
 
 class GenerativeModel(nn.Module, ABC):
     """Reads a memory, addresses it, and ends in the terms of log w for each sample.
 
-    learned_memory: slots that are parameters, if the model has them.
+    learned_memory: slots that are parameters, if the model has them. latent_names: of its latents, coarse to fine.
     """
 
+    latent_names: tuple[str, ...] = ("z",)
+
+    # Slots that are drawn are encoded once, equal (target, address) pairs recognised once. Without, every slot and
+    # every pair is: the same numbers, from tensors whose shapes do not depend on what is drawn, as CUDA graphs need.
+    shares_passes = True
     decoder_dtype: torch.dtype | None = None  # to decode in, under autocast; None: as the weights are
     warm = 1.0  # by how much the densities of latents coarser than the finest count; below 1 nothing is a bound
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
@@ -28,26 +33,17 @@ class GenerativeModel(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.size = config.size
-        self.slot_shape: tuple[int, ...] = (1, *config.size)
+        networks = networks_for(config)
+        self.slot_shape, self.static = networks.slot_shape, networks.static
+        self.bytes_per_sample = 16 * self.size[0] * self.size[1] * networks.widest  # about what decoding one holds
         self.learned_memory: LearnedMemory | None = None
 
-    @property
-    def bytes_per_sample(self) -> int:
-        """About what decoding one sample holds at a time."""
-        widest = {"convolutional": self.config.channels[0], "residual": -(-self.config.stages[0] // 4)}.get(
-            self.config.network, 4
-        )
-        return 16 * self.size[0] * self.size[1] * widest
-
-    def logits(self, *inputs: Any) -> Tensor:
-        """The decoder's output [P, …] for its inputs, computed in `decoder_dtype` and returned in the type of z."""
-        decoder: nn.Module = self.decoder  # type: ignore[assignment]
+    def logits(self, decoder: nn.Module, z: Tensor, *more: object) -> Tensor:
+        """What a decoder makes of z and more [P, …], computed in `decoder_dtype` and returned in the type of z."""
         if self.decoder_dtype is None:
-            logits: Tensor = decoder(*inputs)
-            return logits
-        with torch.autocast(inputs[0].device.type, self.decoder_dtype):
-            logits = decoder(*inputs)
-        return logits.to(inputs[0].dtype)
+            return decoder(z, *more)
+        with torch.autocast(z.device.type, self.decoder_dtype):
+            return decoder(z, *more).to(z.dtype)
 
     @abstractmethod
     def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:
@@ -71,6 +67,7 @@ class GenerativeModel(nn.Module, ABC):
         address: Tensor,
         generator: torch.Generator | None = None,
         chunk: int | None = None,
+        pathwise: bool = True,
     ) -> Draws:
         """Terms of log w for z ~ q(z|x, ·) at the addresses given.
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+from torch.distributions import Bernoulli, Independent
 
+from vmacore.latents import Latents, Posterior
 from vmacore.nn.layers import rows
 from vmacore.seeds import standard_normal
 
@@ -20,15 +21,24 @@ class Draws:
     log_px: log p(x|z, m_a).
     log_pz: log p(z|m_a).
     log_qz: log q(z|x, m_a).
-    kl_z: KL(q(z|x, m_a) ‖ p(z|m_a)), in closed form.
-    kl_levels: the share in it of the latent at each stage of a decoder, finest first [stages, B, K]; None: no such.
+    kl: KL(q(z_l|z_<l, x, m_a) ‖ p(z_l|z_<l, m_a)) of each latent, coarse to fine, in closed form [L, B, K].
     """
 
     log_px: Tensor
     log_pz: Tensor
     log_qz: Tensor
-    kl_z: Tensor
-    kl_levels: Tensor | None = None
+    kl: Tensor
+
+    @staticmethod
+    def of(terms: Tensor, samples: int) -> Draws:
+        """Of rows [3 + L, B · K]: log p(x|z, m), log p(z|m), log q(z|x, m), then the KL of each latent."""
+        log_px, log_pz, log_qz, *kl = terms.view(len(terms), -1, samples)
+        return Draws(log_px, log_pz, log_qz, torch.stack(kl))
+
+    @property
+    def kl_z(self) -> Tensor:
+        """The KL of all latents [B, K]."""
+        return self.kl.sum(0)
 
     @property
     def log_weight(self) -> Tensor:
@@ -36,45 +46,31 @@ class Draws:
         return self.log_px + self.log_pz - self.log_qz
 
 
-def normal(parameters: Tensor) -> Independent:
-    """Diagonal Gaussian [N] over R^Z from mean and log standard deviation [N, 2Z]."""
-    mean, log_scale = parameters.chunk(2, dim=-1)
-    return Independent(Normal(mean, log_scale.exp(), validate_args=False), 1, validate_args=False)
-
-
 def pixels_log_prob(logits: Tensor, pixels: Tensor) -> Tensor:
     """log p(x) [N], nats, of binary pixels [N, D] under independent Bernoulli with logits [N, D]."""
     bernoulli = Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
-    log_prob: Tensor = bernoulli.log_prob(pixels)
-    return log_prob
+    return bernoulli.log_prob(pixels)
 
 
 def latent_draws(
     posterior: Tensor,
     targets: Tensor,
     samples: int,
-    decode: Callable[[Tensor, Tensor], Tensor],
+    decode: Callable[[Latents, Tensor], Tensor],
     generator: torch.Generator | None = None,
     chunk: int | None = None,
-    prior: Tensor | None = None,
 ) -> Draws:
     """Terms of log w [B, K] of a model without an address, for z ~ q(z|x).
 
-    posterior: parameters [B, 2Z] of q(z|x). targets [B, 1, H, W]. decode: z [P, Z] of targets [P] → logits [P, D].
-    chunk: samples decoded at a time, with the same noise whatever the chunk. prior: parameters of p(z) for each target
-    [B, 2Z] or for all [1, 2Z]; None: N(0, I).
+    posterior: parameters [B, 2Z] of q(z|x). targets [B, 1, H, W]. decode: draws z for targets [P] and returns the
+    logits [P, D]. chunk: samples decoded at a time, with the same noise whatever the chunk.
     """
-    B, K, Z = len(targets), samples, posterior.shape[1] // 2
-    x = targets.flatten(1)
-    noise = standard_normal((B * K, Z), generator, x)
+    B, K, x = len(targets), samples, targets.flatten(1)
+    noise = standard_normal((B * K, posterior.shape[1] // 2), generator, x)
     target = torch.arange(B, device=x.device).repeat_interleave(K)
-    prior = (x.new_zeros(1, 2 * Z) if prior is None else prior).expand(B, -1)
     parts = []
     for part in torch.arange(B * K, device=x.device).split(chunk or B * K):
-        q, p = normal(rows(posterior, target[part])), normal(rows(prior, target[part]))
-        z = q.base_dist.loc + q.base_dist.scale * noise[part]  # [P, Z]
-        log_px = pixels_log_prob(decode(z, target[part]), rows(x, target[part]))
-        parts.append(torch.stack([log_px, p.log_prob(z), q.log_prob(z)]))
-    kl_z = kl_divergence(normal(posterior), normal(prior))
-    log_px, log_pz, log_qz = torch.cat(parts, 1).view(3, B, K)
-    return Draws(log_px, log_pz, log_qz, kl_z[:, None].expand(B, K))
+        latents = Posterior([posterior], target[part], noise[part])
+        log_px = pixels_log_prob(decode(latents, target[part]), rows(x, target[part]))
+        parts.append(torch.stack([log_px, latents.log_p, latents.log_q, *latents.kl]))
+    return Draws.of(torch.cat(parts, 1), K)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vmacore.config import ModelConfig
+from vmacore.latents import Latents, Prior
 from vmacore.memory import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.draws import Draws, latent_draws
@@ -114,8 +115,7 @@ class GenerativeMatchingNetwork(GenerativeModel):
 
     def latent_prior(self, memory: EncodedSet) -> Tensor:
         """Parameters of p(z|X), [B, 2Z] for a memory with a mask and [1, 2Z] without."""
-        parameters: Tensor = self.prior(self.prior_read(memory.keys[0], memory.features, memory.visible, None))
-        return parameters
+        return self.prior(self.prior_read(memory.keys[0], memory.features, memory.visible, None))
 
     def latent_posterior(self, targets: Tensor, memory: EncodedSet) -> Tensor:
         """Parameters [B, 2Z] of q(z|x, X) for targets [B, 1, H, W]."""
@@ -123,14 +123,13 @@ class GenerativeMatchingNetwork(GenerativeModel):
         known = targets is memory.slots
         features = memory.features[1:] if known else self.encoder(targets)
         read = self.recognition_read(memory.keys[1], memory.features, memory.visible, features)
-        parameters: Tensor = self.recognition(torch.cat([features, read], 1))
-        return parameters
+        return self.recognition(torch.cat([features, read], 1))
 
     def decode(self, z: Tensor, memory: EncodedSet, target: Tensor | None = None) -> Tensor:
         """Logits [P, D] of the pixels for z [P, Z] and, of a memory with a mask, the targets [P] that see it so."""
         visible = memory.visible if memory.visible is None or target is None else memory.visible[target]
         read = self.likelihood_read(memory.keys[2], memory.features, visible, z)
-        return self.logits(torch.cat([z, read], 1))
+        return self.logits(self.decoder, torch.cat([z, read], 1))
 
     def draws(
         self,
@@ -139,15 +138,16 @@ class GenerativeMatchingNetwork(GenerativeModel):
         address: Tensor,
         generator: torch.Generator | None = None,
         chunk: int | None = None,
+        pathwise: bool = True,
     ) -> Draws:
         """Terms of log w [B, K] for z ~ q(z|x, X); of `address` [B, K] only the shape counts."""
         assert isinstance(memory, EncodedSet)
         posterior, prior = self.latent_posterior(targets, memory), self.latent_prior(memory)
 
-        def decode(z: Tensor, target: Tensor) -> Tensor:
-            return self.decode(z, memory, target)
+        def decode(latents: Latents, target: Tensor) -> Tensor:
+            return self.decode(latents.draw(prior.expand(len(targets), -1)[target]), memory, target)
 
-        return latent_draws(posterior, targets, address.shape[1], decode, generator, chunk, prior)
+        return latent_draws(posterior, targets, address.shape[1], decode, generator, chunk)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images, z ~ p(z|X); of `address` [P] only the shape counts.
@@ -158,6 +158,4 @@ class GenerativeMatchingNetwork(GenerativeModel):
         assert isinstance(memory, EncodedSet)
         if memory.mask is not None:
             raise ValueError("images are generated from a whole set: no mask")
-        mean, log_scale = self.latent_prior(memory).expand(len(address), -1).chunk(2, 1)
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return self.decode(mean + log_scale.exp() * noise, memory)
+        return self.decode(Prior(generator).draw(self.latent_prior(memory).expand(len(address), -1)), memory)

@@ -57,7 +57,7 @@ class ReferenceModel(nn.Module):
 
     def forward(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, Draws]:
         """targets [B, 1, H, W], slots [S, 1, H, W], address [B, K], noise [B·K, Z] of a standard normal."""
-        B, K = address.shape
+        K = address.shape[1]
         e_a, e_x = self.embed(self.key_network, slots), self.embed(self.query_network, targets)
         e_a = e_a / e_a.norm(dim=1, keepdim=True)
         addressing = Addressing((e_x @ e_a.T).log_softmax(1), (e_a @ self.query_point).log_softmax(0))
@@ -74,7 +74,7 @@ class ReferenceModel(nn.Module):
         ratio = (2 * (log_scale_q - log_scale_p)).exp()
         shift = ((mean_q - mean_p) / log_scale_p.exp()) ** 2
         kl_z = 0.5 * (ratio + shift - 1 - ratio.log()).sum(1)
-        return addressing, Draws(*(term.view(B, K) for term in (log_px, log_pz, log_qz, kl_z)))
+        return addressing, Draws.of(torch.stack([log_px, log_pz, log_qz, kl_z]), K)
 
     def embed(self, network: nn.Module, images: Tensor) -> Tensor:
         """h or h_q."""

@@ -13,14 +13,15 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vmacore.addressing import similarities
 from vmacore.config import ModelConfig
+from vmacore.latents import Latents, Prior
 from vmacore.memory import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.draws import Draws, latent_draws
-from vmacore.nn import convolutional, fully_connected
+from vmacore.networks import networks_for
 from vmacore.nn.layers import MLP, initialise, mixed
 
 
@@ -33,21 +34,12 @@ class SoftAttention(GenerativeModel):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        Z, E, hidden = config.latent, config.embedding, config.hidden
-        pixels = config.size[0] * config.size[1]
-        if config.network == "convolutional":
-            shape = (config.size, config.channels, hidden)
-            self.key_network: nn.Module = convolutional.Embedding(*shape, E)
-            self.recognition: nn.Module = convolutional.Embedding(*shape, 2 * Z)
-            template = convolutional.Template(config.size, config.channels)
-            self.template: nn.Module = template
-            self.decoder: nn.Module = convolutional.Decoder(*shape, Z, template.out_features)
-        else:
-            self.key_network = fully_connected.Embedding(pixels, config.layers, E)
-            self.recognition = fully_connected.Embedding(pixels, config.layers, 2 * Z)
-            self.template = fully_connected.Template(pixels, config.layers)
-            self.decoder = fully_connected.Decoder(pixels, pixels, config.layers, Z)
-        self.query_network = MLP(Z, hidden, E)
+        networks = networks_for(config)
+        self.key_network = networks.key(config.embedding)
+        self.recognition = networks.encoder(2 * config.latent)
+        self.template = networks.template()
+        self.decoder = networks.decoder(self.template.out_features)
+        self.query_network = MLP(config.latent, config.hidden, config.embedding)
         initialise(self)
 
     def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:
@@ -64,30 +56,28 @@ class SoftAttention(GenerativeModel):
 
     def latent_posterior(self, targets: Tensor) -> Tensor:
         """Parameters [B, 2Z] of q(z|x) for targets [B, 1, H, W]."""
-        parameters: Tensor = self.recognition(targets)
-        return parameters
+        return self.recognition(targets)
 
     def templates(self, slots: Tensor) -> list[Tensor]:
         """What p(x|z, m) needs of slots [T, 1, H, W]: their share of every decoder layer, each [T, …]."""
         maps = self.template(slots)
-        shares: list[Tensor] = self.decoder.memory_side(self.template.top(maps), maps)  # type: ignore[operator]
-        return shares
+        return self.decoder.memory_side(self.template.top(maps), maps)
 
-    def decode(self, z: Tensor, target: Tensor, memory: EncodedMemory, templates: list[Tensor] | None) -> Tensor:
-        """Logits [P, D] for z [P, Z] of targets [P]; templates: those of all slots, where features are mixed."""
+    def decode(self, latents: Latents, target: Tensor, memory: EncodedMemory, templates: list[Tensor] | None) -> Tensor:
+        """Logits [P, D] for z ~ N(0, I) of targets [P]; templates: those of all slots, where features are mixed."""
+        z = latents.draw(memory.keys.new_zeros(len(target), 2 * self.config.latent))
         weights = self.attention(z, memory, target)
         if templates is None:
             read = self.templates(mixed(memory.slots, weights))
         else:
             read = [mixed(share, weights) for share in templates]
-        return self.logits(z, read, None).flatten(1)
+        return self.logits(self.decoder, z, read, None, latents).flatten(1)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images, z ~ N(0, I) attending to the whole memory; of `address` only P counts."""
-        P, Z, like = len(address), self.config.latent, memory.keys
-        z = torch.randn(P, Z, generator=generator, dtype=like.dtype, device=like.device)
-        target = torch.zeros(P, dtype=torch.int64, device=like.device)
-        return self.decode(z, target, memory, self.templates(memory.slots) if self.config.read == "features" else None)
+        target = torch.zeros_like(address)
+        templates = self.templates(memory.slots) if self.config.read == "features" else None
+        return self.decode(Prior(generator), target, memory, templates)
 
     def draws(
         self,
@@ -96,11 +86,12 @@ class SoftAttention(GenerativeModel):
         address: Tensor,
         generator: torch.Generator | None = None,
         chunk: int | None = None,
+        pathwise: bool = True,
     ) -> Draws:
         """Terms of log w [B, K] for z ~ q(z|x); of `address` [B, K] only the shape counts."""
         templates = self.templates(memory.slots) if self.config.read == "features" else None
 
-        def decode(z: Tensor, target: Tensor) -> Tensor:
-            return self.decode(z, target, memory, templates)
+        def decode(latents: Latents, target: Tensor) -> Tensor:
+            return self.decode(latents, target, memory, templates)
 
         return latent_draws(self.latent_posterior(targets), targets, address.shape[1], decode, generator, chunk)

@@ -6,14 +6,15 @@ z ~ N(0, I),  x ~ p(x|z),  q(z|x)
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vmacore.config import ModelConfig
+from vmacore.latents import Latents, Prior
 from vmacore.memory import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.draws import Draws, latent_draws
-from vmacore.nn import convolutional, fully_connected
-from vmacore.nn.layers import initialise
+from vmacore.networks import networks_for
+from vmacore.nn.layers import initialise, rows
 
 
 class VariationalAutoencoder(GenerativeModel):
@@ -21,14 +22,9 @@ class VariationalAutoencoder(GenerativeModel):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        Z, pixels = config.latent, config.size[0] * config.size[1]
-        if config.network == "convolutional":
-            shape = (config.size, config.channels, config.hidden)
-            self.recognition: nn.Module = convolutional.Embedding(*shape, 2 * Z)
-            self.decoder: nn.Module = convolutional.PlainDecoder(*shape, Z)
-        else:
-            self.recognition = fully_connected.Embedding(pixels, config.layers, 2 * Z)
-            self.decoder = fully_connected.PlainDecoder(pixels, config.layers, Z)
+        networks = networks_for(config)
+        self.recognition = networks.encoder(2 * config.latent)
+        self.decoder = networks.plain_decoder()
         initialise(self)
 
     def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:
@@ -37,18 +33,15 @@ class VariationalAutoencoder(GenerativeModel):
 
     def latent_posterior(self, targets: Tensor) -> Tensor:
         """Parameters [B, 2Z] of q(z|x) for targets [B, 1, H, W]."""
-        parameters: Tensor = self.recognition(targets)
-        return parameters
+        return self.recognition(targets)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Logits [P, D] of the pixels for z [P, Z]."""
-        return self.logits(z).flatten(1)
+    def decode(self, latents: Latents, like: Tensor) -> Tensor:
+        """Logits [P, D] of the pixels for z ~ N(0, I), P and type as of `like` [P, …]."""
+        return self.logits(self.decoder, latents.draw(like.new_zeros(len(like), 2 * self.config.latent))).flatten(1)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images, z ~ N(0, I); of `address` [P] only the shape counts."""
-        like = memory.log_prior
-        z = torch.randn(len(address), self.config.latent, generator=generator, dtype=like.dtype, device=like.device)
-        return self.decode(z)
+        return self.decode(Prior(generator), memory.log_prior.expand(len(address)))
 
     def draws(
         self,
@@ -57,7 +50,11 @@ class VariationalAutoencoder(GenerativeModel):
         address: Tensor,
         generator: torch.Generator | None = None,
         chunk: int | None = None,
+        pathwise: bool = True,
     ) -> Draws:
         """Terms of log w [B, K] for z ~ q(z|x); of `address` [B, K] only the shape counts."""
-        posterior = self.latent_posterior(targets)
-        return latent_draws(posterior, targets, address.shape[1], lambda z, _: self.decode(z), generator, chunk)
+
+        def decode(latents: Latents, target: Tensor) -> Tensor:
+            return self.decode(latents, rows(targets, target))
+
+        return latent_draws(self.latent_posterior(targets), targets, address.shape[1], decode, generator, chunk)

@@ -8,16 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vmacore.latents import Latents
+from vmacore.networks import base
 from vmacore.nn.layers import (
     MLP,
     ConcatConv2d,
     ConcatConvTranspose2d,
     ConcatLinear,
+    Modules,
     add_rows_,
     channels_last,
     nhwc_flat,
     nhwc_unflat,
     one_map_conv,
+    output,
     relu_of_taps,
     rows,
     taps,
@@ -60,7 +64,7 @@ class Pyramid(nn.Module):
     def __init__(self, size: Size, channels: Sequence[int], first_layer: int = 0) -> None:
         super().__init__()
         into = (1, *channels[:-1])
-        self.convolutions = nn.ModuleList(
+        self.convolutions: Modules[nn.Conv2d] = Modules(
             nn.Conv2d(into[layer], channels[layer], 3, stride=1 + layer % 2, padding=1)
             for layer in range(first_layer, len(channels))
         )
@@ -70,7 +74,7 @@ class Pyramid(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []
         for convolution in self.convolutions:
-            x = relu_of_taps(taps(x), convolution) if x.shape[1] == 1 else F.relu_(convolution(x))  # type: ignore[arg-type]
+            x = relu_of_taps(taps(x), convolution) if x.shape[1] == 1 else F.relu_(convolution(x))
             maps.append(x)
         return maps
 
@@ -88,7 +92,7 @@ class Embedding(nn.Module):
         return embeddings
 
 
-class Recognition(nn.Module):
+class Recognition(base.Recognition):
     """q(z|x, m): x and m concatenated as channels, a pyramid, an MLP into mean and log standard deviation."""
 
     def __init__(self, size: Size, channels: Sequence[int], hidden: int, latent: int) -> None:
@@ -101,15 +105,14 @@ class Recognition(nn.Module):
         """slots [S, 1, H, W] → what the first layer sees of them, and a 1 [S, H, W, 10]."""
         return taps(slots)
 
-    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> Tensor:
+    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
         """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z]."""
         # What a layer sees is a fifth of what it gives, and less again to gather.
         seen = torch.cat([taps(targets, constant=False).index_select(0, target), memory_side.index_select(0, slot)], 3)
-        parameters: Tensor = self.head(nhwc_flat(self.pyramid(relu_of_taps(seen, self.first))[-1]))
-        return parameters
+        return [self.head(nhwc_flat(self.pyramid(relu_of_taps(seen, self.first))[-1]))]
 
 
-class Template(nn.Module):
+class Template(base.Template):
     """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
 
     def __init__(self, size: Size, channels: Sequence[int]) -> None:
@@ -126,7 +129,7 @@ class Template(nn.Module):
         return nhwc_flat(maps[-1])
 
 
-class Decoder(nn.Module):
+class Decoder(base.Decoder):
     """p(x|z, m): the pyramid mirrored, with skip connections from the maps of the slot at every resolution.
 
     The slot enters four ways: as a vector beside z, and beside the input of every upscaling layer. A transposed
@@ -140,19 +143,19 @@ class Decoder(nn.Module):
         self.vector = nn.Linear(features, latent)
         self.start = ConcatLinear(latent, latent, hidden)
         self.expand = nn.Linear(hidden, features)
-        self.layers = nn.ModuleList(
+        self.layers: Modules[ConcatConv2d | ConcatConvTranspose2d] = Modules(
             ConcatConv2d(maps, maps, below) if more is None else ConcatConvTranspose2d(maps, maps, below, more)
             for maps, below, more in mirrored(size, channels)
         )
-        self.layers[-1].is_output = True  # type: ignore[assignment]
+        output(self.layers[-1])
 
     def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of every layer: [S, hidden], then the skip connections from coarse to fine."""
-        skips = [layer.right(skip) for layer, skip in zip(self.layers, reversed(maps), strict=True)]  # type: ignore[operator]
+        skips = [layer.right(skip) for layer, skip in zip(self.layers, reversed(maps), strict=True)]
         return [self.start.right(self.vector(top)), *skips]
 
-    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None) -> Tensor:
-        """z [P, Z] with slot [P] → logits [P, 1, H, W]; slot None: memory_side has a row for each z already."""
+    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
+        """z [P, Z] with slot [P] → logits [P, 1, H, W]; there are no finer latents."""
         start, *skips = memory_side
         h = F.relu_(self.start.left(z) + rows(start, slot))
         x = nhwc_unflat(F.relu_(self.expand(h)), self.top_channels, *self.top_size)
@@ -160,11 +163,10 @@ class Decoder(nn.Module):
         for layer, skip, below in zip(inner, skips[:-1], skips[1:], strict=True):
             even = below.shape[2] == skip.shape[2] == 2 * x.shape[2] and skip.shape[3] == 2 * x.shape[3]
             if layer is inner[-1] and even and x.device.type == "cpu" and not torch.is_grad_enabled():
-                weights = layer.weight[: layer.split], last.weight[:, : last.split]  # type: ignore[index]
+                weights = layer.weight[: layer.split], last.weight[:, : last.split]
                 return upscaled_to_one_map(x, weights[0], skip, slot, weights[1]) + rows(below, slot)
-            x = F.relu_(add_rows_(layer.left(x), skip, slot))  # type: ignore[operator]
-        logits: Tensor = last.left(x) + rows(skips[-1], slot)  # type: ignore[operator]
-        return logits
+            x = F.relu_(add_rows_(layer.left(x), skip, slot))
+        return last.left(x) + rows(skips[-1], slot)
 
 
 class PlainDecoder(nn.Module):
@@ -176,19 +178,47 @@ class PlainDecoder(nn.Module):
         self.top_channels = channels[-1]
         self.start = nn.Linear(latent, hidden)
         self.expand = nn.Linear(hidden, channels[-1] * self.top_size[0] * self.top_size[1])
-        self.layers = nn.ModuleList(
+        self.layers: Modules[nn.Conv2d | nn.ConvTranspose2d] = Modules(
             nn.Conv2d(maps, below, 3, padding=1)
             if more is None
             else nn.ConvTranspose2d(maps, below, 3, stride=2, padding=1, output_padding=more)
             for maps, below, more in mirrored(size, channels)
         )
-        self.layers[-1].is_output = True  # type: ignore[assignment]
+        output(self.layers[-1])
 
     def forward(self, z: Tensor) -> Tensor:
         """z [P, Z] → logits [P, 1, H, W]."""
         h = F.relu_(self.start(z))
         x = nhwc_unflat(F.relu_(self.expand(h)), self.top_channels, *self.top_size)
-        *inner, output = self.layers
+        *inner, last = self.layers
         for layer in inner:
             x = F.relu_(layer(x))
-        return one_map_conv(x, output.weight) + output.bias  # type: ignore[operator, arg-type]
+        maps = one_map_conv(x, last.weight)
+        return maps if last.bias is None else maps + last.bias
+
+
+class Family(base.Networks):
+    """Pyramids and their mirrors (section 4.2)."""
+
+    @property
+    def widest(self) -> int:
+        """Maps of the first layer."""
+        return self.config.channels[0]
+
+    def encoder(self, out: int) -> Embedding:
+        return Embedding(self.config.size, self.config.channels, self.config.hidden, out)
+
+    def recognition(self) -> Recognition:
+        return Recognition(self.config.size, self.config.channels, self.config.hidden, self.config.latent)
+
+    def template(self) -> Template:
+        return Template(self.config.size, self.config.channels)
+
+    def prior(self, features: int) -> MLP:
+        return MLP(features, self.config.hidden, 2 * self.config.latent)
+
+    def decoder(self, features: int) -> Decoder:
+        return Decoder(self.config.size, self.config.channels, self.config.hidden, self.config.latent, features)
+
+    def plain_decoder(self) -> PlainDecoder:
+        return PlainDecoder(self.config.size, self.config.channels, self.config.hidden, self.config.latent)

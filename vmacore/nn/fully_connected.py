@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vmacore.nn.layers import MLP, ConcatLinear, rows
+from vmacore.config import ModelConfig
+from vmacore.latents import Latents
+from vmacore.networks import base
+from vmacore.nn.layers import MLP, ConcatLinear, Modules, Shared, output, rows
 
 
 def _relu_layers(sizes: Sequence[int]) -> nn.ModuleList:
@@ -28,7 +31,7 @@ class Embedding(nn.Module):
         return embeddings
 
 
-class Recognition(nn.Module):
+class Recognition(base.Recognition):
     """q(z|x, m): an MLP of the concatenation [x, m] into mean and log standard deviation."""
 
     def __init__(self, pixels: int, slot: int, layers: Sequence[int], latent: int) -> None:
@@ -40,14 +43,13 @@ class Recognition(nn.Module):
         """slots [S, …] → their share of the first layer [S, layers[0]]."""
         return self.first.right(slots.flatten(1))
 
-    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> Tensor:
+    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
         """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z]."""
         x = rows(self.first.left(targets.flatten(1)), target) + rows(memory_side, slot)
-        parameters: Tensor = self.rest(F.relu_(x))
-        return parameters
+        return [self.rest(F.relu_(x))]
 
 
-class Template(nn.Module):
+class Template(base.Template):
     """The encoder over a slot that p(z|m) and p(x|z, m) share: slots [S, …] → the slot itself, then hidden layers."""
 
     def __init__(self, slot: int, layers: Sequence[int]) -> None:
@@ -81,12 +83,12 @@ class PixelGain(nn.Linear):
         """u [N, left] → [N, pixels], without the bias."""
         return F.linear(u, self.weight)
 
-    def right(self, m: Tensor) -> Tensor:
-        """Pixels m [N, pixels] of 0 and 1 → [N, pixels], with the bias."""
-        return torch.addcmul(self.bias, 2 * m - 1, self.log_gain.exp())
+    def right(self, v: Tensor) -> Tensor:
+        """Pixels v [N, pixels] of 0 and 1 → [N, pixels], with the bias."""
+        return torch.addcmul(self.bias, 2 * v - 1, self.log_gain.exp())
 
 
-class Decoder(nn.Module):
+class Decoder(base.Decoder):
     """p(x|z, m): the encoder mirrored, z beside the template's last layer, skip connections into every layer after.
 
     The last skip connection enters at the pixels, from the slot itself: a slot holds more than a narrow hidden layer
@@ -108,22 +110,21 @@ class Decoder(nn.Module):
             last = PixelGain(layers[0], pixels)
         else:
             last = ConcatLinear(layers[0], slot if skip == "matrix" else 0, pixels)
-        last.is_output = True  # type: ignore[assignment]
         self.skip = skip
-        self.layers = nn.ModuleList([*hidden, last])
+        self.layers: Modules[Shared] = Modules([*hidden, output(last)])
 
     def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of every layer, from coarse to fine."""
         beside = [*maps[-2:0:-1], maps[0][:, :0] if self.skip == "none" else maps[0]]
-        skips = [layer.right(skip) for layer, skip in zip(self.layers, beside, strict=True)]  # type: ignore[operator]
+        skips = [layer.right(skip) for layer, skip in zip(self.layers, beside, strict=True)]
         return [self.start.right(top), *skips]
 
-    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None) -> Tensor:
-        """z [P, Z] with slot [P] → logits [P, D]; slot None: memory_side has a row for each z already."""
+    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
+        """z [P, Z] with slot [P] → logits [P, D]; there are no finer latents."""
         start, *skips = memory_side
         x = self.start.left(z) + rows(start, slot)
         for layer, skip in zip(self.layers, skips, strict=True):
-            x = layer.left(F.relu_(x)) + rows(skip, slot)  # type: ignore[operator]
+            x = layer.left(F.relu_(x)) + rows(skip, slot)
         return x
 
 
@@ -132,3 +133,40 @@ class PlainDecoder(MLP):
 
     def __init__(self, pixels: int, layers: Sequence[int], latent: int) -> None:
         super().__init__(latent, *reversed(layers), pixels)
+
+
+class Family(base.Networks):
+    """Multilayer perceptrons; a learned slot is a vector of `config.slot` numbers, any other an image."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.pixels = config.size[0] * config.size[1]
+        self.slot = config.slot if config.learned_slots else self.pixels
+        if config.learned_slots:
+            self.slot_shape = (config.slot,)
+
+    @property
+    def widest(self) -> int:
+        """As many as weigh about the same."""
+        return 4
+
+    def encoder(self, out: int) -> Embedding:
+        return Embedding(self.pixels, self.config.layers, out)
+
+    def key(self, out: int) -> Embedding:
+        return Embedding(self.slot, self.config.layers, out)
+
+    def recognition(self) -> Recognition:
+        return Recognition(self.pixels, self.slot, self.config.layers, self.config.latent)
+
+    def template(self) -> Template:
+        return Template(self.slot, self.config.layers)
+
+    def prior(self, features: int) -> nn.Module:
+        return nn.Linear(features, 2 * self.config.latent)
+
+    def decoder(self, features: int) -> Decoder:
+        return Decoder(self.pixels, self.slot, self.config.layers, self.config.latent, self.config.skip)
+
+    def plain_decoder(self) -> PlainDecoder:
+        return PlainDecoder(self.pixels, self.config.layers, self.config.latent)

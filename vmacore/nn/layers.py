@@ -7,12 +7,56 @@ every tensor stays in channels_last, gathers included.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Layer = TypeVar("Layer", bound=nn.Module)
+M = TypeVar("M")
+
+
+class Shared(Protocol):
+    """A layer of a concatenation [u, v], applied as two layers whose results are added; v is a slot's."""
+
+    def left(self, u: Tensor) -> Tensor: ...
+
+    def right(self, v: Tensor) -> Tensor: ...
+
+
+if TYPE_CHECKING:
+
+    class Modules(nn.Module, Generic[M]):
+        """A list of modules whose kind is known."""
+
+        def __init__(self, modules: Any) -> None: ...
+        def __iter__(self) -> Iterator[M]: ...
+        def __len__(self) -> int: ...
+        def __getitem__(self, index: int) -> M: ...
+
+    class ModulesByName(nn.Module, Generic[M]):
+        """Modules whose kind is known, by name."""
+
+        def __init__(self, modules: Any) -> None: ...
+        def __contains__(self, name: str) -> bool: ...
+        def __getitem__(self, name: str) -> M: ...
+else:
+    Modules, ModulesByName = nn.ModuleList, nn.ModuleDict
+
+
+def output(layer: Layer) -> Layer:
+    """A layer that no ReLU follows: `initialise` leaves it torch's own, smaller weights."""
+    vars(layer)["is_output"] = True
+    return layer
+
+
+def zero(layer: Layer) -> Layer:
+    """A layer that `initialise` sets to zero."""
+    vars(layer)["starts_at_zero"] = True
+    return layer
 
 
 def rows(features: Tensor, index: Tensor | None) -> Tensor:
@@ -158,8 +202,7 @@ def one_map_conv(x: Tensor, weight: Tensor) -> Tensor:
     taps and a sum of shifted maps it is several times as fast: the columns of the product are the pixels of the NHWC
     view.
     """
-    maps: Tensor = _OneMapConv.apply(x, weight)
-    return maps
+    return _OneMapConv.apply(x, weight)
 
 
 def upscaled_to_one_map(x: Tensor, weight: Tensor, skip: Tensor, index: Tensor | None, last: Tensor) -> Tensor:
@@ -204,15 +247,14 @@ def initialise(network: nn.Module) -> None:
     """
     for layer in network.modules():
         if isinstance(layer, MLP):
-            last = layer[-1]
-            last.is_output = True  # type: ignore[assignment]
+            output(layer[-1])
     for layer in network.modules():
-        if getattr(layer, "starts_at_zero", False):
-            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-            continue
         if getattr(layer, "is_output", False) or not isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            continue
+        if getattr(layer, "starts_at_zero", False):
+            nn.init.zeros_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
             continue
         fan_in: float = layer.weight[0].numel()
         if isinstance(layer, nn.ConvTranspose2d):  # each output pixel sees kernel / stride² of the taps

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vmacore.nn.convolutional import Size
-from vmacore.nn.layers import channels_last, nhwc_flat, nhwc_unflat
+from vmacore.nn.layers import channels_last, nhwc_flat, nhwc_unflat, output
 
 _KERNELS = (4, 3, 2)  # of the strided convolutions, finest first; any further one is as the last
 
@@ -43,8 +43,7 @@ class Block(nn.Module):
 
     def __init__(self, maps: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(maps, maps, 3, padding=1)
-        self.convolution.is_output = True  # type: ignore[assignment]
+        self.convolution = output(nn.Conv2d(maps, maps, 3, padding=1))
         self.activation = nn.PReLU()  # one slope a layer: a slope a map takes three times as long in backward
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,8 +59,7 @@ class Down(nn.Module):
         self.kernel = section.kernel
         convolution = nn.Conv2d(into, out, section.kernel, stride=2)
         self.main = nn.Sequential(convolution, nn.PReLU(), Block(out))
-        self.shortcut = nn.Conv2d(into, out, 1)
-        self.shortcut.is_output = True  # type: ignore[assignment]
+        self.shortcut = output(nn.Conv2d(into, out, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         maps: Tensor = self.main(x) + self.shortcut(F.avg_pool2d(x, self.kernel, stride=2))
@@ -78,8 +76,7 @@ class Up(nn.Module):
         more = [f - 2 * (c - 1) - k for f, c, k in zip(section.fine, section.coarse, section.kernel, strict=True)]
         convolution = nn.ConvTranspose2d(into, out, section.kernel, stride=2, output_padding=(more[0], more[1]))
         self.main = nn.Sequential(convolution, nn.PReLU(), Block(out))
-        self.shortcut = nn.Conv2d(into, out, 1)
-        self.shortcut.is_output = True  # type: ignore[assignment]
+        self.shortcut = output(nn.Conv2d(into, out, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         maps: Tensor = self.main(x) + F.interpolate(self.shortcut(x), self.fine)
@@ -109,8 +106,7 @@ class ResidualDecoder(nn.Module):
         self.top_channels, self.top_size = channels[-1], sections[-1].coarse
         self.start = nn.Linear(into, channels[-1] * self.top_size[0] * self.top_size[1])
         self.sections = nn.Sequential(*reversed([Up(*layer) for layer in zip(sections, channels, out, strict=True)]))
-        self.pixels = nn.Linear(out[0], 1)  # a 1×1 convolution onto one map, as the matrix product that it is
-        self.pixels.is_output = True  # type: ignore[assignment]
+        self.pixels = output(nn.Linear(out[0], 1))  # a 1×1 convolution onto one map, as a matrix product
 
     def forward(self, vectors: Tensor) -> Tensor:
         x = self.sections(nhwc_unflat(self.start(vectors), self.top_channels, *self.top_size))

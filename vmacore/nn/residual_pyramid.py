@@ -11,18 +11,20 @@ Without, hundreds of positive inputs move together under Adam, and most ReLUs en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vmacore.config import ModelConfig
+from vmacore.latents import Latents
+from vmacore.networks import base
 from vmacore.nn.convolutional import Size
-from vmacore.nn.layers import ConcatLinear, nhwc_flat, nhwc_unflat, rows
+from vmacore.nn.layers import ConcatLinear, ModulesByName, nhwc_flat, nhwc_unflat, output, rows, zero
 
-__all__ = ["Decoder", "Embedding", "Head", "Levels", "Recognition", "Template", "sizes_of"]
+__all__ = ["Decoder", "Embedding", "Family", "Head", "Recognition", "Template", "sizes_of"]
 
 
 def sizes_of(size: Size, stages: int) -> list[Size]:
@@ -58,8 +60,7 @@ class Block(nn.Module):
         super().__init__()
         self.normalised = normalised
         self.first = nn.Conv2d(maps, maps, 3, padding=1)
-        self.second = nn.Conv2d(maps, maps, 3, padding=1)
-        self.second.starts_at_zero = True  # type: ignore[assignment]
+        self.second = zero(nn.Conv2d(maps, maps, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         before = normal_rows(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) if self.normalised else F.relu(x)
@@ -106,8 +107,7 @@ class Head(nn.Module):
 
     def __init__(self, into: int, hidden: int, out: int) -> None:
         super().__init__()
-        self.hidden, self.out = nn.Linear(into, hidden), nn.Linear(hidden, out)
-        self.out.is_output = True  # type: ignore[assignment]
+        self.hidden, self.out = nn.Linear(into, hidden), output(nn.Linear(hidden, out))
 
     def forward(self, x: Tensor) -> Tensor:
         return _exact(self.out, F.relu(self.hidden(x)))
@@ -130,11 +130,10 @@ def _at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def _exact(layer: nn.Module, x: Tensor) -> Tensor:
+def _exact(layer: nn.Linear, x: Tensor) -> Tensor:
     """A layer outside autocast, in the type of its weights."""
     with torch.autocast(x.device.type, enabled=False):
-        result: Tensor = layer(x.to(layer.weight.dtype))  # type: ignore[arg-type]
-    return result
+        return layer(x.to(layer.weight.dtype))
 
 
 class Stem(nn.Conv2d):
@@ -147,7 +146,7 @@ class Stem(nn.Conv2d):
         return super().forward(patches(images).permute(0, 3, 1, 2))
 
 
-class Template(nn.Module):
+class Template(base.Template):
     """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
 
     def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool = False) -> None:
@@ -179,7 +178,7 @@ class Embedding(nn.Module):
         return embeddings
 
 
-class Recognition(nn.Module):
+class Recognition(base.Recognition):
     """q(z|x, m): x and m concatenated as channels, a pyramid, an MLP for the coarsest latent, its maps for the others.
 
     Patches of x and of m have a share of the first layer each, which are added.
@@ -198,19 +197,10 @@ class Recognition(nn.Module):
         share: Tensor = self.slot(slots)
         return share
 
-    def forward(
-        self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
         """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z], maps of every stage [U, …]."""
         maps = self.trunk(rows(self.target(targets), target) + rows(memory_side, slot))
-        return self.head(self.trunk.top(maps)), maps
-
-
-class Levels(Protocol):
-    """Where the decoder's finer latents come from: their prior, or their posterior."""
-
-    def draw(self, stage: int, prior: Tensor, share: Tensor, correction: Callable[[Tensor], Tensor]) -> Tensor:
-        """z_l [P, h, w, c] given its prior's parameters [P, h, w, 2c] and the decoder's share of the correction."""
+        return [self.head(self.trunk.top(maps)), *maps]
 
 
 class Level(nn.Module):
@@ -234,8 +224,8 @@ class Level(nn.Module):
         # q begins as p, and p as N(0, I): from anywhere else the first weights are so far apart that the addresses
         # settle before they mean anything.
         for layer in self.starting_at_zero():
-            layer.starts_at_zero = True  # type: ignore[assignment]
-        self.entry.is_output = True  # type: ignore[assignment]
+            zero(layer)
+        output(self.entry)
 
     def gaussians(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features [P, h, w, C] → parameters of p(z_l|·) [P, h, w, 2c], and their share of the correction."""
@@ -243,6 +233,11 @@ class Level(nn.Module):
         if self.meeting is not None:
             share = torch.cat([share, _at_least_float32(self.both_hidden(features))], -1)
         return prior, share
+
+    def forward(self, features: Tensor, latents: Latents) -> Tensor:
+        """Features [P, h, w, C] → what z_l adds to them."""
+        prior, share = self.gaussians(features)
+        return self.entry(latents.draw(prior, lambda seen: prior + self.correction(share + seen)))
 
     def starting_at_zero(self) -> list[nn.Linear]:
         """The layers that p and q start with: with zeros there both are N(0, I)."""
@@ -271,7 +266,7 @@ class Level(nn.Module):
         return linear + _at_least_float32(self.meeting(F.relu(hidden)))
 
 
-class Decoder(nn.Module):
+class Decoder(base.Decoder):
     """p(x|z, m) upwards, with skip connections from the maps of the slot and a latent of its own at every size.
 
     latents: maps of the latent of each stage, finest first as the stages; 0: none there. The coarsest latent of all, z
@@ -301,35 +296,25 @@ class Decoder(nn.Module):
         self.skips = nn.ModuleList(nn.Conv2d(maps, maps, 3, padding=1) for maps in stages)
         self.stages = _stages(stages, blocks, normalised)
         self.expansions = nn.ModuleList(nn.Linear(coarse, 4 * fine) for fine, coarse in pairwise(stages))
-        self.levels = nn.ModuleDict({str(at): Level(stages[at], n, meeting) for at, n in enumerate(latents) if n})
-        self.pixels = nn.Conv2d(stages[0], 4, 3, padding=1)
-        self.pixels.is_output = True  # type: ignore[assignment]
+        self.levels: ModulesByName[Level] = ModulesByName(
+            {str(at): Level(stages[at], n, meeting) for at, n in enumerate(latents) if n}
+        )
+        self.pixels = output(nn.Conv2d(stages[0], 4, 3, padding=1))
+        self.finer = sum(height * width * maps for (height, width), maps in zip(self.sizes, latents, strict=True))
+        self.down = [at for at in reversed(range(len(stages))) if latents[at]]  # stages with a latent, coarse to fine
+        self.latent_names = ("z", *("{}×{}".format(*self.sizes[at]) for at in self.down))
 
-    def evidence(self, maps: list[Tensor]) -> list[Tensor]:
-        """What the posteriors of the finer latents see of x: the recognition's maps → shares [U, h, w, …], by stage.
-
-        Of a stage without a latent there is an empty tensor [U, 0].
-        """
-        shares = []
-        for at, features in enumerate(maps):
-            if not self.latents[at]:
-                shares.append(features.new_zeros(len(features), 0))
-                continue
-            level: Level = self.levels[str(at)]  # type: ignore[assignment]
-            shares.append(level.seen(F.relu(features).permute(0, 2, 3, 1)))
-        return shares
-
-    @property
-    def finer(self) -> int:
-        """Numbers in all latents finer than z."""
-        return sum(height * width * maps for (height, width), maps in zip(self.sizes, self.latents, strict=True))
+    def evidence(self, recognised: list[Tensor]) -> list[Tensor]:
+        """Parameters of q(z|x, m) and the shares of the corrections at every level, coarse to fine."""
+        parameters, *maps = recognised
+        return [parameters, *(self.levels[str(at)].seen(F.relu(maps[at]).permute(0, 2, 3, 1)) for at in self.down)]
 
     def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of the start [S, hidden] and of every stage, finest first."""
         skips = [skip(F.relu(features)) for skip, features in zip(self.skips, maps, strict=True)]
         return [top.new_zeros(len(top), 0) if self.start is None else self.start.right(top), *skips]
 
-    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, levels: Levels) -> Tensor:
+    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
         """z [P, Z] with slot [P] → logits [P, 1, H, W]; slot None: memory_side has a row for each z already."""
         start, *skips = memory_side
         x = rows(skips[-1], slot)
@@ -340,10 +325,43 @@ class Decoder(nn.Module):
             if at < len(self.expansions):
                 x = unpatched(self.expansions[at](F.relu(x).permute(0, 2, 3, 1)), self.sizes[at])
                 x = x + rows(skips[at], slot)
-            if self.latents[at]:
-                level: Level = self.levels[str(at)]  # type: ignore[assignment]
-                features = F.relu(x).permute(0, 2, 3, 1)
-                z_l = levels.draw(at, *level.gaussians(features), level.correction)
-                x = x + level.entry(z_l).permute(0, 3, 1, 2).to(x.dtype)
+            if at in self.down:
+                x = x + self.levels[str(at)](F.relu(x).permute(0, 2, 3, 1), latents).permute(0, 3, 1, 2).to(x.dtype)
             x = self.stages[at](x)
         return unpatched(self.pixels(F.relu(x)).permute(0, 2, 3, 1), self.size).to(z.dtype)
+
+
+class Family(base.Networks):
+    """Residual networks on patches, with latents at every resolution."""
+
+    static = True  # few samples are of one pair, and what is compiled for each shape is compiled once
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.shape = config.size, config.stages, config.blocks
+        of_keys = config.normalised_embedding
+        self.of_keys = config.normalised if of_keys is None else of_keys
+
+    @property
+    def widest(self) -> int:
+        """Nothing runs at full resolution: a quarter of the finest maps."""
+        return -(-self.config.stages[0] // 4)
+
+    def encoder(self, out: int) -> Embedding:
+        return Embedding(*self.shape, self.of_keys, self.config.hidden, out)
+
+    def recognition(self) -> Recognition:
+        return Recognition(*self.shape, self.config.normalised, self.config.hidden, self.config.latent)
+
+    def template(self) -> Template:
+        return Template(*self.shape, self.config.normalised)
+
+    def prior(self, features: int) -> nn.Module:
+        return gaussian_head(features, self.config.hidden, self.config.latent)
+
+    def decoder(self, features: int) -> Decoder:
+        c = self.config
+        return Decoder(*self.shape, c.normalised, c.finer_latents, c.hidden, c.latent, features, c.meeting)
+
+    def plain_decoder(self) -> nn.Module:
+        raise ValueError("residual networks have no decoder without a slot")

@@ -1,0 +1,86 @@
+"""Latents: drawn from p to generate, or from q to score and to learn, with what that adds to log w.
+
+A decoder draws its latents in order, coarse to fine; the paper's has one, z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent, Normal, kl_divergence
+
+from vmacore.nn.layers import rows
+
+
+def gaussian(parameters: Tensor) -> Independent:
+    """Diagonal Gaussian over all dimensions but the first; the last holds means, then log standard deviations."""
+    mean, log_scale = parameters.chunk(2, -1)
+    return Independent(Normal(mean, log_scale.exp(), validate_args=False), mean.dim() - 1, validate_args=False)
+
+
+def as_seen(evidence: Tensor) -> Tensor:
+    """The posterior of a latent whose evidence is the parameters of q themselves."""
+    return evidence
+
+
+class Latents(Protocol):
+    """Where the latents of P samples come from."""
+
+    def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
+        """The next latent z_l [P, …, c] given those before it.
+
+        prior: parameters of p(z_l|z_<l, m) [P, …, 2c]. posterior: makes those of q(z_l|z_<l, x, m) of what x shows.
+        """
+
+
+class Prior:
+    """Every latent drawn from p."""
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        self.generator = generator
+
+    def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
+        """z_l ~ p(z_l|z_<l, m)."""
+        p = gaussian(prior)
+        noise = torch.randn(p.mean.shape, generator=self.generator, dtype=prior.dtype, device=prior.device)
+        return p.mean + p.stddev * noise
+
+
+class Posterior:
+    """Every latent drawn from q. Adds up log p, log q [P], and keeps KL(q ‖ p) of each latent, in closed form.
+
+    evidence: what x shows of each latent, coarse to fine, [U, …]. pair: each sample's row of it [P]; None: its own.
+    noise: standard normal numbers for all latents [P, N]. pathwise: let gradients pass through z. warm: the share by
+    which log p and log q of all but the finest latent count; below 1 the weights are those of no bound.
+    """
+
+    def __init__(
+        self,
+        evidence: Sequence[Tensor],
+        pair: Tensor | None,
+        noise: Tensor,
+        *,
+        pathwise: bool = True,
+        warm: float = 1.0,
+    ) -> None:
+        self.evidence, self.pair, self.pathwise, self.warm = evidence, pair, pathwise, warm
+        self.left = noise
+        self.log_p = self.log_q = noise.new_zeros(len(noise))
+        self.kl: list[Tensor] = []
+
+    def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
+        """z_l ~ q(z_l|z_<l, x, m)."""
+        level = len(self.kl)
+        q, p = gaussian(posterior(rows(self.evidence[level], self.pair))), gaussian(prior)
+        size = q.event_shape.numel()
+        noise, self.left = self.left[:, :size].view(q.mean.shape), self.left[:, size:]
+        z = q.mean + q.stddev * noise
+        z = z if self.pathwise else z.detach()
+        counts = 1.0 if level == len(self.evidence) - 1 else self.warm
+        self.log_p = self.log_p + counts * p.log_prob(z)
+        self.log_q = self.log_q + counts * q.log_prob(z)
+        self.kl.append(kl_divergence(q, p))
+        return z

@@ -1,0 +1,1 @@
+from vmacore.nn.convolutional import Family as Family

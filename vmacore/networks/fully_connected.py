@@ -1,0 +1,1 @@
+from vmacore.nn.fully_connected import Family as Family

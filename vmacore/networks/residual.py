@@ -1,0 +1,1 @@
+from vmacore.nn.residual_pyramid import Family as Family
