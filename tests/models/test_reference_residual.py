@@ -1,0 +1,103 @@
+"""The residual model and its ladder of latents against the same function written plainly."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from vmacore.config import ModelConfig
+from vmacore.estimators import Drawn
+from vmacore.estimators.vimco import Vimco
+from vmacore.models.reference_residual import ResidualReferenceModel
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.objectives import vimco
+
+# Sizes are odd and not square, so that no edge is left out and no axis can be taken for the other.
+LADDER = ModelConfig(
+    network="residual", size=(10, 7), stages=(4, 5, 6), blocks=(1, 2, 1), finer_latents=(2, 1, 3), latent=3, hidden=8,
+    embedding=5, meeting=4, normalised=True, normalised_embedding=False,
+)  # fmt: skip
+CONFIGS = {
+    "vector and maps": LADDER,
+    "maps alone": LADDER.model_copy(
+        update={"latent": 0, "meeting": 0, "normalised": False, "normalised_embedding": True, "tied": True}
+    ),
+    "no finest maps": LADDER.model_copy(update={"finer_latents": (0, 2, 1), "normalised_embedding": None}),
+}
+TOLERANCE = 1e-9
+
+
+def _ready(config: ModelConfig) -> VariationalMemoryAddressing:
+    """Weights none of which is where it starts, since corrections and residual blocks start at zero.
+
+    They are so large that q is far from p at every stage, and so small that no sample has all the weight.
+    """
+    torch.manual_seed(0)
+    model = VariationalMemoryAddressing(config).double()
+    with torch.no_grad():
+        for weight in model.parameters():
+            spread = 0.5 * weight[0].numel() ** -0.5 if weight.dim() > 1 else 0.3
+            weight.copy_(spread * torch.randn_like(weight))
+    return model.to(memory_format=torch.channels_last)
+
+
+def _images(count: int, seed: int) -> Tensor:
+    return torch.rand(count, 1, *LADDER.size, generator=torch.Generator().manual_seed(seed)).round().double()
+
+
+def _plain(model: VariationalMemoryAddressing) -> dict[str, Tensor]:
+    return {name: weight.detach().clone().requires_grad_() for name, weight in model.named_parameters()}
+
+
+@pytest.mark.parametrize("warm", [1.0, 0.3])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_values_and_gradients_equal_the_reference(config: ModelConfig, warm: float) -> None:
+    model = _ready(config)
+    model.warm = warm
+    parameters = _plain(model)
+    targets, slots = _images(3, 1), _images(4, 2)
+    address = torch.tensor([[2, 2, 0], [1, 3, 2], [0, 3, 3]])  # with equal pairs, which the model computes once
+    noise = torch.randn(9, config.latent + model.finer, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+
+    memory = model.read(slots)
+    ours = model.address(targets, memory)
+    ours_draws = model.draws(targets, memory, address, torch.Generator().manual_seed(4))
+    theirs, their_draws = ResidualReferenceModel(config, parameters, warm)(targets, slots, address, noise)
+    assert their_draws.kl_levels is not None
+    drawn = torch.tensor(config.finer_latents) > 0
+    assert bool((their_draws.kl_levels[drawn] > 0.1).all()), "q is too near p to test anything"
+
+    for name in ("log_q", "log_p"):
+        _equal(name, getattr(ours, name), getattr(theirs, name))
+    for name in ("log_px", "log_pz", "log_qz", "kl_z", "kl_levels"):
+        _equal(name, getattr(ours_draws, name), getattr(their_draws, name))
+
+    Vimco(3).objective(ours_draws, ours, Drawn(address)).surrogate.mean().backward()
+    log_qa = theirs.log_q.gather(1, address)
+    log_w = their_draws.log_px + their_draws.log_pz - their_draws.log_qz + theirs.log_p[address] - log_qa.detach()
+    vimco(log_w, log_qa).surrogate.mean().backward()
+    for name, weight in model.named_parameters():
+        gradient = parameters[name].grad
+        assert gradient is not None, name
+        assert float(gradient.norm()) > 0, name
+        assert weight.grad is not None, name
+        assert float((weight.grad - gradient).norm()) <= TOLERANCE * float(gradient.norm()), name
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+@torch.no_grad()
+def test_generated_images_equal_the_reference(config: ModelConfig) -> None:
+    model, slots, address = _ready(config), _images(4, 2), torch.tensor([3, 0, 3])
+    ours = model.generate(model.read(slots), address, torch.Generator().manual_seed(5))
+    draw = torch.Generator().manual_seed(5)
+    places = [(2, 1), (3, 2), (5, 4)]  # sizes of the maps, coarsest first
+    shapes = [(config.latent,), *((*size, maps) for size, maps in zip(places, config.finer_latents[::-1], strict=True))]
+    noise = torch.cat([torch.randn(3, *shape, dtype=torch.float64, generator=draw).flatten(1) for shape in shapes], 1)
+    reference = ResidualReferenceModel(config, _plain(model))
+    theirs = [reference.generate(slots[a][None], row) for a, row in zip(address.tolist(), noise, strict=True)]
+    _equal("logits", ours, torch.cat(theirs).flatten(1))
+
+
+def _equal(name: str, ours: Tensor, theirs: Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, msg=lambda m: f"{name}: {m}")
