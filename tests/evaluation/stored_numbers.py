@@ -34,7 +34,7 @@ PLACES = [(row, column) for row in (7, 13, 19) for column in (7, 13, 19)]
 
 # Nats; probabilities for pixels. Processors sum in different orders, so that float32 rounds differently. Each tolerance
 # is at least eight times the largest change seen from float32 to float64 and with older instructions (AVX2, SSE4.1):
-# 3e-3 in log q(a|x), where large scores are subtracted from one another, 6e-4 in the NLL, which takes part in that, 3e-4
+# 3e-3 in log q(a|x), where large scores are subtracted from one another, 6e-4 in the NLL, which takes part in it, 3e-4
 # in its KL, 1e-4 in the rest.
 TOLERANCE = {"nll": 5e-3, "log_px": 1e-3, "kl_address": 3e-3, "kl_latent": 1e-3, "kl_levels": 1e-3, "log_q": 3e-2}
 TOLERANCE_OF_PIXELS = 1e-3
