@@ -1,7 +1,8 @@
 """The same model written plainly: one batched pass over all B·K samples, concatenations, nothing shared.
 
 `VariationalMemoryAddressing` must agree with this in values and gradients; benchmarks measure against it. Parameters
-have the same names and shapes, so that weights load from one into the other.
+have the same names and shapes, so that weights load from one into the other. Residual networks stand in
+`vmacore.models.reference_residual`.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ class VariationalMemoryAddressing(GenerativeModel):
     """One hard address and one conditional VAE.
 
     What depends on a slot alone is computed once a slot, equal (target, address) pairs share q(z|x, m), and only the
-    decoder runs for every sample. `vmacore.models.reference` is the same function with nothing shared.
+    decoder runs for every sample. `vmacore.models.reference` is the same function with nothing shared, and
+    `vmacore.models.reference_residual` that of residual networks.
     """
 
     addressed = True
