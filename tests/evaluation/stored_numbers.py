@@ -85,8 +85,8 @@ def numbers_of(name: str, images: list[str], seed: int) -> tuple[dict[str, Any],
         "pixels": torch.stack([means[:, row, column] for row, column in PLACES], 1),
         "ink": means.mean((1, 2)),
     }
-    if terms.kl_levels is not None:
-        found["kl_levels"] = terms.kl_levels
+    if len(terms.kl) > 1:  # of the latents finer than z, finest first
+        found["kl_levels"] = terms.kl[1:].flip(0)
     if model.addressed:
         found |= {"kl_address": addressing.kl(), "log_q": addressing.log_q, "address": address}
     uniform = torch.rand(TARGETS, SAMPLES, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))

@@ -63,7 +63,7 @@ class ResidualReferenceModel:
         self.config, self.parameters, self.warm = config, parameters, warm
         self.stages = range(len(config.stages))
         drawn = [stage for stage in self.stages if config.finer_latents[stage]]
-        self.finest = drawn[0] if drawn else VECTOR
+        self.levels = [VECTOR, *reversed(drawn)]  # coarse to fine
 
     def __call__(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, Draws]:
         """targets [B, 1, H, W], slots [S, 1, H, W], address [B, K], noise [B·K, N] of a standard normal.
@@ -77,8 +77,7 @@ class ResidualReferenceModel:
             for b in range(B)
             for k in range(K)
         ]
-        log_px, log_pz, log_qz, kl_z, *by_stage = torch.stack(samples, 1).view(-1, B, K)
-        return self.address(targets, slots), Draws(log_px, log_pz, log_qz, kl_z, torch.stack(by_stage))
+        return self.address(targets, slots), Draws.of(torch.stack(samples, 1), K)
 
     def address(self, targets: Tensor, slots: Tensor) -> Addressing:
         """q(a|x, M) and p(a|M) (equations 4 to 6)."""
@@ -91,9 +90,10 @@ class ResidualReferenceModel:
         return Addressing(scores.log_softmax(1), prior.log_softmax(0))
 
     def sample(self, x: Tensor, m: Tensor, noise: Tensor) -> Tensor:
-        """One target and one slot [1, 1, H, W], noise [N] → log p(x|z, m), log p(z|m), log q(z|x, m), KL, KL by stage.
+        """One target and one slot [1, 1, H, W], noise [N] → log p(x|z, m), log p(z|m), log q(z|x, m), then the KL of
+        each latent, coarse to fine.
 
-        All in nats [4 + stages]. log p(z|m) and log q(z|x, m) are sums over latents, those of all but the finest times
+        All in nats [3 + latents]. log p(z|m) and log q(z|x, m) are sums over latents, those of all but the finest times
         `warm`; the KL counts whole.
         """
         maps = self.recognise(x, m)
@@ -101,12 +101,11 @@ class ResidualReferenceModel:
         logits = self.decode(self.encode_slot(m), ladder)
         log_px = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum()
         assert not len(ladder.noise), "more noise than latents"
-        count = {level: 1.0 if level == self.finest else self.warm for level in ladder.kl}
+        count = {level: 1.0 if level == self.levels[-1] else self.warm for level in ladder.kl}
         log_pz = torch.stack([count[level] * ladder.log_p[level] for level in ladder.kl]).sum()
         log_qz = torch.stack([count[level] * ladder.log_q[level] for level in ladder.kl]).sum()
-        kl_z = torch.stack(list(ladder.kl.values())).sum()
-        by_stage = [ladder.kl.get(stage, x.new_zeros(())) for stage in self.stages]
-        return torch.stack([log_px, log_pz, log_qz, kl_z, *by_stage])
+        kl = [ladder.kl.get(level, x.new_zeros(())) for level in self.levels]
+        return torch.stack([log_px, log_pz, log_qz, *kl])
 
     def generate(self, m: Tensor, noise: Tensor) -> Tensor:
         """Logits [1, 1, H, W] of an image made from one slot [1, 1, H, W], every latent drawn from its prior."""
