@@ -27,8 +27,7 @@ def files_of(run: RunDirectory) -> dict[str, bytes]:
     step = run.pointed("latest")
     assert step is not None
     files = {path.name: path.read_bytes() for path in run.checkpoint(step).glob("*.safetensors")}
-    momentum = {ckpt.MOMENTUM} if run.config.optimiser.name == "muon" else set()
-    assert set(files) == {*ckpt.WEIGHTS.values(), *ckpt.MOMENTS.values(), *momentum}
+    assert set(files) == {*ckpt.WEIGHTS.values(), *ckpt.MOMENTS.values()}
     return files
 
 

@@ -62,7 +62,7 @@ def test_what_is_unset_is_left_out_of_toml() -> None:
 
 def test_toml_brings_everything_back() -> None:
     changed = CONFIG.with_overrides(
-        ["data.protocol=45-5", "data.refit=true", "optimiser.clip=1.5", "model.size=[28, 20]", "training.seed=7"]
+        ["data.protocol=45-5", "data.binarise=fixed", "optimiser.clip=1.5", "model.size=[28, 20]", "training.seed=7"]
     )
     again = Config.from_toml(changed.to_toml())
     assert again == changed
@@ -77,7 +77,7 @@ def test_toml_brings_everything_back() -> None:
         ("optimiser.learning_rate=1e-4", "optimiser", "learning_rate", 1e-4),
         ("optimiser.clip=2", "optimiser", "clip", 2.0),
         ("model.channels=[8, 16]", "model", "channels", (8, 16)),
-        ("data.refit=true", "data", "refit", True),
+        ("model.tied=true", "model", "tied", True),
         ("data.dataset=mnist", "data", "dataset", "mnist"),
         ('data.dataset="mnist"', "data", "dataset", "mnist"),
         (" model.similarity = cosine ", "model", "similarity", "cosine"),

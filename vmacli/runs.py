@@ -43,7 +43,7 @@ class OpenRun:
             "protocol": self.dataset.protocol,
             "preparation": self.dataset.preparation,
             "binarisation": self.dataset.binarisation,
-            "refit": self.location.config.data.refit,
+            "refit": False,  # scripts may read it
             "split": split,
             "run": self.location.run,
             "checkpoint": str(self.location.path),
@@ -55,9 +55,8 @@ class OpenRun:
     def heading(self, split: str, *more: str) -> Text:
         """What stands above every table: which data, prepared how, and what else decides the numbers."""
         data = self.dataset
-        refit = " (refit: the validation classes were trained on)" if self.location.config.data.refit else ""
         words = (
-            f"{data.name} {data.protocol}{refit}",
+            f"{data.name} {data.protocol}",
             f"{split} split",
             data.preparation,
             data.binarisation,
@@ -125,7 +124,6 @@ def load_data(config: Config, data_dir: Path, *, offline: bool) -> Dataset:
         data.dataset,
         protocol=data.protocol,
         data_dir=data_dir,
-        refit=data.refit,
         seed=data.seed,
         offline=offline,
         binarise=data.binarise,

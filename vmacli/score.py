@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -26,10 +26,6 @@ def score(
     samples: Annotated[int, typer.Option("--samples", min=1, help="K, the samples in the bound.")] = 1000,
     episodes: Annotated[int, typer.Option("--episodes", min=2, help="Memories drawn.")] = 20,
     targets: Annotated[int, typer.Option("--targets", min=1, help="Targets of each class in memory.")] = 4,
-    decoder: Annotated[
-        Literal["float32", "bfloat16"],
-        typer.Option("--decoder", help="Arithmetic of the decoder; bfloat16 is inexact."),
-    ] = "float32",
     data_dir: options.DataDir = Path("data"),
     runs_dir: options.RunsDir = Path("runs"),
     device: options.Device = "auto",
@@ -42,8 +38,6 @@ def score(
 ) -> None:
     """Score a run: the K-sample bound in nats per image, and the ELBO with its parts."""
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
-        import torch
-
         from vmacore.evaluation.likelihood import score as measure
 
         opened = open_run(
@@ -56,8 +50,6 @@ def score(
             device=device,
             offline=offline,
         )
-        if decoder == "bfloat16":
-            opened.model.decoder_dtype = torch.bfloat16
         with output.progress("episodes", episodes) as progress:
             found = measure(
                 opened.model,
@@ -74,7 +66,7 @@ def score(
         document = opened.document("score", split=split, seed=seed) | {
             "memory": {"classes": classes, "shots": shots, "slots": found.slots},
             "samples": samples,
-            "decoder": decoder,
+            "decoder": "float32",  # scripts may read it
             "nll": found.nll,
             "nll_se": found.nll_se,
             "nll_class_se": found.nll_class_se,
@@ -92,7 +84,7 @@ def score(
         heading = opened.heading(
             split,
             f"{found.slots} learned slots" if learned else f"memory {classes} classes × {shots} drawings",
-            f"K = {samples}" + (", decoder in bfloat16" if decoder == "bfloat16" else ""),
+            f"K = {samples}",
             f"{found.targets} targets in {found.episodes} episodes",
             f"seed {seed}",
         )

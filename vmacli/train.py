@@ -143,7 +143,7 @@ def train(
             done, total = run.newest() or 0, steps or config.training.steps
             together = f"{world_size()} processes, " if world_size() > 1 else ""
             output.note(
-                f"training on {data.name} {data.protocol}{', refit' if config.data.refit else ''}; "
+                f"training on {data.name} {data.protocol}; "
                 f"{data.preparation}; {data.binarisation}; run {run.path}, "
                 f"{f'from step {done} ' if done else ''}to step {total}, {together}on {where}"
             )
@@ -293,7 +293,7 @@ def _document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[s
         "protocol": data.protocol,
         "preparation": data.preparation,
         "binarisation": data.binarisation,
-        "refit": config.data.refit,
+        "refit": False,  # scripts may read it
         "split": "train",
         "run": str(summary.run),
         "step": summary.step,

@@ -4,8 +4,7 @@
     runs/NAME/metrics.jsonl                one line a report
     runs/NAME/latest, runs/NAME/best       small text files that name a step
     runs/NAME/.lock                        held by the process that trains the run
-    runs/NAME/checkpoints/step-NNNNNNNN/   weights, averaged weights, Adam's two moments, state.json;
-                                           Muon's momentum, where it is used
+    runs/NAME/checkpoints/step-NNNNNNNN/   weights, averaged weights, Adam's two moments, state.json
 
 Nothing is ever pickled. A checkpoint is written in a temporary folder beside its place, flushed to disk, renamed, and
 only then pointed to, so that an interruption at any moment leaves the last good one.
@@ -32,7 +31,6 @@ from vmacore.errors import VmaError
 FORMAT = 1
 WEIGHTS = {"raw": "weights.safetensors", "averaged": "averaged.safetensors"}
 MOMENTS = {"exp_avg": "first-moment.safetensors", "exp_avg_sq": "second-moment.safetensors"}
-MOMENTUM = "momentum.safetensors"  # of the weights that Muon moves, which have no moments
 STATE = "state.json"
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -204,7 +202,7 @@ def export_weights(location: Location, folder: Path) -> None:
 def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = None) -> Location:
     """What a user means by RUN: a run directory, a checkpoint folder, or shipped weights.
 
-    Of a run the best checkpoint on validation is taken, else the latest; of a refit the latest. Without a name: the
+    Of a run the best checkpoint on validation is taken, else the latest. Without a name: the
     newest run (of the data set, where one is named) that has a checkpoint and is more than addresses, else shipped
     weights.
 
@@ -254,8 +252,7 @@ def _named_run(name: str | Path, runs_dir: Path) -> Location:
 
 
 def _of_run(run: RunDirectory) -> Location:
-    # A refit trains on the classes that would choose its best step.
-    step = None if run.config.data.refit else run.pointed("best")
+    step = run.pointed("best")
     step = run.newest() if step is None else step
     if step is None:
         raise VmaError(f"{run.path} has no whole checkpoint yet: resume it (vma train --resume {run.path.name})")

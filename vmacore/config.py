@@ -11,6 +11,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vmacore.errors import VmaError
+from vmacore.migration import migrated
 
 
 class _Section(BaseModel):
@@ -23,13 +24,12 @@ class DataConfig(_Section):
     dataset: str
     protocol: str | None = None  # None: the data set's default
     seed: int = Field(0, ge=0, lt=2**63)  # made-up data, and the binarisation of evaluation images
-    refit: bool = False  # train on the validation classes too: a final fit, never for selection
     # Grey levels become training pixels anew in every step, or once by `seed`.
     binarise: Literal["resampled", "fixed"] = "resampled"
 
 
 # What validation and evaluation never do to an episode.
-TRAINING_ALONE = ("classes_between", "shots_between", "alike", "turned", "warped", "jittered")
+TRAINING_ALONE = ("shots_between", "turned", "warped", "jittered")
 
 
 class EpisodeConfig(_Section):
@@ -46,11 +46,8 @@ class EpisodeConfig(_Section):
     memories: int = Field(1, ge=1)  # few-shot: memories that share the classes out; targets see their own alone
     targets: int = Field(4, ge=1)  # drawings of each class
     shots: int = Field(4, ge=1)  # slots of each class
-    # few-shot, in training alone: classes and slots of each vary from step to step, log-uniform between these, ends
-    # included. Targets stay classes × targets in all.
-    classes_between: tuple[int, int] | None = None
+    # few-shot, in training alone: slots of each class vary from step to step, log-uniform between these, ends included.
     shots_between: tuple[int, int] | None = None
-    alike: float = Field(0.0, ge=0, le=1)  # few-shot, in training alone: share of episodes of a single alphabet
     # few-shot, in training alone: probability that a class is turned by a symmetry of the square, and strength of a
     # small affine change that every class gets, and of one that every drawing gets.
     turned: float = Field(0.0, ge=0, le=1)
@@ -64,7 +61,7 @@ class EpisodeConfig(_Section):
     @property
     def varies(self) -> bool:
         """Whether the number of slots changes from step to step."""
-        return self.classes_between is not None or self.shots_between is not None
+        return self.shots_between is not None
 
     @property
     def plain(self) -> EpisodeConfig:
@@ -73,10 +70,8 @@ class EpisodeConfig(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> EpisodeConfig:
-        for name in ("classes_between", "shots_between"):
-            between = getattr(self, name)
-            if between is not None and not 1 <= between[0] <= between[1]:
-                raise ValueError(f"{name} needs a smallest number of at least 1 and one that is not smaller")
+        if self.shots_between is not None and not 1 <= self.shots_between[0] <= self.shots_between[1]:
+            raise ValueError("shots_between needs a smallest number of at least 1 and one that is not smaller")
         if self.varies and self.memories > 1:
             raise ValueError("several memories share out the same classes in every step: set memories to 1")
         if self.memory != "few-shot" and self.plain != self:
@@ -184,28 +179,15 @@ class ObjectiveConfig(_Section):
 
 
 class OptimiserConfig(_Section):
-    """Adam, or Muon for the matrices among the weights and Adam for the rest, and a schedule of their rates.
+    """Adam and a schedule of its rate."""
 
-    Matrices are the weights with at least 16 rows and 16 columns, kernels flattened but for their first dimension;
-    embeddings and learned slots are none. With Muon no CUDA graph is recorded.
-    """
-
-    name: Literal["adam", "muon"] = "adam"
-    learning_rate: float = Field(3e-4, gt=0)  # Adam's
-    matrix_rate: float = Field(2e-3, gt=0)  # Muon's; a step has the size of one of Adam's at this rate
-    warmup: int = Field(0, ge=0)  # updates at first over which the rates rise linearly
-    decay: float = Field(0.0, ge=0, le=1)  # share of training.steps, at the end, over which they fall linearly to 0
-    weight_decay: float = Field(0.0, ge=0)  # Adam's: L2, added to the gradient
-    matrix_decay: float = Field(0.0, ge=0)  # Muon's: an update takes matrix_rate times this share off a matrix
+    learning_rate: float = Field(3e-4, gt=0)
+    warmup: int = Field(0, ge=0)  # updates at first over which the rate rises linearly
+    decay: float = Field(0.0, ge=0, le=1)  # part of training.steps, at the end, over which it falls linearly to 0
+    weight_decay: float = Field(0.0, ge=0)  # L2, added to the gradient
     clip: float | None = Field(None, gt=0)  # largest norm of the gradient
     beta2: float = Field(0.999, ge=0, lt=1)  # decay of the second moment
     average: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights, reached gradually
-
-    @model_validator(mode="after")
-    def _check(self) -> OptimiserConfig:
-        if self.matrix_decay and self.name == "adam":
-            raise ValueError("matrix_decay is Muon's: set optimiser.name to muon, or weight_decay instead")
-        return self
 
 
 class TrainingConfig(_Section):
@@ -295,7 +277,7 @@ class Config(_Section):
             VmaError: not TOML, or not a configuration.
         """
         try:
-            return _validated(tomllib.loads(text))
+            return _validated(migrated(tomllib.loads(text)))
         except tomllib.TOMLDecodeError as error:
             raise VmaError(f"not a configuration: {error}") from error
 

@@ -45,9 +45,7 @@ def training_sampler(config: Config, characters: Characters, device: torch.devic
         seed=seed,
         device=device,
         n_memories=episode.memories,
-        ways=episode.classes_between,
         shots=episode.shots_between,
-        alike=episode.alike,
         augmentation=changes if episode.turned or episode.warped or episode.jittered else None,
     )
 

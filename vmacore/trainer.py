@@ -127,8 +127,8 @@ class Trainer:
             raise VmaError(f"{run.path} reads images of {config.model.size}, {dataset.name} has {dataset.train.size}")
         self.run, self.device = run, device
         alone = distributed.world_size() == 1
-        # Of a graph all shapes and numbers are fixed, and Muon reads its rate on the host.
-        fixed = not (config.episode.varies or config.objective.coarse_warmup) and config.optimiser.name != "muon"
+        # A graph fixes all shapes and numbers.
+        fixed = not (config.episode.varies or config.objective.coarse_warmup)
         graphed = config.training.cuda_graph and device.type == "cuda" and alone and fixed
         self.model = build_model(config, device)
         self.averaged = AveragedModel(self.model)

@@ -245,13 +245,3 @@ def test_real_splits(protocol: str, sizes: tuple[int, ...], real_omniglot: Path)
     assert len(set().union(*(split.classes for split in splits))) == 1623
     assert all(bool((split.counts == 20).all()) for split in splits)
     assert (dataset.name, dataset.protocol) == ("omniglot", protocol)
-
-
-def test_real_refit_trains_on_the_validation_classes_too(real_omniglot: Path) -> None:
-    dataset = load_dataset("omniglot", data_dir=real_omniglot)
-    refit = load_dataset("omniglot", data_dir=real_omniglot, refit=True)
-    assert refit.train.n_classes == 1479
-    assert refit.validation.classes == dataset.validation.classes
-    added = refit.train.select(range(1331, 1479))
-    assert added.classes == dataset.validation.classes
-    assert torch.equal(added.images, dataset.validation.images)

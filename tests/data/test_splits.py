@@ -3,14 +3,11 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-import torch
 
 from vmacore.data import omniglot
-from vmacore.data.characters import Characters
 from vmacore.data.splits import (
     TEST_ALPHABETS,
     alphabet_of,
-    merged,
     split_by_alphabet,
     validation_classes,
 )
@@ -74,24 +71,3 @@ def test_an_alphabet_is_divided_where_they_do_not_add_up() -> None:
 def test_few_classes_need_no_validation() -> None:
     assert validation_classes(classes_of({"a": 2, "b": 2})) == []
     assert validation_classes([]) == []
-
-
-def characters(classes: str, counts: list[int], first: int) -> Characters:
-    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    images = torch.arange(first, first + len(labels), dtype=torch.uint8).view(-1, 1, 1)
-    return Characters(images, labels, tuple(classes), levels=255)
-
-
-def test_merged_appends_new_classes() -> None:
-    both = merged(characters("ab", [2, 1], 0), characters("cd", [1, 2], 10))
-    assert both.classes == ("a", "b", "c", "d")
-    assert both.labels.tolist() == [0, 0, 1, 2, 3, 3]
-    assert both.images.flatten().tolist() == [0, 1, 2, 10, 11, 12]
-    assert both.levels == 255
-
-
-def test_merged_joins_classes_of_the_same_name() -> None:
-    both = merged(characters("abc", [2, 1, 1], 0), characters("bac", [1, 2, 1], 10))
-    assert both.classes == ("a", "b", "c")
-    assert both.labels.tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
-    assert both.images.flatten().tolist() == [0, 1, 11, 12, 2, 10, 3, 13]

@@ -1,4 +1,4 @@
-"""Episodes that vary from step to step, or keep to one alphabet; and that nothing varies where nothing is asked for."""
+"""Memories that vary from step to step; and that nothing varies where nothing is asked for."""
 
 from __future__ import annotations
 
@@ -12,29 +12,21 @@ from torch import Tensor
 
 from tests import synthetic
 from vmacore.config import Config
-from vmacore.data.characters import Characters
 from vmacore.data.episodes import Episode, EpisodeSampler, log_uniform, shuffled_drawings
 from vmacore.errors import VmaError
 from vmacore.samplers import training_sampler, validation_sampler
 from vmacore.seeds import Stream, generator
 
 MADE = synthetic.characters([12, 9, 20, 10, 9, 15, 11, 9, 9, 10])
-ALPHABETS = Characters(
-    MADE.images, MADE.labels, tuple(f"{alphabet}/character{i}" for i, alphabet in enumerate("AAAABBBBBC"))
-)
 EVERYTHING: Mapping[str, Any] = {
-    "classes_between": (2, 4),
     "shots_between": (1, 3),
-    "alike": 0.5,
     "turned": 0.5,
     "warped": 0.5,
 }
 
 
-def _sampler(
-    ways: tuple[int, int] | None = (2, 10), shots: tuple[int, int] | None = (1, 4), *, n_way: int = 4, seed: int = 0
-) -> EpisodeSampler:
-    return EpisodeSampler(MADE, n_way=n_way, n_shot=2, n_target=3, seed=seed, ways=ways, shots=shots)
+def _sampler(shots: tuple[int, int] | None = (1, 4), *, n_way: int = 4, seed: int = 0) -> EpisodeSampler:
+    return EpisodeSampler(MADE, n_way=n_way, n_shot=2, n_target=3, seed=seed, shots=shots)
 
 
 def _same(one: Episode, two: Episode) -> bool:
@@ -44,7 +36,7 @@ def _same(one: Episode, two: Episode) -> bool:
 
 def test_by_default_an_episode_is_drawn_as_ever() -> None:
     """The indices of the first few-shot sampler, spelled out."""
-    sampler = _sampler(None, None)
+    sampler = _sampler(None)
     for step in range(30):
         draw = generator(0, step, Stream.EPISODE)
         classes = torch.randperm(10, generator=draw)[:4]
@@ -58,7 +50,7 @@ def test_by_default_an_episode_is_drawn_as_ever() -> None:
 
 def test_indices_that_runs_have_seen() -> None:
     """Drawn before episodes could vary."""
-    episode = _sampler(None, None).at(7)
+    episode = _sampler(None).at(7)
     assert episode.memory_index.tolist() == [71, 70, 100, 95, 82, 77, 107, 110]
     assert episode.target_index.tolist() == [61, 66, 64, 103, 101, 102, 75, 80, 81, 105, 113, 111]
 
@@ -66,14 +58,11 @@ def test_indices_that_runs_have_seen() -> None:
 @pytest.mark.parametrize("step", range(60))
 def test_a_varying_episode(step: int) -> None:
     episode = _sampler().at(step)
-    n_way = int(episode.memory_labels.max()) + 1
-    n_shot = len(episode.memory) // n_way
-    assert 2 <= n_way <= 10
+    n_way, n_shot = 4, len(episode.memory) // 4
     assert 1 <= n_shot <= 4
     assert episode.memory_labels.tolist() == [label for label in range(n_way) for _ in range(n_shot)]
     assert len(episode.targets) == 12
-    each = episode.target_labels.bincount(minlength=n_way)
-    assert each.tolist() == [12 // n_way + (label < 12 % n_way) for label in range(n_way)]
+    assert episode.target_labels.bincount(minlength=n_way).tolist() == [3] * 4
 
     # Disjoint, and a label is one class in memory and as a target.
     drawings = torch.cat([episode.memory_index, episode.target_index])
@@ -96,23 +85,18 @@ def test_the_same_whatever_came_before() -> None:
 
 
 def test_sizes_are_log_uniform() -> None:
-    sampler = _sampler(shots=None)
-    counts = torch.zeros(11)
+    sampler = _sampler((1, 6), n_way=2)
+    counts = torch.zeros(7)
     for step in range(2_000):
         counts[len(sampler.at(step).memory) // 2] += 1
-    expected = torch.tensor([2_000 * math.log((n + 1) / n) / math.log(11 / 2) for n in range(2, 11)])
-    assert float(((counts[2:] - expected) / expected.sqrt()).abs().max()) < 4
+    expected = torch.tensor([2_000 * math.log((n + 1) / n) / math.log(7) for n in range(1, 7)])
+    assert float(((counts[1:] - expected) / expected.sqrt()).abs().max()) < 4
     assert float(counts.sum()) == 2_000
 
 
 def test_slots_of_a_class_take_the_room_that_targets_leave() -> None:
-    sampler = _sampler(ways=(2, 6), shots=(1, 7), n_way=4)  # 12 targets: 6 of each class leave 3 of its 9 drawings
-    most: dict[int, int] = {}
-    for step in range(600):
-        episode = sampler.at(step)
-        n_way = int(episode.memory_labels.max()) + 1
-        most[n_way] = max(most.get(n_way, 0), len(episode.memory) // n_way)
-    assert most == {2: 3, 3: 5, 4: 6, 5: 6, 6: 7}
+    sampler = _sampler((1, 20))  # 3 targets of each class leave 6 of its 9 drawings
+    assert {len(sampler.at(step).memory) // 4 for step in range(200)} == {1, 2, 3, 4, 5, 6}
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 1), (3, 3), (1, 8), (2, 500)])
@@ -122,71 +106,31 @@ def test_log_uniform_stays_within(low: int, high: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ways", "shots", "message"),
+    ("n_way", "shots", "message"),
     [
-        ((2, 11), None, "11 classes asked for, but the split holds 10"),
-        ((1, 4), None, "2 in memory and 12 targets of each class asked for with 1 classes, but a class .* has 9"),
-        ((2, 4), (4, 4), "4 in memory and 6 targets of each class asked for with 2 classes"),
-        ((2, 4), (1, 7), "7 in memory and 3 targets of each class asked for with 4 classes"),
-        (None, (1, 7), "7 in memory and 3 targets of each class asked for, but"),
+        (11, None, "11 classes asked for, but the split holds 10"),
+        (4, (7, 8), "7 in memory and 3 targets of each class asked for, but a class .* has 9"),
     ],
 )
-def test_extremes_that_do_not_fit(ways: tuple[int, int] | None, shots: tuple[int, int] | None, message: str) -> None:
+def test_extremes_that_do_not_fit(n_way: int, shots: tuple[int, int] | None, message: str) -> None:
     with pytest.raises(VmaError, match=message):
-        _sampler(ways, shots)
-
-
-def test_several_memories_cannot_vary() -> None:
-    with pytest.raises(ValueError, match="cannot be shared out"):
-        EpisodeSampler(MADE, n_way=4, n_shot=2, n_target=3, seed=0, n_memories=2, ways=(2, 4))
-
-
-def test_alphabets_are_drawn_as_often_as_they_have_classes() -> None:
-    sampler = EpisodeSampler(ALPHABETS, n_way=3, n_shot=1, n_target=1, seed=0, alike=1.0)
-    seen = {"A": 0, "B": 0, "C": 0}
-    for step in range(1_000):
-        names = [ALPHABETS.classes[c][0] for c in _classes(sampler.at(step).memory_index)]
-        seen[names[0]] += 1
-        if names[0] == "C":  # a single class: others fill up
-            assert "C" not in names[1:]
-        else:
-            assert len(set(names)) == 1
-    for alphabet, expected in {"A": 400, "B": 500, "C": 100}.items():
-        assert abs(seen[alphabet] - expected) < 4 * expected**0.5
-
-
-def test_a_share_of_episodes_is_alike() -> None:
-    plain = EpisodeSampler(ALPHABETS, n_way=4, n_shot=1, n_target=1, seed=0)
-    half = EpisodeSampler(ALPHABETS, n_way=4, n_shot=1, n_target=1, seed=0, alike=0.5)
-    whole = EpisodeSampler(ALPHABETS, n_way=4, n_shot=1, n_target=1, seed=0, alike=1.0)
-    alike = 0
-    for step in range(400):
-        episode = half.at(step)
-        source = whole if (own := _same(episode, whole.at(step))) else plain
-        assert _same(episode, source.at(step))
-        alike += own
-    assert abs(alike - 200) < 4 * 10
-
-
-def test_one_alphabet_is_not_several() -> None:
-    with pytest.raises(VmaError, match=r"not of several alphabets: set episode\.alike to 0"):
-        EpisodeSampler(MADE, n_way=4, n_shot=1, n_target=1, seed=0, alike=0.1)
+        _sampler(shots, n_way=n_way)
 
 
 def test_a_run_trains_on_what_it_asks_for_and_validates_on_plain_episodes() -> None:
     plain = synthetic.config()
     config = synthetic.config(episode={**EVERYTHING})
-    trained = [training_sampler(config, ALPHABETS, "cpu").at(step) for step in range(20)]
+    trained = [training_sampler(config, MADE, "cpu").at(step) for step in range(20)]
     assert {len(episode.targets) for episode in trained} == {8}
-    assert len({len(episode.memory) for episode in trained}) > 3
+    assert {len(episode.memory) for episode in trained} == {4, 8, 12}
     changed = [
-        not torch.equal(episode.memory[:, 0], ALPHABETS.images[episode.memory_index].float()) for episode in trained
+        not torch.equal(episode.memory[:, 0], MADE.images[episode.memory_index].float()) for episode in trained
     ]
     assert any(changed)
     for step in range(20):
-        one, two = (validation_sampler(c, ALPHABETS, "cpu").at(step) for c in (config, plain))
+        one, two = (validation_sampler(c, MADE, "cpu").at(step) for c in (config, plain))
         assert _same(one, two)
-        assert torch.equal(one.memory[:, 0], ALPHABETS.images[one.memory_index].float())
+        assert torch.equal(one.memory[:, 0], MADE.images[one.memory_index].float())
 
 
 def test_what_is_asked_for_goes_through_toml() -> None:
@@ -202,9 +146,8 @@ def test_what_is_asked_for_goes_through_toml() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["episode.classes_between=[4, 2]"], "classes_between needs a smallest number"),
         (["episode.shots_between=[0, 2]"], "shots_between needs a smallest number"),
-        (["episode.classes_between=[2, 4]", "episode.memories=2"], "set memories to 1"),
+        (["episode.shots_between=[2, 4]", "episode.memories=2"], "set memories to 1"),
         (["episode.memory=recall", "episode.turned=0.5"], "of few-shot episodes: leave them out"),
         (["model.learned_slots=16", "episode.warped=0.5"], "a learned memory has no episodes by class"),
         (["episode.turned=1.1"], "turned"),

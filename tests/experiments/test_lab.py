@@ -58,7 +58,7 @@ def test_what_fits_is_measured(make_lab: Callable[..., Lab]) -> None:
 def test_data_sets_are_loaded_once(lab: Lab) -> None:
     config = load_recipe("digits")
     assert lab.dataset("digits") is lab.dataset(config)
-    assert lab.dataset(config.with_overrides(["data.refit=true"])) is not lab.dataset(config)
+    assert lab.dataset(config.with_overrides(["data.binarise=fixed"])) is not lab.dataset(config)
     with pytest.raises(VmaError, match="vma download omniglot"):
         lab.dataset("omniglot")
 

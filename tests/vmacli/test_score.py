@@ -40,14 +40,6 @@ def test_more_samples_tighten_the_bound(trained: Shell) -> None:
     assert many < one
 
 
-def test_decoder_in_bfloat16_is_near_and_says_so(trained: Shell) -> None:
-    exact, shorter = (trained.json("score", *QUICK, "--decoder", dtype) for dtype in ("float32", "bfloat16"))
-    assert (exact["decoder"], shorter["decoder"]) == ("float32", "bfloat16")
-    assert 0 < abs(exact["nll"] - shorter["nll"]) < 0.3
-    assert exact["kl_address"] == shorter["kl_address"]  # only the decoder
-    assert "bfloat16" in trained("score", *QUICK, "--decoder", "bfloat16").stdout
-
-
 def test_first_line_says_which_run_and_weights(trained: Shell) -> None:
     for arguments, words in (
         ((), "run tiny, step 20, averaged weights, on cpu"),

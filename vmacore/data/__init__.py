@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmacore.data.characters import SPLITS, Characters, Dataset
-from vmacore.data.splits import TEST_ALPHABETS, merged
+from vmacore.data.splits import TEST_ALPHABETS
 from vmacore.errors import VmaError
 
 __all__ = ["DATASETS", "PROTOCOLS", "SPLITS", "Characters", "Dataset", "load_dataset"]
@@ -30,7 +30,6 @@ def load_dataset(
     *,
     protocol: str | None = None,
     data_dir: Path = Path("data"),
-    refit: bool = False,
     seed: int = 0,
     offline: bool = False,
     binarise: str = "resampled",
@@ -39,7 +38,6 @@ def load_dataset(
 
     protocol: None is the data set's default.
     data_dir: where downloads lie; glyphs and digits need none.
-    refit: the validation classes train too, for a final fit that is to be labelled as one; validation stays.
     seed: decides what glyphs look like, and is to decide the binarisation of grey levels in evaluation
         (`Characters.binarised`).
     binarise: "fixed" draws the training pixels of grey levels once, by `seed`; "resampled" leaves them to each step.
@@ -62,7 +60,7 @@ def load_dataset(
         else:
             how = f"{dataset.binarisation}: fixed by seed {seed} for evaluation, resampled each step for training"
             dataset = replace(dataset, binarisation=how)
-    return replace(dataset, train=merged(dataset.train, dataset.validation)) if refit else dataset
+    return dataset
 
 
 def _load(name: str, protocol: str, data_dir: Path, seed: int) -> Dataset:

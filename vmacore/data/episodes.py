@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters
-from vmacore.data.splits import alphabet_of
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
@@ -53,17 +52,12 @@ class EpisodeSampler:
     """Episodes of n_way classes with n_shot drawings of each in memory and n_target others as targets.
 
     n_memories: groups that the classes are shared out to; a target sees the slots of its own group alone.
-    ways, shots: smallest and largest number of classes, and of slots of each, which then vary from step to step: the
-    classes are drawn log-uniformly, then the slots of each from as many as the class with the fewest drawings can give
-    besides its targets. The targets stay n_way · n_target, spread over the classes as evenly as can be: the first
-    classes of an episode have one more where it does not come out even, and the last ones none where there are fewer
-    targets than classes.
-    alike: share of episodes of a single alphabet, each drawn as often as it has classes; other classes fill up where it
-    is too small.
+    shots: smallest and largest number of slots of each class, which then varies from step to step, log-uniformly, up to
+    as many as the class with the fewest drawings can give besides its targets.
     augmentation: one change for each class of an episode, of all its drawings.
 
     Raises:
-        VmaError: more classes, or more drawings of a class, than there are, or `alike` without alphabets.
+        VmaError: more classes, or more drawings of a class, than there are.
     """
 
     def __init__(
@@ -76,34 +70,26 @@ class EpisodeSampler:
         seed: int,
         device: torch.device | str = "cpu",
         n_memories: int = 1,
-        ways: tuple[int, int] | None = None,
         shots: tuple[int, int] | None = None,
-        alike: float = 0.0,
         augmentation: Augmentation | None = None,
     ) -> None:
-        self.ways, self.shots = ways or (n_way, n_way), shots or (n_shot, n_shot)
-        if n_way % n_memories or (ways and n_memories > 1):
+        self.shots = shots or (n_shot, n_shot)
+        if n_way % n_memories:
             raise ValueError(f"{n_way} classes cannot be shared out to {n_memories} memories")
-        for way in self.ways:
-            if not 1 <= way <= characters.n_classes:
-                hint = ", as drawings without labels do: train with --set episode.memory=none"
-                held = f"{characters.n_classes}{hint if characters.n_classes == 1 else ''}"
-                raise VmaError(f"{way} classes asked for, but the split holds {held}")
+        if not 1 <= n_way <= characters.n_classes:
+            hint = ", as drawings without labels do: train with --set episode.memory=none"
+            held = f"{characters.n_classes}{hint if characters.n_classes == 1 else ''}"
+            raise VmaError(f"{n_way} classes asked for, but the split holds {held}")
         self.fewest = int(characters.counts.min())
-        for way, shot in zip(self.ways, self.shots, strict=True):  # the room grows with the classes
-            most = -(-n_way * n_target // way)
-            if shot + most > self.fewest:
-                raise VmaError(
-                    f"{shot} in memory and {most} targets of each class asked for{_of(way, ways)}, "
-                    f"but a class of this split has {self.fewest} drawings"
-                )
-        self._alphabets = _alphabets(characters) if alike else torch.zeros(characters.n_classes)
-        if alike and not self._alphabets.any():
-            raise VmaError("these classes are not of several alphabets: set episode.alike to 0")
+        if self.shots[0] + n_target > self.fewest:
+            raise VmaError(
+                f"{self.shots[0]} in memory and {n_target} targets of each class asked for, "
+                f"but a class of this split has {self.fewest} drawings"
+            )
         self.characters = characters
         self.n_way, self.n_shot, self.n_target = n_way, n_shot, n_target
         self.n_memories = n_memories
-        self.alike, self.augmentation = alike, augmentation
+        self.augmentation = augmentation
         self.seed = seed
         self.device = torch.device(device)
         self._pixels = Pixels(characters, seed, device)
@@ -111,17 +97,13 @@ class EpisodeSampler:
     def at(self, step: int) -> Episode:
         """The episode of a step, whatever was drawn before."""
         draw = generator(self.seed, step, Stream.EPISODE)
-        n_way, n_shot, share, one_alphabet = self._varied(step)
-        classes = torch.randperm(self.characters.n_classes, generator=draw)
-        if one_alphabet:
-            own = self._alphabets[classes] == self._alphabets[classes[0]]
-            classes = torch.cat([classes[own], classes[~own]])
-        drawings = shuffled_drawings(self.characters, classes[:n_way], draw)
-        column = torch.arange(drawings.shape[1]) - n_shot
+        n_way, n_shot = self.n_way, self._slots_of_a_class(step)
+        classes = torch.randperm(self.characters.n_classes, generator=draw)[:n_way]
+        drawings = shuffled_drawings(self.characters, classes, draw)
         memory_index = drawings[:, :n_shot].flatten()
-        target_index = drawings[(column >= 0) & (column < share[:, None])]
+        target_index = drawings[:, n_shot : n_shot + self.n_target].flatten()
         label = torch.arange(n_way)
-        target_labels = ahead(label.repeat_interleave(share), self.device)
+        target_labels = ahead(label.repeat_interleave(self.n_target), self.device)
         memory_labels = ahead(label.repeat_interleave(n_shot), self.device)
         group = n_way // self.n_memories
         own_group = target_labels[:, None] // group == memory_labels // group
@@ -140,16 +122,11 @@ class EpisodeSampler:
             mask=own_group if self.n_memories > 1 else None,
         )
 
-    def _varied(self, step: int) -> tuple[int, int, Tensor, bool]:
-        """Classes of a step, slots of each, targets of each [n_way], and whether all are of one alphabet."""
-        draw = generator(self.seed, step, Stream.VARIATION)
-        u = torch.rand(3, generator=draw, dtype=torch.float64).tolist()
-        n_way = log_uniform(*self.ways, u[0])
-        n_targets = self.n_way * self.n_target
-        share = torch.full((n_way,), n_targets // n_way)
-        share[: n_targets % n_way] += 1
+    def _slots_of_a_class(self, step: int) -> int:
         fewest, most = self.shots
-        return n_way, log_uniform(fewest, min(most, self.fewest - int(share[0])), u[1]), share, u[2] < self.alike
+        draw = generator(self.seed, step, Stream.VARIATION)
+        _, u = torch.rand(2, generator=draw, dtype=torch.float64).tolist()  # runs of earlier versions took the second
+        return log_uniform(fewest, min(most, self.fewest - self.n_target), u)
 
 
 class MinibatchSampler:
@@ -217,16 +194,6 @@ def shuffled_drawings(characters: Characters, classes: Tensor, draw: torch.Gener
 def log_uniform(low: int, high: int, u: float) -> int:
     """Of u uniform in [0, 1), an integer in low … high; n has probability ∝ log((n + 1) / n)."""
     return min(int(low * ((high + 1) / low) ** u), high) if low < high else low
-
-
-def _alphabets(characters: Characters) -> Tensor:
-    """int64 [C]: a number for the alphabet of each class."""
-    number: dict[str, int] = {}
-    return torch.tensor([number.setdefault(alphabet_of(name), len(number)) for name in characters.classes])
-
-
-def _of(way: int, ways: tuple[int, int] | None) -> str:
-    return "" if ways is None else f" with {way} classes"
 
 
 def ahead(index: Tensor, device: torch.device) -> Tensor:

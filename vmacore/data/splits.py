@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import torch
-
-from vmacore.data.characters import SPLITS, Characters, Dataset
+from vmacore.data.characters import SPLITS, Dataset
 
 PAPER_TEST = ("Sylheti", "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG")
 
@@ -87,24 +85,6 @@ def validation_classes(classes: Sequence[str]) -> list[int]:
             chosen += members[alphabet][:short]
             short -= min(short, size)
     return sorted(chosen)
-
-
-def merged(first: Characters, second: Characters) -> Characters:
-    """Both together, for a final fit on training and validation classes alike.
-
-    A class in both keeps one label, drawings in `first` before those in `second`; new classes follow the old.
-    """
-    classes = first.classes + tuple(name for name in second.classes if name not in first.classes)
-    where = {name: label for label, name in enumerate(classes)}
-    relabel = torch.tensor([where[name] for name in second.classes], dtype=torch.int64)
-    labels = torch.cat([first.labels, relabel[second.labels]])
-    order = labels.argsort(stable=True)
-    return Characters(
-        images=torch.cat([first.images, second.images])[order],
-        labels=labels[order],
-        classes=classes,
-        levels=first.levels,
-    )
 
 
 def sizes_in_words(dataset: Dataset, what: str) -> str:

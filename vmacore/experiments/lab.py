@@ -121,19 +121,18 @@ class Lab:
         Raises:
             VmaError: it is not there.
         """
-        refit, seed, binarise, name = False, 0, "resampled", which
+        seed, binarise, name = 0, "resampled", which
         if isinstance(which, Config):
             data = which.data
-            name, protocol, refit, seed = data.dataset, data.protocol, data.refit, data.seed
+            name, protocol, seed = data.dataset, data.protocol, data.seed
             binarise = data.binarise
         assert isinstance(name, str)
-        key = (name, protocol, refit, seed, binarise)
+        key = (name, protocol, seed, binarise)
         if key not in self._datasets:
             self._datasets[key] = load_dataset(
                 name,
                 protocol=protocol,
                 data_dir=self.data_dir,
-                refit=refit,
                 seed=seed,
                 offline=self.offline,
                 binarise=binarise,

@@ -25,7 +25,6 @@ class GenerativeModel(nn.Module, ABC):
     # Slots that are drawn are encoded once, equal (target, address) pairs recognised once. Without, every slot and
     # every pair is: the same numbers, from tensors whose shapes do not depend on what is drawn, as CUDA graphs need.
     shares_passes = True
-    decoder_dtype: torch.dtype | None = None  # to decode in, under autocast; None: as the weights are
     warm = 1.0  # by how much the densities of latents coarser than the finest count; below 1 nothing is a bound
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
@@ -37,13 +36,6 @@ class GenerativeModel(nn.Module, ABC):
         self.slot_shape, self.static = networks.slot_shape, networks.static
         self.bytes_per_sample = 16 * self.size[0] * self.size[1] * networks.widest  # about what decoding one holds
         self.learned_memory: LearnedMemory | None = None
-
-    def logits(self, decoder: nn.Module, z: Tensor, *more: object) -> Tensor:
-        """What a decoder makes of z and more [P, …], computed in `decoder_dtype` and returned in the type of z."""
-        if self.decoder_dtype is None:
-            return decoder(z, *more)
-        with torch.autocast(z.device.type, self.decoder_dtype):
-            return decoder(z, *more).to(z.dtype)
 
     @abstractmethod
     def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:

@@ -129,7 +129,7 @@ class GenerativeMatchingNetwork(GenerativeModel):
         """Logits [P, D] of the pixels for z [P, Z] and, of a memory with a mask, the targets [P] that see it so."""
         visible = memory.visible if memory.visible is None or target is None else memory.visible[target]
         read = self.likelihood_read(memory.keys[2], memory.features, visible, z)
-        return self.logits(self.decoder, torch.cat([z, read], 1))
+        return self.decoder(torch.cat([z, read], 1))
 
     def draws(
         self,

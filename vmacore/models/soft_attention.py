@@ -71,7 +71,7 @@ class SoftAttention(GenerativeModel):
             read = self.templates(mixed(memory.slots, weights))
         else:
             read = [mixed(share, weights) for share in templates]
-        return self.logits(self.decoder, z, read, None, latents).flatten(1)
+        return self.decoder(z, read, None, latents).flatten(1)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images, z ~ N(0, I) attending to the whole memory; of `address` only P counts."""

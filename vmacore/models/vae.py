@@ -37,7 +37,7 @@ class VariationalAutoencoder(GenerativeModel):
 
     def decode(self, latents: Latents, like: Tensor) -> Tensor:
         """Logits [P, D] of the pixels for z ~ N(0, I), P and type as of `like` [P, …]."""
-        return self.logits(self.decoder, latents.draw(like.new_zeros(len(like), 2 * self.config.latent))).flatten(1)
+        return self.decoder(latents.draw(like.new_zeros(len(like), 2 * self.config.latent))).flatten(1)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images, z ~ N(0, I); of `address` [P] only the shape counts."""

@@ -92,7 +92,7 @@ class VariationalMemoryAddressing(GenerativeModel):
     def decode(self, latents: Latents, templates: Templates, slot: Tensor) -> Tensor:
         """Logits [P, D] of the pixels for template indices [P] and latents drawn on the way."""
         z = latents.draw(rows(templates.prior, slot))
-        return self.logits(self.decoder, z, templates.decoder, slot, latents).flatten(1)
+        return self.decoder(z, templates.decoder, slot, latents).flatten(1)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images made from the slots at addresses [P], z ~ p(z|m_a)."""

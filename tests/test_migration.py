@@ -1,0 +1,48 @@
+"""Configurations of earlier versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmacore.checkpoint import SHIPPED
+from vmacore.config import Config
+from vmacore.errors import VmaError
+from vmacore.migration import migrated
+
+OLD: dict[str, Any] = {
+    "data": {"dataset": "glyphs", "refit": False},
+    "episode": {"alike": 0.0},
+    "optimiser": {"name": "adam", "matrix_rate": 0.5, "matrix_decay": 0.0, "learning_rate": 0.1},
+}
+
+
+def test_what_is_gone_is_left_out_where_it_did_nothing() -> None:
+    before = {section: dict(values) for section, values in OLD.items()}
+    assert migrated(OLD) == {
+        "data": {"dataset": "glyphs"}, "episode": {}, "optimiser": {"learning_rate": 0.1},
+    }  # fmt: skip
+    assert before == OLD  # what was given is left alone
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("data", "refit", True),
+        ("episode", "classes_between", [2, 4]),
+        ("episode", "alike", 0.5),
+        ("optimiser", "name", "muon"),
+        ("optimiser", "matrix_decay", 0.1),
+    ],
+)
+def test_a_run_that_used_what_is_gone_is_refused(section: str, key: str, value: object) -> None:
+    with pytest.raises(VmaError, match=rf"{section}\.{key} = .* is of an earlier version"):
+        migrated({section: {key: value}})
+
+
+@pytest.mark.parametrize("folder", sorted(SHIPPED.glob("*/config.toml")), ids=lambda file: file.parent.name)
+def test_shipped_configurations_are_read_and_stay_what_they_are(folder: Path) -> None:
+    config = Config.from_toml(folder.read_text("utf-8"))
+    assert Config.from_toml(config.to_toml()) == config
