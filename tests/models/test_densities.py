@@ -1,0 +1,147 @@
+"""Models with several levels of latents, whose posteriors are far from their priors, are densities of images.
+
+Each test says by how much it would miss its mark if the priors of latents got half of what posteriors see of x.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.nn import plain_pyramid as plain
+from vmacore.config import ModelConfig
+from vmacore.models.levels import FromPosterior
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.objectives import importance_bound
+
+
+class Leak(FromPosterior):
+    """Priors that get half of the correction."""
+
+    def draw(self, stage: int, prior: Tensor, share: Tensor, correction: Callable[[Tensor], Tensor]) -> Tensor:
+        seen = self.evidence[stage]
+        half = correction(share + (seen if self.pair is None else seen.index_select(0, self.pair))) / 2
+        return super().draw(stage, prior + half, share, lambda _: half)
+
+
+def _fitted(size: tuple[int, int], slots: Tensor, steps: int = 40, **fields: Any) -> VariationalMemoryAddressing:
+    """A model of two levels whose latents matter to the pixels, and whose q was fitted to images from all its slots.
+
+    Priors N(·, 1), posteriors a little wider, so that no weight is far above the others.
+    """
+    torch.manual_seed(2)
+    config = ModelConfig(network="residual", size=size, stages=(6, 8), blocks=(1, 1), embedding=4, hidden=8, **fields)
+    model = VariationalMemoryAddressing(config).double()
+    wide, means = 0.2, {}  # means: weights of the posteriors' means, and how many of their rows
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+        for level in model.decoder.levels.values():  # type: ignore[operator, union-attr]
+            c = level.latent
+            level.both.weight[c:] = level.evidence.weight[c:] = 0
+            level.both.bias[c : 2 * c], level.both.bias[3 * c :] = 0, wide
+            level.entry.weight.normal_().mul_(2)
+            means[level.evidence.weight] = c
+            if level.meeting is not None:
+                level.meeting.weight[c:] = level.meeting.bias[c:] = 0
+                means[level.meeting.weight] = means[level.meeting.bias] = c
+        if config.latent:
+            for layer, bias in ((model.prior.out, 0), (model.recognition.head.out, wide)):
+                layer.weight[config.latent :], layer.bias[config.latent :] = 0, bias
+            out = model.recognition.head.out
+            means[out.weight] = means[out.bias] = config.latent
+    images, address = _generated(model, slots, 128)[:2]
+    moved = {*model.recognition.parameters(), *means}
+    for weight in model.parameters():
+        weight.requires_grad_(weight in moved)
+    optimiser = torch.optim.Adam([weight for weight in model.parameters() if weight in moved], lr=0.03)
+    noise = torch.Generator().manual_seed(0)
+    for step in range(steps):
+        part = torch.arange(32) + 32 * (step % 4)
+        draws = model.draws(images[part], model.read(slots), address[part, None], noise)
+        optimiser.zero_grad()
+        (draws.kl_z - draws.log_px).mean().backward()
+        for weight, count in means.items():
+            weight.grad[count:] = 0  # standard deviations stay
+        optimiser.step()
+    return model.requires_grad_(False)
+
+
+def _generated(
+    model: VariationalMemoryAddressing, slots: Tensor, count: int
+) -> tuple[Tensor, Tensor, dict[Any, Tensor]]:
+    """Images x ~ p(x|M) [N, 1, H, W], and the addresses [N] and latents that they were made from."""
+    noise = torch.Generator().manual_seed(4)
+    latents = plain.record(model)
+    memory = model.read(slots)
+    address = model.address(slots, memory).draw_prior((count,), noise)
+    logits = model.generate(memory, address, noise).detach()
+    del model.decode  # the one that records
+    return torch.bernoulli(logits.sigmoid(), generator=noise).view(count, 1, *model.size), address, latents
+
+
+EVERY = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6))).double().view(64, 1, 2, 3)
+
+
+def _sum(model: VariationalMemoryAddressing, samples: int) -> tuple[float, float]:
+    """Σ_x p(x|M) over the 64 images of 2×3 pixels, estimated, and its standard error."""
+    memory, noise = model.read(EVERY[[5, 22, 43]]), torch.Generator().manual_seed(1)
+    addressing = model.address(EVERY, memory)
+    address = addressing.draw(samples, noise)
+    weights = (model.draws(EVERY, memory, address, noise).log_weight + addressing.log_weight(address)).exp()
+    return float(weights.mean(1).sum()), float(weights.var(1).sum().div(samples).sqrt())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [{"latent": 1, "finer_latents": (1, 2)}, {"latent": 0, "finer_latents": (1, 1), "meeting": 4}],
+    ids=["vector", "meeting"],
+)
+def test_probabilities_of_all_images_sum_to_one(monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]) -> None:
+    model = _fitted((2, 3), EVERY[[5, 22, 43]], **kind)
+    total, error = _sum(model, 500)
+    monkeypatch.setattr("vmacore.models.vma.FromPosterior", Leak)
+    leaking, its_error = _sum(model, 500)
+    assert abs(total - 1) < 3.5 * error
+    assert leaking - 1 > 5 * max(error, its_error)
+
+
+def _bounds(model: VariationalMemoryAddressing, slots: Tensor, samples: int, images: int = 80) -> tuple[Tensor, Tensor]:
+    """Bounds on log p(x|M) of images from the model, a lower and an upper one [N] each.
+
+    In the upper one the first sample is the (a, z) that x was made from, a sample of the exact posterior, and all its
+    weights are those of the plain networks (Grosse et al. 2015).
+    """
+    x, made_from, latents = _generated(model, slots, images)
+    memory, noise = model.read(slots), torch.Generator().manual_seed(3)
+    addressing = model.address(x, memory)
+    exact = plain.terms(model, x, slots[made_from], latents).log_weight[:, None]
+    exact = exact + addressing.log_weight(made_from[:, None])
+    address = addressing.draw(samples, noise)
+    drawn = plain.record(model)
+    lower = model.draws(x, memory, address, noise).log_weight + addressing.log_weight(address)
+    del model.decode
+    others = plain.terms(model, x.repeat_interleave(samples, 0), slots[address.flatten()], drawn).log_weight
+    others = others.view(lower.shape) + addressing.log_weight(address)
+    return importance_bound(lower), importance_bound(torch.cat([exact, others[:, 1:]], 1))
+
+
+def test_lower_and_upper_bounds_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = (torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < 0.4).double()
+    model = _fitted((4, 4), slots, latent=0, finer_latents=(1, 1), steps=60)
+
+    def gap(samples: int) -> tuple[float, float]:
+        lower, upper = _bounds(model, slots, samples)
+        return float((upper - lower).mean()), float((upper - lower).std()) / len(lower) ** 0.5
+
+    (loose, _), (near, error) = gap(1), gap(100)
+    monkeypatch.setattr("vmacore.models.vma.FromPosterior", Leak)
+    leaking, its_error = gap(100)
+    assert 0 < near < 0.1
+    assert near < loose - 0.3
+    assert leaking < -5 * max(error, its_error)
