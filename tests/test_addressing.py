@@ -160,3 +160,13 @@ def test_draws_from_the_prior() -> None:
     assert _fits(address, log_p.double().exp())
     assert not _fits(address, torch.full((8,), 1 / 8).double())
     assert torch.equal(addressing.draw_prior((100, 300), torch.Generator().manual_seed(0)), address)
+
+
+@pytest.mark.parametrize("mass", [1e-3, 1.0, 1e3])
+def test_addresses_are_drawn_in_proportion_to_mass(mass: float) -> None:
+    """Probabilities sum up to 1 only as nearly as their rounding lets them; the shares are those of their sum."""
+    log_q = torch.tensor([[0.0, 0.25, 0.0, 0.5, 0.25, 0.0]], dtype=torch.float64).log() + math.log(mass)
+    address = Addressing(log_q, torch.zeros(6).log_softmax(0)).draw(4_000, torch.Generator().manual_seed(0))
+    shares = address[0].bincount(minlength=6) / 4_000
+    assert shares.tolist() == pytest.approx([0, 0.25, 0, 0.5, 0.25, 0], abs=0.03)
+    assert shares[[0, 2, 5]].tolist() == [0, 0, 0]

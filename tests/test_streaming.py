@@ -111,6 +111,22 @@ def test_draws_follow_the_posterior() -> None:
         assert not _fits(address[row], dense.log_q[(row + 1) % 4].exp())  # the test can tell
 
 
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 4.0], ids=["little mass", "mass", "much mass"])
+def test_fractions_are_of_all_mass_whatever_it_is(shift: float) -> None:
+    """The middle of a slot's share of [0, 1) finds that slot, for scores that sum up to far less or more than 1."""
+    scores = (
+        shift
+        + torch.linspace(-2, 2, 300, dtype=torch.float64)[
+            torch.randperm(300, generator=torch.Generator().manual_seed(0))
+        ]
+    )
+    streamed = StreamedAddressing(scores[:, None], torch.ones(1, 1, dtype=torch.float64), torch.zeros(300))
+    share = scores.softmax(0)
+    middle = share.cumsum(0) - share / 2
+    assert streamed.locate(middle[None])[0].tolist() == list(range(300))
+    assert abs(float(streamed.log_normaliser)) > 2
+
+
 def test_slots_of_probability_zero_are_never_drawn() -> None:
     keys = torch.full((300, 1), -2000.0)
     keys[[0, 130, 299]] = 1.0

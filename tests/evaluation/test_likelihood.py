@@ -183,6 +183,21 @@ def test_the_seed_decides() -> None:
     assert _score(model, seed=8).nll != first.nll
 
 
+def test_the_error_over_classes_takes_targets_of_a_class_together() -> None:
+    """Classes of the split: those of an episode are numbered anew in each, and every target is of one of eight."""
+    found = _score(_model(), episodes=6)
+    sampler = EpisodeSampler(CHARACTERS, n_way=3, n_shot=2, n_target=2, seed=7)
+    of_class: dict[str, float] = {}
+    for index, row in enumerate(found.per_target):
+        for drawing, nll in zip(sampler.at(index).target_index.tolist(), row, strict=True):
+            name = CHARACTERS.classes[int(CHARACTERS.labels[drawing])]
+            of_class[name] = of_class.get(name, 0.0) + nll - found.nll
+    classes = len(of_class)
+    expected = math.sqrt(sum(total**2 for total in of_class.values()) * classes / (classes - 1)) / 36
+    assert 3 < classes <= 8
+    assert found.nll_class_se == pytest.approx(expected, rel=1e-4)
+
+
 def test_learned_memory() -> None:
     config = FLAT.model_copy(update={"learned_slots": 5, "slot": 10})
     found = _score(_model(config), classes=3, targets=4, shots=50)  # shots say nothing about a learned memory

@@ -90,7 +90,7 @@ def test_pixels_see_every_latent_and_the_slot_at_every_size(kind: dict[str, Any]
     close(draws.log_px.flatten(), terms.log_px)
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2], ids=["13×13", "7×7", "4×4"])
+@pytest.mark.parametrize("stage", [0, 1, 2], ids=["13x13", "7x7", "4x4"])
 @torch.no_grad()
 def test_the_slot_reaches_the_pixels_at_this_size(stage: int) -> None:
     model = _model()

@@ -6,6 +6,10 @@ import shutil
 import pytest
 
 from tests.vmacli.conftest import Shell
+from vmacore.checkpoint import find_run
+from vmacore.data import load_dataset
+from vmacore.evaluation.likelihood import score
+from vmacore.loading import load_model
 
 QUICK = ("--samples", "5", "--episodes", "2", "--classes", "4", "--shots", "2", "--targets", "3")
 
@@ -22,6 +26,29 @@ def test_json_document(trained: Shell) -> None:
     assert 0 < document["nll"] < 64
     assert document["nll_se"] > 0
     assert 0 < document["posterior_entropy"] < document["prior_entropy"] + 1
+
+
+def _expected(trained: Shell, split: str, seed: int) -> float:
+    """The NLL that QUICK should find, by the library."""
+    location = find_run("tiny", runs_dir=trained.runs)
+    protocol, data_seed = location.config.data.protocol, location.config.data.seed
+    digits = load_dataset("digits", protocol=protocol, data_dir=trained.folder / "data", seed=data_seed, offline=True)
+    characters = digits.split(split).binarised(data_seed)
+    sizes = {"classes": 4, "shots": 2, "targets": 3}
+    return score(load_model(location), characters, samples=5, episodes=2, seed=seed, **sizes).nll
+
+
+def test_the_seed_chooses_the_episodes_and_the_noise(trained: Shell) -> None:
+    found = [trained.json("score", "tiny", *QUICK, "--seed", str(seed))["nll"] for seed in (0, 3)]
+    assert found == pytest.approx([_expected(trained, "test", seed) for seed in (0, 3)], rel=1e-6)
+    assert found[0] != pytest.approx(found[1], rel=1e-4)
+
+
+def test_the_split_chooses_the_classes(trained: Shell) -> None:
+    splits = ("train", "validation", "test")
+    found = [trained.json("score", "tiny", *QUICK, "--split", split)["nll"] for split in splits]
+    assert found == pytest.approx([_expected(trained, split, 0) for split in splits], rel=1e-6)
+    assert len({round(nll, 3) for nll in found}) == 3
 
 
 def test_table_and_document_say_at_which_size_the_latents_carry(shell: Shell) -> None:

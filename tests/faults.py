@@ -1,0 +1,228 @@
+"""Faults that tests must notice: `python -m tests.faults [NAME…]` puts each into a copy of the tree and runs its test.
+
+Run it by hand, after a change to the tests or to what the faults are in. It says `caught` where the test made for a
+fault fails, and ends with 1 if one does not, if a fault's old text no longer stands exactly once in its file, or if a
+test fails without any fault.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("vmacore", "vmacli", "tests", "pyproject.toml")
+PASSED, FAILED = 0, 1  # exit codes of pytest; others mean that no test ran
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A text in a file that another one takes the place of, and the test made for it, as pytest names it."""
+
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+LEVELS, MODEL, NETWORK = "vmacore/models/levels.py", "vmacore/models/vma.py", "vmacore/nn/residual_pyramid.py"
+TRAINER, STREAMING = "vmacore/trainer.py", "vmacore/streaming.py"
+PLAIN, STEPS = "tests/nn/test_plain_pyramid.py::test_", "tests/test_steps.py::test_"
+DENSITIES, SCORE = "tests/models/test_densities.py::test_", "tests/vmacli/test_score.py::test_"
+LIKELIHOOD = "tests/evaluation/test_likelihood.py::test_"
+
+HALF = ", gaussian(prior + correction(share + evidence) / 2)\n"
+FAULTS = {
+    # The prior of a latent gets half of the correction that depends on x.
+    "prior sees x": Fault(LEVELS, ", gaussian(prior)\n", HALF, PLAIN + "priors_know_nothing_of_x"),
+    "prior sees x, in sums": Fault(
+        LEVELS, ", gaussian(prior)\n", HALF, DENSITIES + "probabilities_of_all_images_sum_to_one"
+    ),
+    "prior sees x, in bounds": Fault(
+        LEVELS, ", gaussian(prior)\n", HALF, DENSITIES + "lower_and_upper_bounds_are_in_order"
+    ),
+    "vector's prior sees x": Fault(
+        MODEL,
+        "p.log_prob(z), warm",
+        "normal((rows(posterior, pair) + rows(templates.prior, slot)) / 2).log_prob(z), warm",
+        PLAIN + "priors_know_nothing_of_x",
+    ),
+    # Levels share their noise.
+    "one noise for all levels": Fault(
+        LEVELS, "self.used += size", "self.used += 0", PLAIN + "every_latent_has_noise_of_its_own"
+    ),
+    "levels take the vector's noise": Fault(
+        MODEL,
+        "finer_noise = noise[:, z.shape[1] :]",
+        "finer_noise = noise",
+        PLAIN + "every_latent_has_noise_of_its_own",
+    ),
+    "one noise for all levels, generating": Fault(
+        LEVELS,
+        "generator=self.generator, dtype",
+        "generator=self.generator and self.generator.manual_seed(0), dtype",
+        PLAIN + "generation_has_new_noise_for_every_latent",
+    ),
+    # The residual decoder drops the slot's maps.
+    "no slot at 13×13": Fault(
+        NETWORK,
+        "x + rows(skips[at], slot)",
+        "x + bool(at != 0) * rows(skips[at], slot)",
+        PLAIN + "the_slot_reaches_the_pixels_at_this_size[13x13]",
+    ),
+    "no slot at 7×7": Fault(
+        NETWORK,
+        "x + rows(skips[at], slot)",
+        "x + bool(at != 1) * rows(skips[at], slot)",
+        PLAIN + "the_slot_reaches_the_pixels_at_this_size[7x7]",
+    ),
+    "no slot at 13×13 and 7×7": Fault(
+        NETWORK,
+        "x + rows(skips[at], slot)",
+        "x + 0 * rows(skips[at], slot)",
+        PLAIN + "pixels_see_every_latent_and_the_slot_at_every_size",
+    ),
+    # Validation.
+    "best of the test split": Fault(
+        TRAINER,
+        "dataset.validation.binarised",
+        "dataset.test.binarised",
+        STEPS + "validation_is_of_the_validation_classes",
+    ),
+    "test split chooses": Fault(
+        TRAINER, "dataset.validation.binarised", "dataset.test.binarised", STEPS + "the_test_classes_choose_nothing"
+    ),
+    "validation of raw weights": Fault(
+        TRAINER,
+        "config, model = self.run.config, self.averaged.module",
+        "config, model = self.run.config, self.model",
+        STEPS + "validation_is_of_the_averaged_weights",
+    ),
+    # Warm-up.
+    "warm-up ends at a half": Fault(
+        TRAINER, "min(1.0, self", "min(0.5, self", STEPS + "coarse_warm_up_ends_in_a_bound"
+    ),
+    "finest latent warmed": Fault(
+        LEVELS,
+        "1.0 if stage == self.finest else self.warm",
+        "self.warm",
+        PLAIN + "warm_up_weighs_all_latents_but_the_finest",
+    ),
+    # Steps.
+    "always episode 0": Fault(
+        TRAINER, "sampler.at(self.step)", "sampler.at(0)", STEPS + "every_step_trains_on_its_own_episode"
+    ),
+    "always the same noise": Fault(
+        TRAINER, "training.seed, self.step,", "training.seed, 0,", STEPS + "every_step_has_its_own_noise"
+    ),
+    # The command.
+    "score ignores --seed": Fault(
+        "vmacli/score.py", " seed=seed,\n", " seed=0,\n", SCORE + "the_seed_chooses_the_episodes_and_the_noise"
+    ),
+    "score ignores --split": Fault(
+        "vmacli/score.py",
+        "opened.characters(split)",
+        'opened.characters("test")',
+        SCORE + "the_split_chooses_the_classes",
+    ),
+    # The error over classes.
+    "clusters of targets": Fault(
+        "vmacore/evaluation/clusters.py",
+        "characters.labels[sampler.at(step).target_index]",
+        "sampler.at(step).target_index",
+        LIKELIHOOD + "the_error_over_classes_takes_targets_of_a_class_together",
+    ),
+    "clusters of numbers within episodes": Fault(
+        "vmacore/evaluation/clusters.py",
+        "characters.labels[sampler.at(step).target_index]",
+        "sampler.at(step).target_labels",
+        LIKELIHOOD + "the_error_over_classes_takes_targets_of_a_class_together",
+    ),
+    # Residual networks.
+    "addresses without a ReLU": Fault(
+        NETWORK, "_exact(self.out, F.relu(self.hidden(x)))", "_exact(self.out, self.hidden(x))", PLAIN + "embeddings"
+    ),
+    "top without a ReLU": Fault(NETWORK, "nhwc_flat(F.relu(maps[-1]))", "nhwc_flat(maps[-1])", PLAIN + "embeddings"),
+    "evidence without a ReLU": Fault(
+        NETWORK, "level.seen(F.relu(features)", "level.seen((features)", PLAIN + "what_posteriors_see_of_x"
+    ),
+    "top not normalised": Fault(
+        NETWORK,
+        "return normal_rows(vectors) if self.normalised else vectors",
+        "return vectors",
+        PLAIN + "normalised_tops_have_mean_0_and_variance_1",
+    ),
+    # Drawing an address.
+    "streamed fractions not of the total": Fault(
+        STREAMING,
+        "torch.minimum(fraction * total,",
+        "torch.minimum(fraction,",
+        "tests/test_streaming.py::test_fractions_are_of_all_mass_whatever_it_is",
+    ),
+    "fractions not of the total": Fault(
+        "vmacore/addressing.py",
+        "torch.minimum(numbers * total,",
+        "torch.minimum(numbers,",
+        "tests/test_addressing.py::test_addresses_are_drawn_in_proportion_to_mass",
+    ),
+}
+
+
+def main(names: list[str]) -> int:
+    """Try the faults named, or all; 0 if every one is caught."""
+    unknown = [name for name in names if name not in FAULTS]
+    if unknown:
+        print(f"there is no fault {', '.join(map(repr, unknown))}; known: {', '.join(map(repr, FAULTS))}")
+        return 2
+    chosen = {name: FAULTS[name] for name in names or FAULTS}
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        for part in COPIED:
+            _copy(ROOT / part, tree / part)
+        if _run(tree, sorted({fault.test for fault in chosen.values()})) != PASSED:
+            print("these tests do not all pass without a fault: run them, and mend that first")
+            return 1
+        missed = [name for name, fault in chosen.items() if not _caught(tree, name, fault)]
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} faults are caught")
+    return 1 if missed else 0
+
+
+def _caught(tree: Path, name: str, fault: Fault) -> bool:
+    """Whether the fault's test fails with it; says so in a line."""
+    file = tree / fault.file
+    sound = file.read_text("utf-8") if file.exists() else ""
+    if sound.count(fault.old) != 1:
+        print(
+            f"NOT CAUGHT  {name}: {fault.file} has {fault.old!r} {sound.count(fault.old)} times, not once", flush=True
+        )
+        return False
+    file.write_text(sound.replace(fault.old, fault.new), "utf-8")
+    code = _run(tree, [fault.test])
+    file.write_text(sound, "utf-8")
+    word = {PASSED: "NOT CAUGHT", FAILED: "caught"}.get(code, f"NOT CAUGHT (pytest ended with {code})")
+    print(f"{word}  {name}: {fault.test}", flush=True)
+    return code == FAILED
+
+
+def _run(tree: Path, tests: list[str]) -> int:
+    """The exit code of pytest in a tree."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    # Two texts of one length within a second have one stamp: bytecode must not outlive a fault.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
+    return subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
