@@ -69,19 +69,19 @@ FAULTS = {
         PLAIN + "generation_has_new_noise_for_every_latent",
     ),
     # The residual decoder drops the slot's maps.
-    "no slot at 13×13": Fault(
+    "no slot at 13x13": Fault(
         NETWORK,
         "x + rows(skips[at], slot)",
         "x + bool(at != 0) * rows(skips[at], slot)",
         PLAIN + "the_slot_reaches_the_pixels_at_this_size[13x13]",
     ),
-    "no slot at 7×7": Fault(
+    "no slot at 7x7": Fault(
         NETWORK,
         "x + rows(skips[at], slot)",
         "x + bool(at != 1) * rows(skips[at], slot)",
         PLAIN + "the_slot_reaches_the_pixels_at_this_size[7x7]",
     ),
-    "no slot at 13×13 and 7×7": Fault(
+    "no slot at 13x13 and 7x7": Fault(
         NETWORK,
         "x + rows(skips[at], slot)",
         "x + 0 * rows(skips[at], slot)",
@@ -184,8 +184,9 @@ def main(names: list[str]) -> int:
         tree = Path(folder)
         for part in COPIED:
             _copy(ROOT / part, tree / part)
-        if _run(tree, sorted({fault.test for fault in chosen.values()})) != PASSED:
-            print("these tests do not all pass without a fault: run them, and mend that first")
+        code, output = _run(tree, sorted({fault.test for fault in chosen.values()}))
+        if code != PASSED:
+            print(f"{output}\nthese tests do not all pass without a fault: mend that first")
             return 1
         missed = [name for name, fault in chosen.items() if not _caught(tree, name, fault)]
     print(f"{len(chosen) - len(missed)} of {len(chosen)} faults are caught")
@@ -193,7 +194,7 @@ def main(names: list[str]) -> int:
 
 
 def _caught(tree: Path, name: str, fault: Fault) -> bool:
-    """Whether the fault's test fails with it; says so in a line."""
+    """Whether an assertion of the fault's test fails with it; says so in a line."""
     file = tree / fault.file
     sound = file.read_text("utf-8") if file.exists() else ""
     if sound.count(fault.old) != 1:
@@ -202,19 +203,22 @@ def _caught(tree: Path, name: str, fault: Fault) -> bool:
         )
         return False
     file.write_text(sound.replace(fault.old, fault.new), "utf-8")
-    code = _run(tree, [fault.test])
+    code, output = _run(tree, [fault.test])
     file.write_text(sound, "utf-8")
-    word = {PASSED: "NOT CAUGHT", FAILED: "caught"}.get(code, f"NOT CAUGHT (pytest ended with {code})")
-    print(f"{word}  {name}: {fault.test}", flush=True)
-    return code == FAILED
+    # Code that cannot run makes every test fail, and says nothing about this one.
+    caught = code == FAILED and "AssertionError" in output
+    why = "" if caught or code == PASSED else f"; no assertion failed, pytest ended with {code}"
+    print(f"{'caught    ' if caught else 'NOT CAUGHT'}  {name}: {fault.test}{why}", flush=True)
+    return caught
 
 
-def _run(tree: Path, tests: list[str]) -> int:
-    """The exit code of pytest in a tree."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+def _run(tree: Path, tests: list[str]) -> tuple[int, str]:
+    """The exit code and output of pytest in a tree."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=native", "-p", "no:cacheprovider", *tests]
     # Two texts of one length within a second have one stamp: bytecode must not outlive a fault.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
-    return subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 def _copy(source: Path, target: Path) -> None:
