@@ -78,7 +78,7 @@ def _measured(options: argparse.Namespace, size: int) -> dict:
     trained = location.config.data
     named = options.dataset or trained.dataset
     protocol = {"protocol": trained.protocol} if named == trained.dataset else {}
-    characters = load_dataset(named, data_dir=options.data_dir, **protocol).test
+    characters = load_dataset(named, data_dir=options.data_dir, **protocol).test.binarised(trained.seed)
     variants = Variants(characters, size)
     file = options.cache / f"{named}-{size}-{fingerprint(model)[:12]}.safetensors"
     built = _built(file, model, variants)

@@ -39,6 +39,8 @@ def test_too_few_slots_or_drawings_are_refused() -> None:
         Variants(CHARACTERS, 2)
     with pytest.raises(VmaError, match="one for the slots"):
         Variants(CHARACTERS, 30, held=4)
+    with pytest.raises(VmaError, match="of binary drawings"):
+        Variants(synthetic.characters([5, 9, 4], levels=16), 20)
 
 
 def test_shifts_and_slants_move_ink_and_keep_it_binary() -> None:

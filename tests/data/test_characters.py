@@ -90,3 +90,11 @@ def test_splits_by_name() -> None:
     assert dataset.split("test") is dataset.test
     with pytest.raises(VmaError, match="no split 'name'; choose one of train, validation, test"):
         dataset.split("name")
+
+
+@pytest.mark.parametrize(("reached", "levels"), [(17, 16), (2, 1), (0, 0), (16, 256)])
+def test_levels_are_the_value_of_full_ink(reached: int, levels: int) -> None:
+    images = torch.full((1, 8, 8), reached, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=f"pixels reach {reached}, but levels is {levels}"):
+        Characters(images, torch.zeros(1, dtype=torch.int64), ("a",), levels)
+    assert Characters(images, torch.zeros(1, dtype=torch.int64), ("a",), max(reached, 1)).levels >= reached

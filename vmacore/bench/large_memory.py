@@ -29,7 +29,7 @@ class Variants:
     order of their classes, as many of each as can be.
 
     Raises:
-        VmaError: fewer slots than classes, or a class with no drawing left over.
+        VmaError: fewer slots than classes, a class with no drawing left over, or drawings that are not binary.
     """
 
     characters: Characters
@@ -42,6 +42,8 @@ class Variants:
             raise VmaError(f"{self.slots} slots asked for, but there are {self.characters.n_classes} classes")
         if not 1 <= self.held < int(self.characters.counts.min()):
             raise VmaError("every class needs a drawing for the targets and one for the slots")
+        if self.characters.levels > 1:
+            raise VmaError("slots are made of binary drawings: pass characters.binarised(seed)")
 
     @property
     def labels(self) -> Tensor:

@@ -21,7 +21,11 @@ class Characters:
     images: uint8 [N, H, W]; 0 is paper, `levels` is full ink.
     labels: int64 [N], ascending, 0 … n_classes − 1.
     classes: a name for each class, such as "Tengwar/character03".
-    levels: 1 where images are binary; otherwise image / levels is the mean of a Bernoulli to draw pixels from.
+    levels: 1 where images are binary; otherwise image / levels is the mean of a Bernoulli to draw pixels from. Whoever
+        shows drawings to a model binarises them: `Pixels` anew in every step, `binarised` once.
+
+    Raises:
+        ValueError: images or labels of another type or shape, labels that do not ascend, or pixels above `levels`.
     """
 
     images: Tensor
@@ -36,6 +40,9 @@ class Characters:
             raise ValueError(f"{len(self.images)} images but labels of shape {list(self.labels.shape)}")
         if len(self.labels) and bool((self.labels.diff() < 0).any()):
             raise ValueError("labels must be sorted: the order of drawings decides the episodes")
+        darkest = int(self.images.max()) if self.images.numel() else 0
+        if not max(1, darkest) <= self.levels <= 255:
+            raise ValueError(f"pixels reach {darkest}, but levels is {self.levels}: give levels the value of full ink")
 
     @property
     def n_classes(self) -> int:

@@ -64,6 +64,8 @@ class Task(NamedTuple):
 class Classifier:
     """A model on the classes of a split, every drawing embedded once for all tasks that follow.
 
+    Grey levels become binary once, by `seed` (`Characters.binarised`): networks and pixels see 0 and 1 alone.
+
     Raises:
         VmaError: a model that draws no address or whose memory is learned, or images of another size.
     """
@@ -73,10 +75,10 @@ class Classifier:
     ) -> None:
         self.model = _of_addresses(model)
         check_size(model, characters)
-        self.characters = characters
+        self.characters = characters.binarised(seed)
         self.seed = seed
         self.device = torch.device(device)
-        self.images = characters.images.to(device)
+        self.images = self.characters.images.to(device)
 
     @cached_property
     def keys(self) -> Tensor:
@@ -90,7 +92,7 @@ class Classifier:
 
     @cached_property
     def pixels(self) -> Tensor:
-        """Pixels [N, H·W] of every drawing."""
+        """Pixels [N, H·W] of every drawing, 0 or 1."""
         return self.images.flatten(1).float()
 
     def task(self, index: int, way: int, shot: int, queries: int | None = None) -> Task:
