@@ -60,3 +60,16 @@ def test_grey_levels_become_binary_once_where_asked() -> None:
     assert "fixed by seed 0" in fixed.binarisation
     assert "resampled" in resampled.binarisation
     assert "resampled" not in fixed.binarisation
+
+
+@pytest.mark.parametrize(("named", "folder"), [("elsewhere", "elsewhere"), ("", "data"), (None, "data")])
+def test_the_folder_is_the_one_that_the_environment_names(
+    named: str | None, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if named is not None:
+        monkeypatch.setenv("VMA_DATA", named)
+    with pytest.raises(VmaError, match=f"Omniglot is not in {folder}:"):
+        load_dataset("omniglot")
+    with pytest.raises(VmaError, match="Omniglot is not in mine:"):  # what is said outright goes first
+        load_dataset("omniglot", data_dir=Path("mine"))

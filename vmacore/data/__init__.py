@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ def load_dataset(
     name: str,
     *,
     protocol: str | None = None,
-    data_dir: Path = Path("data"),
+    data_dir: Path | None = None,
     seed: int = 0,
     offline: bool = False,
     binarise: str = "resampled",
@@ -37,7 +38,7 @@ def load_dataset(
     """A data set cut into train, validation and test.
 
     protocol: None is the data set's default.
-    data_dir: where downloads lie; glyphs and digits need none.
+    data_dir: where downloads lie; glyphs and digits need none. None: what VMA_DATA names, else data.
     seed: decides what glyphs look like, and is to decide the binarisation of grey levels in evaluation
         (`Characters.binarised`).
     binarise: "fixed" draws the training pixels of grey levels once, by `seed`; "resampled" leaves them to each step.
@@ -51,7 +52,8 @@ def load_dataset(
     protocol = protocol or PROTOCOLS[name][0]
     if protocol not in PROTOCOLS[name]:
         raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS[name])}")
-    dataset = _load(name, protocol, Path(data_dir), seed)
+    folder = Path(os.environ.get("VMA_DATA") or "data") if data_dir is None else Path(data_dir)
+    dataset = _load(name, protocol, folder, seed)
     if dataset.train.levels > 1:
         if binarise == "fixed":
             how = f"{dataset.binarisation}: fixed by seed {seed}"
