@@ -180,3 +180,13 @@ def test_several_memories_in_a_step_are_as_many_of_one() -> None:
         targets, slots = episode.targets[6 * half :][:6], episode.memory[4 * half :][:4]
         alone = model.draws(targets, model.read(slots), address[:6], noise_again)
         torch.testing.assert_close(alone.log_px, together.log_px[6 * half :][:6], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [{}, *KINDS.values()], ids=["vma", *KINDS])
+@pytest.mark.parametrize("size", [(10, 8), (8, 7), (64, 1)])
+def test_targets_of_another_size_are_refused(kind: dict[str, Any], size: tuple[int, int]) -> None:
+    """Networks with convolutions would take most sizes, and answer."""
+    model = _model(kind)
+    memory = model.read(_images(3))
+    with pytest.raises(ValueError, match=r"targets of shape .* but the model reads \[B, \(1, 8, 8\)\]"):
+        model.address(torch.zeros(2, 1, *size, dtype=torch.float64), memory)

@@ -48,7 +48,12 @@ class GenerativeModel(nn.Module, ABC):
         """
 
     def address(self, targets: Tensor, memory: EncodedMemory) -> Addressing:
-        """q(a|x, M) and p(a|M) for targets [B, 1, H, W]; of a model that draws no address, one alternative."""
+        """q(a|x, M) and p(a|M) for targets [B, 1, H, W]; of a model that draws no address, one alternative.
+
+        Raises:
+            ValueError: targets whose shape is not the model's.
+        """
+        self.check_targets(targets)
         return Addressing(targets.new_zeros(len(targets), 1), targets.new_zeros(1))
 
     @abstractmethod
@@ -80,3 +85,10 @@ class GenerativeModel(nn.Module, ABC):
         """
         if slots.shape[1:] != self.slot_shape or not len(slots):
             raise ValueError(f"slots of shape {list(slots.shape)}, but the model reads [S, {self.slot_shape}]")
+
+    def check_targets(self, targets: Tensor) -> None:
+        """Raises:
+        ValueError: targets whose shape is not the model's.
+        """
+        if targets.shape[1:] != (1, *self.size):
+            raise ValueError(f"targets of shape {list(targets.shape)}, but the model reads [B, {(1, *self.size)}]")

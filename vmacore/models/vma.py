@@ -75,6 +75,7 @@ class VariationalMemoryAddressing(GenerativeModel):
 
     def address(self, targets: Tensor, memory: EncodedMemory) -> Addressing:
         """q(a|x, M) and p(a|M) for targets [B, 1, H, W] (equations 4 to 6)."""
+        self.check_targets(targets)
         return memory.address(self.queries(targets), self.config.similarity)
 
     # Generation and recognition, given the slot.
