@@ -42,6 +42,7 @@ BASELINES = {
     "queries-nearest": "nearest, h_q",
     "queries-mean": "class mean, h_q",
 }
+INTERVALS = "±: half a 95 % interval; over classes: for other classes than these, over episodes: for the same ones"
 EMBEDDINGS = "h and h_q: memory embedded by h, queries by h_q; h_q: both by h_q; Euclidean distance at unit length"
 
 
@@ -159,8 +160,10 @@ def classify(
             "results": [_cell(item) for item in found],
             "baselines": [asdict(item) for item in beside],
         }
+        drawn = f"{episodes} episodes" + (f", scikit-learn's rows the first {fitted}" if 0 < fitted < episodes else "")
         asked = f"queries of each class: {queries or 'all drawings left over'}"
-        shown: list[RenderableType] = [opened.heading(split, asked, f"seed {seed}"), _grid(found, beside)]
+        heading = opened.heading(split, drawn, asked, f"seed {seed}")
+        shown: list[RenderableType] = [heading, _grid(found, beside), Text(INTERVALS)]
         if beside:
             shown.append(Text(EMBEDDINGS))
         bare = [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.rule}" for item in found]
@@ -182,28 +185,23 @@ def _cell(item: Classification) -> dict[str, Any]:
 
 
 def _grid(found: list[Classification], beside: list[Baseline]) -> Table:
-    """A row for each task and way to tell the class: accuracy in per cent with its 95 % interval over episodes."""
-    made = table("task", "by", "right, %", "±", "episodes", "queries")
+    """A row for each task and way to tell the class: accuracy in per cent with its two 95 % intervals."""
+    made = table("task", "by", "%\nright", "± over\nepisodes", "± over\nclasses", "queries")
     made.columns[1].justify = "left"
     for way, shot in dict.fromkeys((item.way, item.shot) for item in found):
         here = [item for item in found if (item.way, item.shot) == (way, shot)]
-        rows = [(_rule(item), item.accuracy, item.ci95, item.episodes, item.queries) for item in here]
+        rows = [(_rule(item), item.accuracy, item.ci95, item.ci95_classes, item.queries) for item in here]
         first = here[0]
-        rows.append(("nearest, pixels", first.pixel_accuracy, first.pixel_ci95, first.episodes, first.queries))
+        pixels = first.pixel_accuracy, first.pixel_ci95, first.pixel_ci95_classes
+        rows.append(("nearest, pixels", *pixels, first.queries))
         rows += [
-            (BASELINES[item.name], item.accuracy, item.ci95, item.episodes, item.queries)
+            (BASELINES[item.name], item.accuracy, item.ci95, item.ci95_classes, item.queries)
             for item in beside
             if (item.way, item.shot) == (way, shot)
         ]
-        for number, (name, accuracy, ci95, episodes, queries) in enumerate(rows):
-            made.add_row(
-                "" if number else f"{way}-way {shot}-shot",
-                name,
-                f"{100 * accuracy:.1f}",
-                f"{100 * ci95:.1f}",
-                str(episodes),
-                str(queries),
-            )
+        for number, (name, *percent, queries) in enumerate(rows):
+            task = "" if number else f"{way}-way {shot}-shot"
+            made.add_row(task, name, *(f"{100 * value:.1f}" for value in percent), str(queries))
         made.add_row("", "chance", f"{100 / way:.1f}", end_section=True)
     return made
 

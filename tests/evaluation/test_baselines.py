@@ -70,6 +70,8 @@ def test_the_nearest_embedding_is_the_largest_of_the_posterior(classifier: Class
     (posterior,) = classifier.measure(way=WAY, shot=1, episodes=EPISODES)
     assert found["embeddings-nearest"].accuracy == pytest.approx(posterior.accuracy)
     assert found["embeddings-nearest"].ci95 == pytest.approx(posterior.ci95)
+    assert found["embeddings-nearest"].ci95_classes == pytest.approx(posterior.ci95_classes)
+    assert posterior.ci95_classes > 0
     assert found["queries-nearest"].accuracy != pytest.approx(posterior.accuracy)
 
 

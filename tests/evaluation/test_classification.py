@@ -198,6 +198,28 @@ def test_the_interval_is_over_episodes() -> None:
     assert found.ci95 == found.pixel_ci95 > 0.0
 
 
+@pytest.mark.parametrize("classes", [6, 4])
+def test_the_error_over_classes_is_of_the_classes_in_the_split(classes: int) -> None:
+    """Even classes are always right and odd ones always wrong, wherever they stand in an episode."""
+
+    def queries(images: Tensor) -> Tensor:
+        sign = torch.tensor([3.0, -3.0]).repeat(3)
+        return sign * _class(images)
+
+    characters = _numbered(COUNTS[:classes])
+    found = _classify(Rigged(_class, queries), characters, way=4, episodes=30)
+    asked, share = torch.zeros(classes, dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
+    for index in range(30):
+        query = few_shot_task(characters, 4, 2, 3, index).query
+        asked += torch.bincount(characters.labels[query], minlength=classes).double() / len(query)
+    right = share.repeat(classes // 2)
+    accuracy = (asked * right).sum() / 30
+    squares = (asked * (right - accuracy)).square().sum() * classes / (classes - 1)
+    assert found.accuracy == pytest.approx(float(accuracy), rel=1e-12)
+    assert found.ci95_classes == pytest.approx(1.96 * float(squares.sqrt()) / 30, rel=1e-12)
+    assert found.ci95_classes > 3 * found.ci95
+
+
 def test_the_seed_decides() -> None:
     characters, model = _noisy(), Rigged(_nothing, _nothing)
     first = _classify(model, characters)

@@ -19,6 +19,8 @@ def test_json_document(trained: Shell) -> None:
         assert cell["episodes"] == 3
         assert 0 <= cell["accuracy"] <= 1
         assert cell["ci95"] >= 0
+        assert cell["ci95_classes"] > 0
+        assert cell["pixel_ci95_classes"] > 0
         assert 1 / cell["way"] < cell["pixel_accuracy"] <= 1
         assert cell["chance"] == pytest.approx(1 / cell["way"])
         assert cell["queries"] > 3 * cell["way"] * 25
@@ -62,6 +64,7 @@ def test_baselines_say_how_many_episodes(trained: Shell) -> None:
     for item in document["baselines"]:
         assert (item["way"], item["episodes"]) == (5, 2)
         assert 0 <= item["accuracy"] <= 1
+        assert item["ci95_classes"] > 0
         assert item["queries"] > 2 * 5 * 25
     assert {cell["episodes"] for cell in document["results"]} == {3}
 
@@ -90,10 +93,19 @@ def test_seed_decides(trained: Shell) -> None:
 def test_table_fits_into_80_columns(trained: Shell) -> None:
     result = trained("classify", "--way", "10", "--shot", "1", "--shot", "15", *EVERY_RULE, "--baselines", *QUICK)
     assert result.stderr.startswith("run tiny, step 20, averaged weights")
-    for words in ("10-way 15-shot", "±", "q(a|x)", "p(x, a), K = 2", "mixture 0.3, K = 2", "queries of each class: 2"):
+    words_of_it = ("10-way 15-shot", "3 episodes", "half a 95 % interval", "q(a|x)", "p(x, a), K = 2")
+    for words in (*words_of_it, "mixture 0.3, K = 2", "queries of each class: 2"):
         assert words in result.stdout
     for words in ("nearest, pixels", *command.BASELINES.values(), "chance", "queries by h_q"):
         assert words in result.stdout
+    lines = result.stdout.splitlines()
+    named = next(number for number, line in enumerate(lines) if line.startswith(" task "))
+    assert lines[named - 1].split() == ["%", "±", "over", "±", "over"]
+    assert lines[named].split() == ["task", "by", "right", "episodes", "classes", "queries"]
+    first = next(line for line in result.stdout.splitlines() if "10-way 1-shot" in line)
+    cell = trained.json("classify", "--way", "10", "--queries", "2", *QUICK)["results"][0]
+    percent = [f"{100 * cell[name]:.1f}" for name in ("accuracy", "ci95", "ci95_classes")]
+    assert first.split()[2:] == ["q(a|x)", *percent, str(cell["queries"])]
     assert "…" not in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 

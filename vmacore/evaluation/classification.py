@@ -14,6 +14,7 @@ from torch import Tensor
 from vmacore.addressing import address_posterior
 from vmacore.data.characters import Characters
 from vmacore.errors import VmaError
+from vmacore.evaluation.clusters import clustered_se
 from vmacore.evaluation.likelihood import check_size
 from vmacore.evaluation.rules import (
     DECODING,
@@ -29,10 +30,12 @@ from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
 
+Z95 = 1.96  # standard errors in half the width of a 95 % interval
+
 
 @dataclass(frozen=True)
 class Classification:
-    """Accuracy over episodes with half the width of its 95 % interval; `pixel_*`: nearest neighbour on pixels.
+    """Accuracy with half the widths of its 95 % intervals (`Accuracy`); `pixel_*`: nearest neighbour on pixels.
 
     queries: answered in all. queries_per_class: the most asked in an episode; None: every drawing left over.
     samples: of z for each query and slot, where the rule decodes. weight: of the likelihood in a mixture.
@@ -43,13 +46,27 @@ class Classification:
     rule: str
     accuracy: float
     ci95: float
+    ci95_classes: float
     episodes: int
     queries: int
     pixel_accuracy: float
     pixel_ci95: float
+    pixel_ci95_classes: float
     queries_per_class: int | None = None
     samples: int | None = None
     weight: float | None = None
+
+
+class Accuracy(NamedTuple):
+    """How often queries are right, with half the widths of two 95 % intervals.
+
+    ci95: over episodes, for other episodes of the same classes. ci95_classes: over the classes of the queries, for
+    other classes; that those would also be the alternatives to one another is not in it.
+    """
+
+    accuracy: float
+    ci95: float
+    ci95_classes: float
 
 
 class Task(NamedTuple):
@@ -79,6 +96,7 @@ class Classifier:
         self.seed = seed
         self.device = torch.device(device)
         self.images = self.characters.images.to(device)
+        self.labels = self.characters.labels.to(device)
 
     @cached_property
     def keys(self) -> Tensor:
@@ -131,25 +149,25 @@ class Classifier:
         """
         self.check(way=way, shot=shot, episodes=episodes, rules=rules, samples=samples, queries=queries, weight=weight)
         right: dict[str, list[Tensor]] = {rule: [] for rule in rules}
-        nearest, answered = [], 0
+        nearest, asked = [], []
         for index in range(episodes):
             task = self.task(index, way, shot, queries)
             for rule, scores in self._class_scores(task, index, way, rules, samples, weight, budget_bytes).items():
-                right[rule].append((scores.argmax(1) == task.query_label).float().mean())
+                right[rule].append(scores.argmax(1) == task.query_label)
             closest = torch.cdist(self.pixels[task.query], self.pixels[task.support]).argmin(1)
-            nearest.append((task.support_label[closest] == task.query_label).float().mean())
-            answered += len(task.query)
+            nearest.append(task.support_label[closest] == task.query_label)
+            asked.append(self.labels[task.query])
             if progress:
                 progress(index + 1, episodes)
-        pixel = interval(torch.stack(nearest))
+        pixel = accuracy_of(nearest, asked)
         return [
             Classification(
                 way,
                 shot,
                 rule,
-                *interval(torch.stack(right[rule])),
+                *accuracy_of(right[rule], asked),
                 episodes,
-                answered,
+                sum(map(len, asked)),
                 *pixel,
                 queries_per_class=queries,
                 samples=samples if rule in DECODING else None,
@@ -261,10 +279,21 @@ def few_shot_task(
     return Task(torch.cat(support), label.repeat_interleave(shot), torch.cat(query), query_label)
 
 
+def accuracy_of(right: Sequence[Tensor], classes: Sequence[Tensor]) -> Accuracy:
+    """Accuracy over episodes, each of which counts alike, from which queries [Q] of each are right, and their classes.
+
+    right: bool [Q] for every episode. classes: int64 [Q], within the split.
+    """
+    each = [part.double() for part in torch.cat(list(right)).cpu().split([len(part) for part in right])]
+    weights = torch.cat([torch.full_like(part, 1 / len(part)) for part in each])
+    se = clustered_se(torch.cat(each), torch.cat(list(classes)).cpu(), weights)
+    return Accuracy(*interval(torch.stack([part.mean() for part in each])), Z95 * se)
+
+
 def interval(values: Tensor) -> tuple[float, float]:
     """Mean of values [N] over episodes, and half the width of its 95 % interval."""
     values = values.cpu().double()
-    return float(values.mean()), 1.96 * float(values.std()) / math.sqrt(len(values))
+    return float(values.mean()), Z95 * float(values.std()) / math.sqrt(len(values))
 
 
 def _of_addresses(model: GenerativeModel) -> VariationalMemoryAddressing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vmacore.data.characters import Characters
 from vmacore.data.episodes import EpisodeSampler
-from vmacore.evaluation.classification import Classifier
+from vmacore.evaluation.classification import Z95, Classifier
 from vmacore.evaluation.clusters import target_classes
 from vmacore.experiments import nested, systems
 from vmacore.experiments.classification import PAPER, measure
@@ -135,7 +135,8 @@ def _classification(lab: Lab, found: Found, test: Characters) -> list[Row]:
         for (way, shot), paper in PAPER.items():
             for one in measure(lab, classifier, way, shot, episodes, 0.5, rules, queries) or []:
                 group = f"accuracy, {one.rule}, {one.episodes} episodes"
-                values = 100 * one.accuracy, 100 * one.ci95 / 1.96
+                values = 100 * one.accuracy, 100 * one.ci95 / Z95
                 label = f"{way}-way {shot}-shot"
-                rows.append(Row.of(found[BEST.key], label, *values, unit="%", paper=paper, group=group))
+                note = f"standard error over classes {100 * one.ci95_classes / Z95:.1f}"
+                rows.append(Row.of(found[BEST.key], label, *values, unit="%", paper=paper, group=group, note=note))
     return sorted(rows, key=lambda row: [*RULES, "mixture"].index(row.group.split(", ")[1]))

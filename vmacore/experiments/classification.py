@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from vmacore.evaluation.classification import Classification, Classifier
+from vmacore.evaluation.classification import Z95, Classification, Classifier
 from vmacore.experiments import figures, systems
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.result import Result, Row
@@ -40,19 +40,19 @@ def run(lab: Lab) -> Result:
                 decoded[way, shot] = every
     for (way, shot), paper in PAPER.items():
         one = paper_rule.get((way, shot))
-        values = (100 * one.accuracy, 100 * one.ci95 / 1.96) if one else (None, None)
+        values = (100 * one.accuracy, 100 * one.ci95 / Z95) if one else (None, None)
         label = f"{way}-way {shot}-shot"
         rows.append(Row.of(trained, label, *values, paper=paper, unit="%", group="by Σ q(a|x), all queries"))
     for (way, shot), several in decoded.items():
         for each in several:
-            values = (100 * each.accuracy, 100 * each.ci95 / 1.96)
+            values = (100 * each.accuracy, 100 * each.ci95 / Z95)
             rows.append(Row.of(
                 trained, f"{way}-way {shot}-shot, {each.rule}", *values, unit="%",
                 group=f"both rules on the same episodes, {QUERIES} queries a class",
             ))  # fmt: skip
     rows += [
         Row(
-            f"{way}-way {shot}-shot", 100 * one.pixel_accuracy, 100 * one.pixel_ci95 / 1.96, unit="%",
+            f"{way}-way {shot}-shot", 100 * one.pixel_accuracy, 100 * one.pixel_ci95 / Z95, unit="%",
             group="nearest neighbour on pixels",
         )
         for (way, shot), one in paper_rule.items()
@@ -64,6 +64,10 @@ def run(lab: Lab) -> Result:
         *(f"both rules, {way}-way {shot}-shot: {several[0].episodes} episodes; likelihood: every slot decoded with "
           f"{several[-1].samples} samples of z" for (way, shot), several in decoded.items()),
     ]  # fmt: skip
+    if paper_rule:
+        over_classes = {task: 100 * one.ci95_classes / Z95 for task, one in paper_rule.items()}
+        errors = ", ".join(f"{way}-way {shot}-shot {error:.1f}" for (way, shot), error in over_classes.items())
+        notes.append(f"by Σ q(a|x), standard errors over classes, in %: {errors}")
     written = figures.save(_figure(paper_rule), lab.out / "classification") if paper_rule else []
     return Result(rows, notes, written)
 
