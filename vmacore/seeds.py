@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+WORD = 2**32  # what a word of a seed holds
+
 
 class Stream(IntEnum):
     """What a stream is for: streams of one (seed, step) are independent of one another."""
@@ -72,5 +74,10 @@ def _rows(draw: Callable[[tuple[int, ...]], Tensor], shape: tuple[int, ...], noi
 
 
 def _state(seed: int, step: int, stream: Stream) -> int:
-    words = np.random.SeedSequence((seed, step, int(stream))).generate_state(2)
+    place: tuple[int, ...] = (seed, step, int(stream))
+    if max(seed, step) >= WORD:
+        # A number takes as many words as it needs, and zeros at the end count for nothing: written as they are,
+        # (2³², 0, 0) and (0, 1, 0) would be one. Small numbers stay as they are, with the streams that they had.
+        place = (seed % WORD, seed // WORD, step % WORD, step // WORD, int(stream), 1)
+    words = np.random.SeedSequence(place).generate_state(2)
     return (int(words[0]) << 32 | int(words[1])) & (2**63 - 1)
