@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from vmacore.checkpoint import RunDirectory
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
 # Before anything imports torch, and for subprocesses too: small tensors gain nothing from threads, and lose
 # much to them on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples everywhere and always, none kept from run to run, none failing for being slow on a busy machine.
+settings.register_profile(
+    "vma",
+    max_examples=40,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("vma")
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 
-from vmacore.seeds import Stream, generator
+from vmacore.seeds import Stream, exponential, generator, shared_generator, standard_normal, uniform
 
 
 def _drawn(seed: int, step: int, stream: Stream) -> list[float]:
@@ -52,3 +57,68 @@ def test_consecutive_steps_are_uncorrelated() -> None:
 @pytest.mark.parametrize("seed", [0, 2**32, 2**63 - 1])
 def test_large_seeds_and_steps(seed: int) -> None:
     assert _drawn(seed, 10**9, Stream.EPISODE) != _drawn(seed, 10**9 + 1, Stream.EPISODE)
+
+
+places = st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 10**9), st.sampled_from(Stream))
+
+
+@given(places, places)
+def test_two_places_have_the_same_numbers_only_if_they_are_one(
+    one: tuple[int, int, Stream], other: tuple[int, int, Stream]
+) -> None:
+    first = _drawn(*one)
+    assert (_drawn(*other) == first) == (one == other)
+    assert _drawn(*one) == first
+
+
+@given(places)
+def test_neighbours_have_numbers_of_their_own(place: tuple[int, int, Stream]) -> None:
+    """Places that differ by one in seed, step or stream, and those where two numbers have changed places."""
+    seed, step, stream = place
+    around = [
+        (seed, step + 1, stream),
+        (seed ^ 1, step, stream),
+        (seed, step, Stream((stream + 1) % len(Stream))),
+        (seed, step + 2**32, stream),  # halves of large numbers do not run into one another
+        (seed ^ 2**32, step, stream),
+        *([] if seed == step else [(step, seed, stream)]),
+    ]
+    assert len({tuple(_drawn(*each)) for each in [place, *around]}) == 1 + len(around)
+
+
+def test_streams_of_small_seeds_are_what_they_were() -> None:
+    """Runs go on exactly, whatever becomes of `generator`."""
+    words = np.random.SeedSequence((3, 5, int(Stream.PIXELS))).generate_state(2)
+    state = (int(words[0]) << 32 | int(words[1])) & (2**63 - 1)
+    assert _drawn(3, 5, Stream.PIXELS) == torch.rand(4, generator=torch.Generator().manual_seed(state)).tolist()
+
+
+DRAWING = (standard_normal, uniform, exponential)
+
+
+@given(
+    places,
+    st.integers(1, 5),
+    st.integers(1, 7),
+    st.lists(st.integers(1, 4), max_size=2),
+    st.lists(st.sampled_from(DRAWING), min_size=1, max_size=3),
+    st.sampled_from([torch.float32, torch.float64]),
+)
+def test_processes_together_draw_the_rows_of_one(
+    place: tuple[int, int, Stream],
+    size: int,
+    count: int,
+    rest: list[int],
+    drawing: list[Callable[[tuple[int, ...], torch.Generator, Tensor], Tensor]],
+    dtype: torch.dtype,
+) -> None:
+    """Several tensors one after another, of which each process asks for its own rows alone."""
+    like = torch.zeros(0, dtype=dtype)
+    alone = generator(*place)
+    whole = [draw((size * count, *rest), alone, like) for draw in drawing]
+    ranks = [shared_generator(*place, "cpu", rank, size) for rank in range(size)]
+    shares = [[draw((count, *rest), shared, like) for draw in drawing] for shared in ranks]
+    for number, expected in enumerate(whole):
+        assert expected.dtype == dtype
+        assert torch.equal(torch.cat([share[number] for share in shares]), expected)
+    assert all(torch.equal(shared.get_state(), alone.get_state()) for shared in ranks)
