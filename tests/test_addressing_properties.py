@@ -151,6 +151,24 @@ def test_divergences_and_entropies_are_their_sums(drawn: Embeddings, similarity:
 
 
 @given(embeddings(), similarity_names, st.data())
+def test_a_slot_of_probability_zero_counts_for_nothing(drawn: Embeddings, similarity: str, data: st.DataObject) -> None:
+    """Slots that are hidden, log q = −∞, give what the others alone give."""
+    S = len(drawn.keys)
+    seen = torch.tensor(data.draw(st.lists(st.booleans(), min_size=S, max_size=S).filter(any)))
+    slots = seen.nonzero()[:, 0]
+    one = _addressing(drawn, similarity)
+    log_q = one.log_q.masked_fill(~seen, -math.inf).log_softmax(1)
+    hidden, alone = Addressing(log_q, one.log_p), Addressing(log_q[:, slots], one.log_p[slots])
+    close = {"rtol": 1e-9, "atol": 1e-9}
+    torch.testing.assert_close(hidden.kl(), alone.kl(), **close)
+    torch.testing.assert_close(hidden.posterior_entropy(), alone.posterior_entropy(), **close)
+    labels = torch.tensor(data.draw(st.lists(st.integers(0, 3), min_size=S, max_size=S)))
+    by_class = alone.class_log_prob(labels[slots], 4)
+    torch.testing.assert_close(hidden.class_log_prob(labels, 4), by_class, **close)
+    assert bool(seen[hidden.draw(8, torch.Generator().manual_seed(0))].all())
+
+
+@given(embeddings(), similarity_names, st.data())
 def test_a_class_has_the_sum_of_its_slots(drawn: Embeddings, similarity: str, data: st.DataObject) -> None:
     S, classes = len(drawn.keys), 4
     labels = data.draw(st.lists(st.integers(0, classes - 1), min_size=S, max_size=S))

@@ -13,7 +13,6 @@ from tests import synthetic
 from vmacore.data.characters import Characters
 from vmacore.data.episodes import Episode, EpisodeSampler, MinibatchSampler, RecallSampler, Sampler
 from vmacore.data.sequences import SequenceSampler
-from vmacore.evaluation.classification import few_shot_task
 
 seeds = st.integers(0, 2**63 - 1)
 steps = st.integers(0, 10**9)
@@ -161,21 +160,3 @@ def test_recalled_targets_are_slots_bit_for_bit(
     assert torch.equal(episode.targets, episode.memory[slot])
     assert torch.equal(episode.target_labels, characters.labels[episode.target_index])
     assert torch.equal(episode.memory_labels, characters.labels[episode.memory_index])
-
-
-@given(drawings(), seeds, st.integers(0, 10**9), st.data())
-def test_a_task_asks_every_drawing_left_over(
-    characters: Characters, seed: int, index: int, data: st.DataObject
-) -> None:
-    way = data.draw(st.integers(2, characters.n_classes))
-    shot = data.draw(st.integers(1, int(characters.counts.min()) - 1))
-    queries = data.draw(st.none() | st.integers(1, 8))
-    task = few_shot_task(characters, way, shot, seed, index, queries)
-    classes = characters.labels[task.support].view(way, shot)[:, 0]
-    assert len(set(classes.tolist())) == way
-    assert torch.equal(characters.labels[task.support], classes[task.support_label])
-    assert torch.equal(characters.labels[task.query], classes[task.query_label])
-    used = task.support.tolist() + task.query.tolist()
-    assert len(set(used)) == len(used)
-    left = characters.counts[classes] - shot
-    assert task.query_label.bincount().tolist() == (left if queries is None else left.clamp(max=queries)).tolist()

@@ -134,25 +134,6 @@ def test_a_class_is_told_by_the_sum_over_its_slots() -> None:
     assert strong > 0
 
 
-@pytest.mark.parametrize("index", range(10))
-def test_queries_are_all_drawings_left_over(index: int) -> None:
-    characters = _numbered(COUNTS)
-    support, support_label, query, query_label = few_shot_task(characters, 4, 2, 0, index)
-    assert support_label.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    classes = [int(label) for label in characters.labels[support][::2]]
-    assert len(set(classes)) == 4
-    assert torch.equal(characters.labels[support], torch.tensor(classes)[support_label])
-    assert torch.equal(characters.labels[query], torch.tensor(classes)[query_label])
-    used = support.tolist() + query.tolist()
-    assert sorted(used) == [drawing for drawing, label in enumerate(characters.labels.tolist()) if label in classes]
-
-
-def test_episodes_draw_every_class_and_drawing() -> None:
-    characters = _numbered(COUNTS)
-    support = torch.cat([few_shot_task(characters, 4, 2, 0, index)[0] for index in range(200)])
-    assert len(support.unique()) == sum(COUNTS)
-
-
 def _noisy() -> Characters:
     """Binary drawings with so many flips that their neighbours are often of another class."""
     draw = torch.Generator().manual_seed(0)
@@ -311,16 +292,6 @@ def test_accuracy_by_likelihood_is_that_of_the_estimates() -> None:
     found = _classify(model, characters, rule="likelihood", samples=5, queries=3)
     assert found.accuracy == pytest.approx(sum(right) / 6)
     assert 0 < found.accuracy < 1
-
-
-def test_fewer_queries_are_the_first_of_each_class() -> None:
-    characters = _numbered(COUNTS)
-    everything, few = few_shot_task(characters, 6, 2, 0, 1), few_shot_task(characters, 6, 2, 0, 1, 5)
-    assert torch.equal(everything.support, few.support)
-    for label in range(6):
-        those = everything.query[everything.query_label == label]
-        assert torch.equal(few.query[few.query_label == label], those[:5])
-    assert len(few.query) == sum(min(5, count - 2) for count in COUNTS)
 
 
 def test_drawings_are_embedded_once_for_all_tasks() -> None:
