@@ -89,6 +89,9 @@ def test_episodes(episode: dict[str, object]) -> None:
     if "turned" not in episode:  # grey levels are turned with values in between
         assert torch.equal(full_ink.targets, binary.targets)
         assert torch.equal(full_ink.memory, binary.memory)
+        mean = GREY.images[grey.target_index].double() / 255
+        error = float((mean * (1 - mean)).sum().sqrt())  # of the number of pixels that are ink
+        assert abs(float(grey.targets.sum() - mean.sum())) < 4 * error
     for drawings in (full_ink.targets, grey.targets, grey.memory):
         assert set(drawings.unique().tolist()) <= {0, 1}
 
