@@ -189,11 +189,11 @@ def test_the_error_over_classes_is_of_the_classes_in_the_split(classes: int) -> 
 
     characters = _numbered(COUNTS[:classes])
     found = _classify(Rigged(_class, queries), characters, way=4, episodes=30)
-    asked, share = torch.zeros(classes, dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
+    asked = torch.zeros(classes, dtype=torch.float64)
     for index in range(30):
         query = few_shot_task(characters, 4, 2, 3, index).query
         asked += torch.bincount(characters.labels[query], minlength=classes).double() / len(query)
-    right = share.repeat(classes // 2)
+    right = torch.tensor([1.0, 0.0], dtype=torch.float64).repeat(classes // 2)
     accuracy = (asked * right).sum() / 30
     squares = (asked * (right - accuracy)).square().sum() * classes / (classes - 1)
     assert found.accuracy == pytest.approx(float(accuracy), rel=1e-12)
