@@ -30,40 +30,27 @@ class Fault:
     test: str
 
 
-LEVELS, MODEL, NETWORK = "vmacore/models/levels.py", "vmacore/models/vma.py", "vmacore/nn/residual_pyramid.py"
+LATENTS, NETWORK = "vmacore/latents.py", "vmacore/nn/residual_pyramid.py"
 TRAINER, STREAMING = "vmacore/trainer.py", "vmacore/streaming.py"
 PLAIN, STEPS = "tests/nn/test_plain_pyramid.py::test_", "tests/test_steps.py::test_"
 DENSITIES, SCORE = "tests/models/test_densities.py::test_", "tests/vmacli/test_score.py::test_"
 LIKELIHOOD = "tests/evaluation/test_likelihood.py::test_"
 
-HALF = ", gaussian(prior + correction(share + evidence) / 2)\n"
+SOUND = "q, p = gaussian(posterior(rows(self.evidence[level], self.pair))), gaussian(prior)\n"
+LEAKING = (
+    "seen = posterior(rows(self.evidence[level], self.pair)); q, p = gaussian(seen), gaussian((prior + seen) / 2)\n"
+)
 FAULTS = {
     # The prior of a latent gets half of the correction that depends on x.
-    "prior sees x": Fault(LEVELS, ", gaussian(prior)\n", HALF, PLAIN + "priors_know_nothing_of_x"),
-    "prior sees x, in sums": Fault(
-        LEVELS, ", gaussian(prior)\n", HALF, DENSITIES + "probabilities_of_all_images_sum_to_one"
-    ),
-    "prior sees x, in bounds": Fault(
-        LEVELS, ", gaussian(prior)\n", HALF, DENSITIES + "lower_and_upper_bounds_are_in_order"
-    ),
-    "vector's prior sees x": Fault(
-        MODEL,
-        "p.log_prob(z), warm",
-        "normal((rows(posterior, pair) + rows(templates.prior, slot)) / 2).log_prob(z), warm",
-        PLAIN + "priors_know_nothing_of_x",
-    ),
+    "prior sees x": Fault(LATENTS, SOUND, LEAKING, PLAIN + "priors_know_nothing_of_x"),
+    "prior sees x, in sums": Fault(LATENTS, SOUND, LEAKING, DENSITIES + "probabilities_of_all_images_sum_to_one"),
+    "prior sees x, in bounds": Fault(LATENTS, SOUND, LEAKING, DENSITIES + "lower_and_upper_bounds_are_in_order"),
     # Levels share their noise.
     "one noise for all levels": Fault(
-        LEVELS, "self.used += size", "self.used += 0", PLAIN + "every_latent_has_noise_of_its_own"
-    ),
-    "levels take the vector's noise": Fault(
-        MODEL,
-        "finer_noise = noise[:, z.shape[1] :]",
-        "finer_noise = noise",
-        PLAIN + "every_latent_has_noise_of_its_own",
+        LATENTS, "self.left[:, size:]", "self.left", PLAIN + "every_latent_has_noise_of_its_own"
     ),
     "one noise for all levels, generating": Fault(
-        LEVELS,
+        LATENTS,
         "generator=self.generator, dtype",
         "generator=self.generator and self.generator.manual_seed(0), dtype",
         PLAIN + "generation_has_new_noise_for_every_latent",
@@ -108,8 +95,8 @@ FAULTS = {
         TRAINER, "min(1.0, self", "min(0.5, self", STEPS + "coarse_warm_up_ends_in_a_bound"
     ),
     "finest latent warmed": Fault(
-        LEVELS,
-        "1.0 if stage == self.finest else self.warm",
+        LATENTS,
+        "1.0 if level == len(self.evidence) - 1 else self.warm",
         "self.warm",
         PLAIN + "warm_up_weighs_all_latents_but_the_finest",
     ),
@@ -149,7 +136,7 @@ FAULTS = {
     ),
     "top without a ReLU": Fault(NETWORK, "nhwc_flat(F.relu(maps[-1]))", "nhwc_flat(maps[-1])", PLAIN + "embeddings"),
     "evidence without a ReLU": Fault(
-        NETWORK, "level.seen(F.relu(features)", "level.seen((features)", PLAIN + "what_posteriors_see_of_x"
+        NETWORK, "seen(F.relu(maps[at])", "seen((maps[at])", PLAIN + "what_posteriors_see_of_x"
     ),
     "top not normalised": Fault(
         NETWORK,

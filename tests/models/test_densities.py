@@ -15,18 +15,18 @@ from torch import Tensor
 
 from tests.nn import plain_pyramid as plain
 from vmacore.config import ModelConfig
-from vmacore.models.levels import FromPosterior
+from vmacore.latents import Posterior, as_seen
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.nn.layers import rows
 from vmacore.objectives import importance_bound
 
 
-class Leak(FromPosterior):
+class Leak(Posterior):
     """Priors that get half of the correction."""
 
-    def draw(self, stage: int, prior: Tensor, share: Tensor, correction: Callable[[Tensor], Tensor]) -> Tensor:
-        seen = self.evidence[stage]
-        half = correction(share + (seen if self.pair is None else seen.index_select(0, self.pair))) / 2
-        return super().draw(stage, prior + half, share, lambda _: half)
+    def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
+        seen = posterior(rows(self.evidence[len(self.kl)], self.pair))
+        return super().draw((prior + seen) / 2, lambda _: seen)
 
 
 def _fitted(size: tuple[int, int], slots: Tensor, steps: int = 40, **fields: Any) -> VariationalMemoryAddressing:
@@ -41,7 +41,7 @@ def _fitted(size: tuple[int, int], slots: Tensor, steps: int = 40, **fields: Any
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.1 * torch.randn_like(weight))
-        for level in model.decoder.levels.values():  # type: ignore[operator, union-attr]
+        for level in model.decoder.levels.values():
             c = level.latent
             level.both.weight[c:] = level.evidence.weight[c:] = 0
             level.both.bias[c : 2 * c], level.both.bias[3 * c :] = 0, wide
@@ -105,7 +105,7 @@ def _sum(model: VariationalMemoryAddressing, samples: int) -> tuple[float, float
 def test_probabilities_of_all_images_sum_to_one(monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]) -> None:
     model = _fitted((2, 3), EVERY[[5, 22, 43]], **kind)
     total, error = _sum(model, 500)
-    monkeypatch.setattr("vmacore.models.vma.FromPosterior", Leak)
+    monkeypatch.setattr("vmacore.models.vma.Posterior", Leak)
     leaking, its_error = _sum(model, 500)
     assert abs(total - 1) < 3.5 * error
     assert leaking - 1 > 5 * max(error, its_error)
@@ -140,7 +140,7 @@ def test_lower_and_upper_bounds_are_in_order(monkeypatch: pytest.MonkeyPatch) ->
         return float((upper - lower).mean()), float((upper - lower).std()) / len(lower) ** 0.5
 
     (loose, _), (near, error) = gap(1), gap(100)
-    monkeypatch.setattr("vmacore.models.vma.FromPosterior", Leak)
+    monkeypatch.setattr("vmacore.models.vma.Posterior", Leak)
     leaking, its_error = gap(100)
     assert 0 < near < 0.1
     assert near < loose - 0.3

@@ -6,7 +6,7 @@ These functions take the weights of `vmacore.nn.residual_pyramid` and none of it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
+
+from vmacore.latents import Latents, as_seen
 
 
 def cut(images: Tensor) -> Tensor:
@@ -158,30 +160,26 @@ def terms(model: Any, x: Tensor, m: Tensor, latents: dict[Any, Tensor]) -> Terms
 
 
 class Recorded:
-    """Where finer latents come from, as `levels` says, and what came, by stage."""
+    """Where latents come from, as `latents` says, and what came, by name."""
 
-    def __init__(self, levels: Any, latents: dict[Any, Tensor]) -> None:
-        self.levels, self.latents = levels, latents
+    def __init__(self, latents: Latents, names: Iterable[Any], drawn: dict[Any, Tensor]) -> None:
+        self.latents, self.names, self.drawn = latents, iter(names), drawn
 
-    def draw(self, stage: int, *given: Any) -> Tensor:
-        """z_l of a stage, noted."""
-        z: Tensor = self.levels.draw(stage, *given)
-        self.latents[stage] = z
+    def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
+        """The next latent, noted."""
+        z = self.latents.draw(prior, posterior)
+        self.drawn[next(self.names)] = z
         return z
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.levels, name)
 
 
 def record(model: Any) -> dict[Any, Tensor]:
     """A dictionary that holds, after a pass of the model, the latents that it has decoded: by stage, and "z"."""
-    latents: dict[Any, Tensor] = {}
+    drawn: dict[Any, Tensor] = {}
     decode = model.decode
 
-    def recording(z: Tensor, templates: Any, slot: Tensor, levels: Any) -> Tensor:
-        latents["z"] = z
-        logits: Tensor = decode(z, templates, slot, Recorded(levels, latents))
+    def recording(latents: Latents, templates: Any, slot: Tensor) -> Tensor:
+        logits: Tensor = decode(Recorded(latents, ["z", *model.decoder.down], drawn), templates, slot)
         return logits
 
     model.decode = recording
-    return latents
+    return drawn

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.nn import plain_pyramid as plain
 from vmacore.config import ModelConfig
-from vmacore.models.levels import FromPrior
+from vmacore.latents import Prior
 from vmacore.models.vma import VariationalMemoryAddressing
 
 close = torch.testing.assert_close
@@ -73,11 +73,11 @@ def test_what_posteriors_see_of_x(kind: dict[str, Any]) -> None:
     """The vector's parameters, and the shares of x in the correction of every stage: linear in ReLUs of the maps."""
     model = _model(**kind)
     target, slot = torch.arange(2).repeat_interleave(3), ADDRESS.flatten()
-    parameters, shares = model.recognise(X, model.templates(M), target, slot)
+    parameters, *shares = model.recognise(X, model.templates(M), target, slot)
     maps = plain.recognition(model.recognition, X[target], M[slot])
     if model.config.latent:
         close(parameters, plain.head(model.recognition.head, plain.vectors(maps, model.config.normalised)))  # type: ignore[union-attr]
-    for stage, share in enumerate(shares):
+    for stage, share in enumerate(reversed(shares)):
         level: Any = model.decoder.levels[str(stage)]  # type: ignore[index]
         seen = maps[stage].relu().permute(0, 2, 3, 1)
         close(share, torch.cat([read(seen) for read in level.reading_evidence()], -1))
@@ -95,10 +95,10 @@ def test_pixels_see_every_latent_and_the_slot_at_every_size(kind: dict[str, Any]
 def test_the_slot_reaches_the_pixels_at_this_size(stage: int) -> None:
     model = _model()
     templates = model.templates(M)
-    z, slot = torch.zeros(3, 3).double(), torch.arange(3)
+    slot = torch.arange(3)
 
     def logits() -> Tensor:
-        return model.decode(z, templates, slot, FromPrior(torch.Generator().manual_seed(0)))
+        return model.decode(Prior(torch.Generator().manual_seed(0)), templates, slot)
 
     before = logits()
     templates.decoder[1 + stage].add_(1.0)
@@ -121,7 +121,7 @@ def test_posteriors_and_divergences(kind: dict[str, Any]) -> None:
     draws, terms = _both(_model(**kind))
     close(draws.log_qz.flatten(), sum(terms.log_q.values()))
     close(draws.kl_z.flatten(), sum(terms.kl.values()))
-    close(draws.kl_levels.flatten(1), torch.stack([terms.kl[stage] for stage in range(3)]))
+    close(draws.kl[1:].flatten(1), torch.stack([terms.kl[stage] for stage in (2, 1, 0)]))
 
 
 @KINDS
