@@ -21,18 +21,18 @@ from rich.console import Console
 from rich.table import Table
 
 from vmacli.allocator import keep_freed_memory
-from vmacore.checkpoint import RunDirectory, find_run
+from vmacore.bench.estimator_training import MANY, Comparison, Reached, compare_training
+from vmacore.bench.estimators import GROUPS, Bias, CheckpointQuality, gradient_quality, step_seconds
 from vmacore.config import Config, load_recipe
 from vmacore.data import load_dataset
 from vmacore.data.characters import Dataset
-from vmacore.data.episodes import EpisodeSampler
+from vmacore.episodes.base import EpisodeSampler
 from vmacore.errors import VmaError
-from vmacore.estimator_bench import GROUPS, Bias, CheckpointQuality, gradient_quality, step_seconds
-from vmacore.estimator_training import MANY, Comparison, Reached, compare_training
 from vmacore.estimators import ESTIMATORS
-from vmacore.loading import load_model
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.training import prepare, train
+from vmacore.runs.directory import RunDirectory, find_run
+from vmacore.runs.weights import load_model
+from vmacore.training.loop import prepare, train
 
 # The glyphs recipe with a smaller network and 4 classes an episode: B = 16 targets, 16 slots.
 SMALL = (

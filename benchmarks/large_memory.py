@@ -24,13 +24,13 @@ from rich.table import Table
 
 from vmacli.allocator import keep_freed_memory
 from vmacore.bench.large_memory import Variants, query_times
-from vmacore.checkpoint import find_run
 from vmacore.data import load_dataset
 from vmacore.errors import VmaError
 from vmacore.evaluation.large_memory import classify_by_memory, score_memory
-from vmacore.large_memory import fingerprint, open_memory, write_memory
-from vmacore.loading import load_model
+from vmacore.memory.large import fingerprint, open_memory, write_memory
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.runs.directory import find_run
+from vmacore.runs.weights import load_model
 
 
 def main() -> None:

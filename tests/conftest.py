@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from vmacore.checkpoint import RunDirectory
+    from vmacore.runs.directory import RunDirectory
 
 # Before anything imports torch, and for subprocesses too: small tensors gain nothing from threads, and lose
 # much to them on a busy machine.
@@ -42,7 +42,7 @@ def real_data() -> Path:
 def straight(tmp_path_factory: pytest.TempPathFactory) -> "RunDirectory":
     """20 steps without a stop, validated at 10 and 20."""
     from tests.small_runs import DATASET, create_run
-    from vmacore.training import train
+    from vmacore.training.loop import train
 
     run = create_run(tmp_path_factory.mktemp("straight") / "run", training={"steps": 20, "validate_every": 10})
     train(run, DATASET)

@@ -30,9 +30,9 @@ class Fault:
     test: str
 
 
-LATENTS, NETWORK = "vmacore/latents.py", "vmacore/nn/residual_pyramid.py"
-TRAINER, STREAMING = "vmacore/trainer.py", "vmacore/streaming.py"
-PLAIN, STEPS = "tests/nn/test_plain_pyramid.py::test_", "tests/test_steps.py::test_"
+LATENTS, NETWORK = "vmacore/latents.py", "vmacore/networks/residual.py"
+TRAINER, STREAMING = "vmacore/training/trainer.py", "vmacore/memory/streamed.py"
+PLAIN, STEPS = "tests/networks/test_plain_pyramid.py::test_", "tests/training/test_steps.py::test_"
 DENSITIES, SCORE = "tests/models/test_densities.py::test_", "tests/vmacli/test_score.py::test_"
 LIKELIHOOD = "tests/evaluation/test_likelihood.py::test_"
 
@@ -119,13 +119,13 @@ FAULTS = {
     ),
     # The error over classes.
     "clusters of targets": Fault(
-        "vmacore/evaluation/clusters.py",
+        "vmacore/evaluation/errors.py",
         "characters.labels[sampler.at(step).target_index]",
         "sampler.at(step).target_index",
         LIKELIHOOD + "the_error_over_classes_takes_targets_of_a_class_together",
     ),
     "clusters of numbers within episodes": Fault(
-        "vmacore/evaluation/clusters.py",
+        "vmacore/evaluation/errors.py",
         "characters.labels[sampler.at(step).target_index]",
         "sampler.at(step).target_labels",
         LIKELIHOOD + "the_error_over_classes_takes_targets_of_a_class_together",
@@ -149,7 +149,7 @@ FAULTS = {
         STREAMING,
         "torch.minimum(fraction * total,",
         "torch.minimum(fraction,",
-        "tests/test_streaming.py::test_fractions_are_of_all_mass_whatever_it_is",
+        "tests/memory/test_streamed.py::test_fractions_are_of_all_mass_whatever_it_is",
     ),
     "fractions not of the total": Fault(
         "vmacore/addressing.py",

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
 # Imported once, by the server that all processes are forked from.
-multiprocessing.set_forkserver_preload(["tests.processes", "tests.synthetic", "vmacore.training"])
+multiprocessing.set_forkserver_preload(["tests.processes", "tests.synthetic", "vmacore.training.loop"])
 
 
 def together(size: int, folder: Path, work: Callable[..., None], *arguments: Any) -> None:

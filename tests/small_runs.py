@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from tests import synthetic
-from vmacore import checkpoint as ckpt
-from vmacore.checkpoint import RunDirectory
-from vmacore.training import prepare
+from vmacore.runs import directory as ckpt
+from vmacore.runs.directory import RunDirectory
+from vmacore.training.loop import prepare
 
 DATASET = synthetic.dataset()
 

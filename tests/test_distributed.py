@@ -16,16 +16,16 @@ from torch.nn.parallel import DistributedDataParallel
 from tests import synthetic
 from tests.processes import launched, together
 from vmacore import distributed
-from vmacore.checkpoint import MOMENTS, WEIGHTS, RunDirectory
 from vmacore.config import Config
-from vmacore.data.episodes import Episode
+from vmacore.episodes.base import Episode
+from vmacore.episodes.samplers import training_sampler
 from vmacore.errors import VmaError
 from vmacore.estimators import ESTIMATORS, estimator_for
-from vmacore.loading import build_model
-from vmacore.samplers import training_sampler
+from vmacore.runs.directory import MOMENTS, WEIGHTS, RunDirectory
+from vmacore.runs.weights import build_model
 from vmacore.seeds import Stream, exponential, generator, shared_generator, standard_normal, uniform
-from vmacore.trainer import Step
-from vmacore.training import prepare, train
+from vmacore.training.loop import prepare, train
+from vmacore.training.trainer import Step
 
 DATASET = synthetic.dataset()
 SEQUENCES = {"memory": "sequence", "sequences": 2, "length": 4, "classes": 2}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from vmacore.checkpoint import SHIPPED
 from vmacore.config import Config
+from vmacore.config.migration import migrated
 from vmacore.errors import VmaError
-from vmacore.migration import migrated
+from vmacore.runs.directory import SHIPPED
 
 OLD: dict[str, Any] = {
     "data": {"dataset": "glyphs", "refit": False},

@@ -11,9 +11,9 @@ import torch
 
 import vmacore
 from tests import synthetic
-from vmacore.checkpoint import RunDirectory
 from vmacore.errors import VmaError
-from vmacore.training import train
+from vmacore.runs.directory import RunDirectory
+from vmacore.training.loop import train
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def download(
 ) -> None:
     """Download a data set, or import it with --from."""
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
-        from vmacore.data import sources
+        from vmacore.data import download as sources
 
         with output.progress("MB") as progress:
 

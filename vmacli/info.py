@@ -70,7 +70,7 @@ def info(
 
 
 def _show_run(output: Output, name: str, runs_dir: Path) -> None:
-    from vmacore.checkpoint import find_run
+    from vmacore.runs.directory import find_run
 
     location = find_run(name, runs_dir=runs_dir)
     config = location.config
@@ -104,7 +104,7 @@ def _devices() -> list[str]:
 def _data(data_dir: Path) -> list[dict[str, Any]]:
     """Every data set: whether it can be loaded, and what it is or how to get it."""
     from vmacore.data import DATASETS
-    from vmacore.data.sources import REMOTES
+    from vmacore.data.download import REMOTES
     from vmacore.errors import VmaError
 
     rows = []
@@ -121,8 +121,8 @@ def _data(data_dir: Path) -> list[dict[str, Any]]:
 
 def _runs(runs_dir: Path) -> list[dict[str, Any]]:
     """Every run, the newest first. A checkpoint that can't be read is no reason to hide the others."""
-    from vmacore.checkpoint import list_runs, read_state
     from vmacore.errors import VmaError
+    from vmacore.runs.directory import list_runs, read_state
 
     rows = []
     for run in list_runs(runs_dir):
@@ -149,7 +149,7 @@ def _runs(runs_dir: Path) -> list[dict[str, Any]]:
 
 
 def _shipped() -> list[dict[str, Any]]:
-    from vmacore.checkpoint import RunDirectory, shipped_weights
+    from vmacore.runs.directory import RunDirectory, shipped_weights
 
     return [
         {"name": name, "dataset": RunDirectory.open(path).config.data.dataset, "path": str(path)}

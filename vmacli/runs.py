@@ -15,10 +15,10 @@ from vmacli.output import Output
 if TYPE_CHECKING:
     import torch
 
-    from vmacore.checkpoint import Location
     from vmacore.config import Config
     from vmacore.data.characters import Characters, Dataset
     from vmacore.models import GenerativeModel
+    from vmacore.runs.directory import Location
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def open_run(
         VmaError: there is no such run, it is of another data set, its data are missing, or it was trained on addresses
             alone and these do not suffice.
     """
-    from vmacore.checkpoint import find_run
     from vmacore.errors import VmaError
-    from vmacore.loading import load_model
+    from vmacore.runs.directory import find_run
+    from vmacore.runs.weights import load_model
 
     location = find_run(name, runs_dir=runs_dir, dataset=dataset)
     config = location.config

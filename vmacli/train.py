@@ -18,11 +18,11 @@ from vmacli.processes import processes, stopping
 from vmacli.runs import load_data
 
 if TYPE_CHECKING:
-    from vmacore.checkpoint import RunDirectory
     from vmacore.config import Config
     from vmacore.data.characters import Dataset
-    from vmacore.tensorboard import Events
-    from vmacore.training import StepReport, TrainingSummary, ValidationReport
+    from vmacore.runs.directory import RunDirectory
+    from vmacore.training.loop import StepReport, TrainingSummary, ValidationReport
+    from vmacore.training.tensorboard import Events
 
 
 def train(
@@ -109,11 +109,11 @@ def train(
         raise typer.BadParameter("a plain name without slashes is needed; --runs-dir says where", param_hint="--name")
 
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
-        from vmacore.checkpoint import RunDirectory, find_run
         from vmacore.distributed import check_shares, from_first, rank, world_size
-        from vmacore.starting import Start
-        from vmacore.training import prepare
-        from vmacore.training import train as fit
+        from vmacore.runs.directory import RunDirectory, find_run
+        from vmacore.training.loop import prepare
+        from vmacore.training.loop import train as fit
+        from vmacore.training.start import Start
 
         with processes(device) as where:
             leads = rank() == 0
@@ -202,7 +202,7 @@ def _events(run: RunDirectory, wanted: bool) -> Iterator[Events | None]:
     if not wanted:
         yield None
         return
-    from vmacore.tensorboard import Events
+    from vmacore.training.tensorboard import Events
 
     with closing(Events(run.path / "tensorboard", run.newest() or 0)) as events:
         yield events
@@ -237,8 +237,8 @@ def _configuration(
 
 def _new(name: str | None, config: Config, runs_dir: Path) -> RunDirectory:
     """A new run directory; without a name it is DATASET-1, DATASET-2, …"""
-    from vmacore.checkpoint import RunDirectory
     from vmacore.errors import VmaError
+    from vmacore.runs.directory import RunDirectory
 
     if name is None:
         free = (f"{config.data.dataset}-{number}" for number in itertools.count(1))
@@ -250,7 +250,7 @@ def _new(name: str | None, config: Config, runs_dir: Path) -> RunDirectory:
 
 def _existing(name: str, runs_dir: Path) -> RunDirectory:
     """The run of that name or path, looked for in the order in which other commands look."""
-    from vmacore.checkpoint import RunDirectory
+    from vmacore.runs.directory import RunDirectory
 
     paths = (Path(name), runs_dir / name)
     return RunDirectory.open(next((path for path in paths if (path / "config.toml").is_file()), paths[-1]))

@@ -21,8 +21,8 @@ def load(
         VmaError: there is no such run, or its weights cannot be read.
     """
     # Here, so that `import vmacore` does not import torch.
-    from vmacore.checkpoint import find_run
-    from vmacore.loading import load_model
+    from vmacore.runs.directory import find_run
+    from vmacore.runs.weights import load_model
 
     location = find_run(run, runs_dir=Path(runs_dir))
     return load_model(location, weights=weights, device=device), location.config

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vmacore.config import Config
-from vmacore.data.episodes import Episode
+from vmacore.episodes.base import Episode
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator, shared_generator
 

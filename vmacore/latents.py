@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
-from vmacore.nn.layers import rows
+from vmacore.networks.layers import rows
 
 
 def gaussian(parameters: Tensor) -> Independent:

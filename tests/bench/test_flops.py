@@ -11,7 +11,7 @@ from vmacore.bench.flops import Work, soft_attention_flops, taps, total, vma_flo
 from vmacore.bench.steps import images, reference_model, vma_model
 from vmacore.config import Config
 from vmacore.models.reference import ReferenceModel
-from vmacore.nn.layers import MLP
+from vmacore.networks.layers import MLP
 
 
 @pytest.mark.parametrize("side", range(3, 15))

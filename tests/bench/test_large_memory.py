@@ -10,7 +10,7 @@ import torch
 from tests import synthetic
 from vmacore.bench.large_memory import Variants, query_times, shifted_and_slanted
 from vmacore.errors import VmaError
-from vmacore.large_memory import open_memory, write_memory
+from vmacore.memory.large import open_memory, write_memory
 from vmacore.models.vma import VariationalMemoryAddressing
 
 CHARACTERS = synthetic.characters([5, 9, 4])

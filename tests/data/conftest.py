@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vmacore.data import omniglot
+from vmacore.data.sets import omniglot
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.data.drawings import write_files, zipped
-from vmacore.data import binarized_mnist
-from vmacore.data.binarized_mnist import Published
-from vmacore.data.episodes import EpisodeSampler
+from vmacore.data.sets import binarized_mnist
+from vmacore.data.sets.binarized_mnist import Published
+from vmacore.episodes.base import EpisodeSampler
 from vmacore.errors import VmaError
 
 COUNTS = {"train": 6, "valid": 3, "test": 2}

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from vmacore.data import digits
 from vmacore.data.characters import SPLITS, Dataset
+from vmacore.data.sets import digits
 
 
 @pytest.fixture(scope="module")

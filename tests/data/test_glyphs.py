@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vmacore.data import glyphs
 from vmacore.data.characters import SPLITS, Characters, Dataset
+from vmacore.data.sets import glyphs
 from vmacore.errors import VmaError
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vmacore.data import DATASETS, PROTOCOLS, glyphs, load_dataset
-from vmacore.data.sources import FETCHABLE
+from vmacore.data import DATASETS, PROTOCOLS, load_dataset
+from vmacore.data.download import FETCHABLE
+from vmacore.data.sets import glyphs
 from vmacore.errors import VmaError
 
 

@@ -10,7 +10,8 @@ import torch
 from torchvision.datasets import MNIST
 
 from tests.data.drawings import write_files, zipped
-from vmacore.data import load_dataset, mnist
+from vmacore.data import load_dataset
+from vmacore.data.sets import mnist
 from vmacore.errors import VmaError
 
 TRAIN, TEST = 5_040, 30

@@ -11,8 +11,9 @@ from PIL import Image
 from torch.nn.functional import max_pool2d
 
 from tests.data.drawings import ALPHABETS, drawing_files, part, png, write_files, zipped
-from vmacore.data import load_dataset, omniglot
+from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
+from vmacore.data.sets import omniglot
 from vmacore.data.splits import EVALUATION, PAPER_TEST, alphabet_of
 from vmacore.errors import VmaError
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tests.data.drawings import ALPHABETS, write_files, zipped
-from vmacore.data import load_dataset, omniglot, omniglot_gmn
+from vmacore.data import load_dataset
+from vmacore.data.sets import omniglot, omniglot_gmn
 from vmacore.data.splits import EVALUATION, alphabet_of
 from vmacore.errors import VmaError
 

@@ -16,8 +16,8 @@ from tests.data import test_binarized_mnist as amat
 from tests.data import test_burda as chardata
 from tests.data import test_omniglot_gmn as gmn
 from tests.data.drawings import ALPHABETS, drawing_files, part, write_files, zipped
-from vmacore.data import binarized_mnist, burda, mnist, omniglot, omniglot_gmn
-from vmacore.data.sources import FETCHABLE, REMOTES, Remote, download
+from vmacore.data.download import FETCHABLE, REMOTES, Remote, download
+from vmacore.data.sets import binarized_mnist, burda, mnist, omniglot, omniglot_gmn
 from vmacore.errors import VmaError
 
 ONE, TWO = b"one" * 100_000, b"two"

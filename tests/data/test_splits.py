@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from vmacore.data import omniglot
+from vmacore.data.sets import omniglot
 from vmacore.data.splits import (
     TEST_ALPHABETS,
     alphabet_of,

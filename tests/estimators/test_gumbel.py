@@ -14,9 +14,9 @@ from vmacore.addressing import Addressing
 from vmacore.estimators import Estimator
 from vmacore.estimators.gumbel import Gumbel
 from vmacore.estimators.vimco import Vimco
-from vmacore.memory import EncodedMemory
+from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.draws import Draws
+from vmacore.models.terms import Draws
 from vmacore.objectives import importance_bound
 
 S, D, K = 3, 4, 2

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from tests import synthetic
-from vmacore.checkpoint import WEIGHTS, RunDirectory, load_weights
 from vmacore.config import EstimatorName, ObjectiveConfig
 from vmacore.estimators import ESTIMATORS, estimator_for
 from vmacore.estimators.importance import Importance
-from vmacore.loading import build_model
-from vmacore.training import StepReport, prepare, train
+from vmacore.runs.directory import WEIGHTS, RunDirectory, load_weights
+from vmacore.runs.weights import build_model
+from vmacore.training.loop import StepReport, prepare, train
 
 DATASET = synthetic.dataset()
 

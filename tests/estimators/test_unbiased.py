@@ -17,7 +17,7 @@ from vmacore.estimators.nvil import Nvil
 from vmacore.estimators.rloo import Rloo
 from vmacore.estimators.top_k import TopK
 from vmacore.estimators.vimco import Vimco
-from vmacore.models.draws import Draws
+from vmacore.models.terms import Draws
 
 TOLERANCE = 1e-10
 

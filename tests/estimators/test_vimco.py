@@ -12,7 +12,7 @@ from vmacore.addressing import Addressing
 from vmacore.config import ObjectiveConfig
 from vmacore.estimators import Drawn, estimator_for
 from vmacore.estimators.vimco import Vimco
-from vmacore.models.draws import Draws
+from vmacore.models.terms import Draws
 
 B, K, S = 3, 4, 5
 

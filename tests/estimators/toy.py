@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vmacore.addressing import Addressing
 from vmacore.estimators import Drawn, Estimator
-from vmacore.models.draws import Draws
+from vmacore.models.terms import Draws
 
 B, S, K = 2, 4, 3
 Leaves = dict[str, Tensor]

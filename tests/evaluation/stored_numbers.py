@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import vmacore
-from vmacore.data.glyphs import SIZE, make_alphabets
+from vmacore.data.sets.glyphs import SIZE, make_alphabets
 from vmacore.objectives import importance_bound
 
 FILE = Path(__file__).with_suffix(".json")

@@ -17,9 +17,9 @@ from vmacore.data.characters import Characters
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import Classification, Classifier, classify, few_shot_task
 from vmacore.evaluation.rules import slot_log_joint
-from vmacore.memory import EncodedMemory
+from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.draws import Draws
+from vmacore.models.terms import Draws
 from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator

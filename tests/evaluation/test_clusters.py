@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vmacore.evaluation.classification import Z95, accuracy_of
-from vmacore.evaluation.clusters import clustered_se
+from vmacore.evaluation.errors import clustered_se
 
 
 def _answers(classes: int, episodes: int, way: int, seed: int, queries: int = 3) -> tuple[list[Tensor], list[Tensor]]:

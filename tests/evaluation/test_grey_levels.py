@@ -9,6 +9,7 @@ import torch
 
 from tests import synthetic
 from vmacore.data.characters import Characters
+from vmacore.episodes.samplers import training_sampler
 from vmacore.evaluation.baselines import baselines
 from vmacore.evaluation.classification import Classifier, classify
 from vmacore.evaluation.likelihood import score, score_episodes
@@ -17,7 +18,6 @@ from vmacore.evaluation.sampling import sample_grid
 from vmacore.experiments.nested import NestedSampler
 from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.samplers import training_sampler
 
 BINARY = synthetic.characters([9] * 6)
 FULL_INK = replace(BINARY, images=BINARY.images * 255, levels=255)

@@ -12,7 +12,7 @@ from tests import synthetic
 from vmacore.errors import VmaError
 from vmacore.evaluation.large_memory import class_posterior, classify_by_memory, score_memory
 from vmacore.evaluation.likelihood import score_targets
-from vmacore.large_memory import LargeMemory, open_memory, write_memory
+from vmacore.memory.large import LargeMemory, open_memory, write_memory
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
 

@@ -14,8 +14,8 @@ from vmacore.config import ModelConfig
 from vmacore.evaluation import rules
 from vmacore.evaluation.rules import class_log_prob, mixture, prototype_log_prob, slot_log_joint
 from vmacore.latents import gaussian
-from vmacore.models.draws import pixels_log_prob
 from vmacore.models.reference import ReferenceModel
+from vmacore.models.terms import pixels_log_prob
 from vmacore.models.vma import VariationalMemoryAddressing
 
 CONFIGS = {

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from tests import synthetic
 from vmacore.config import ModelConfig
-from vmacore.data.episodes import EpisodeSampler
+from vmacore.episodes.base import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.sampling import SCALE, Grid, preview, sample_grid, save_grid
 from vmacore.latents import Latents
-from vmacore.memory import Templates
+from vmacore.memory.encoded import Templates
 from vmacore.models.vma import VariationalMemoryAddressing
 
 CHARACTERS = synthetic.characters([6] * 8)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from vmacore.checkpoint import find_run
 from vmacore.config import Config, load_recipe
 from vmacore.experiments import (
     ablations,
@@ -33,8 +32,9 @@ from vmacore.experiments import (
 )
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.result import Result, Row
-from vmacore.loading import load_model
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.runs.directory import find_run
+from vmacore.runs.weights import load_model
 
 STEPS = 4
 TINY = (

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from tests.experiments.conftest import Recorder, model, number, row
-from vmacore.checkpoint import RunDirectory
-from vmacore.data.episodes import Episode, EpisodeSampler, MinibatchSampler
-from vmacore.data.sequences import SetSampler
+from vmacore.episodes.base import Episode, EpisodeSampler, MinibatchSampler
+from vmacore.episodes.sequence import SetSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import Classifier
 from vmacore.evaluation.likelihood import score_episodes
@@ -26,6 +25,7 @@ from vmacore.experiments import (
     speed,
 )
 from vmacore.experiments.lab import Lab
+from vmacore.runs.directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("small_experiments")
 MakeLab = Callable[..., Lab]

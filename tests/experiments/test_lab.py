@@ -10,11 +10,11 @@ import pytest
 
 from tests import synthetic
 from vmacore.config import load_recipe
-from vmacore.data.episodes import EpisodeSampler
+from vmacore.episodes.base import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.experiments.lab import Lab, Stopped
-from vmacore.loading import build_model
+from vmacore.runs.weights import build_model
 
 
 def sampler() -> EpisodeSampler:

@@ -13,7 +13,7 @@ import torch
 
 from tests.experiments.conftest import STEPS
 from vmacore.config import Config, load_recipe
-from vmacore.data.episodes import MinibatchSampler, RecallSampler
+from vmacore.episodes.base import MinibatchSampler, RecallSampler
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.experiments import fig2a, mnist_learned, plans, run, systems
 from vmacore.experiments.lab import Lab

@@ -10,14 +10,14 @@ import torch
 
 from tests import synthetic
 from vmacore.errors import VmaError
-from vmacore.evaluation.clusters import clustered_se, target_classes
+from vmacore.evaluation.errors import clustered_se, target_classes
 from vmacore.evaluation.likelihood import Score, score_episodes
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.nested import Memory, NestedSampler, measure, target_labels
 from vmacore.experiments.paired import class_se, differences, episode_se
 from vmacore.experiments.plans import Plan, Trained
 from vmacore.experiments.systems import mean_score
-from vmacore.loading import build_model
+from vmacore.runs.weights import build_model
 
 TEST = synthetic.characters([10] * 6, seed=2)
 

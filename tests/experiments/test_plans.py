@@ -14,12 +14,12 @@ import torch
 
 from tests import synthetic
 from tests.experiments.conftest import STEPS, TINY, Recorder
-from vmacore.checkpoint import RunDirectory, read_tensors
 from vmacore.errors import VmaError
 from vmacore.experiments import plans
 from vmacore.experiments.lab import Lab, Stopped
 from vmacore.experiments.plans import Job, Plan, Trained, equal_steps, next_mark, reachable
-from vmacore.training import prepare, train
+from vmacore.runs.directory import RunDirectory, read_tensors
+from vmacore.training.loop import prepare, train
 
 DIGITS = Plan("digits", "one", TINY)
 OTHER = Plan("digits", "other", (*TINY, "model.address_prior=flat"))

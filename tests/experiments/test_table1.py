@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from tests import synthetic
-from vmacore.checkpoint import Location
 from vmacore.config import load_recipe
 from vmacore.data.characters import Dataset
-from vmacore.data.sequences import SetSampler
+from vmacore.episodes.sequence import SetSampler
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.experiments import figures, systems, table1
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.plans import Trained
 from vmacore.experiments.result import Result
 from vmacore.experiments.table1 import GMN, ITEMS, VMA, parts, settings
-from vmacore.loading import build_model
+from vmacore.runs.directory import Location
+from vmacore.runs.weights import build_model
 
 MODELS = {
     "vma": ["model.channels=[4, 4]", "model.hidden=8", "model.latent=3", "model.embedding=4"],

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.nn import plain_pyramid as plain
+from tests.networks import plain_pyramid as plain
 from vmacore.config import ModelConfig
 from vmacore.latents import Posterior, as_seen
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.nn.layers import rows
+from vmacore.networks.layers import rows
 from vmacore.objectives import importance_bound
 
 

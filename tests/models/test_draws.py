@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Independent, MultivariateNormal, Norm
 
 from tests import synthetic
 from vmacore.latents import gaussian
-from vmacore.models.draws import Draws, pixels_log_prob
+from vmacore.models.terms import Draws, pixels_log_prob
 from vmacore.models.vma import VariationalMemoryAddressing
 
 

@@ -11,7 +11,7 @@ from vmacore.config import Config, ModelConfig
 from vmacore.errors import VmaError
 from vmacore.latents import Posterior, Prior
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.nn.residual_pyramid import Level
+from vmacore.networks.residual import Level
 
 
 def model_of(

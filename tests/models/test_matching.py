@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from tests import synthetic
-from vmacore import checkpoint as ckpt
-from vmacore.checkpoint import RunDirectory
 from vmacore.config import Config, ModelConfig
 from vmacore.errors import VmaError
 from vmacore.models import create_model
 from vmacore.models.matching import GenerativeMatchingNetwork, SetRead
-from vmacore.training import prepare, train
+from vmacore.runs import directory as ckpt
+from vmacore.runs.directory import RunDirectory
+from vmacore.training.loop import prepare, train
 
 SMALL: dict[str, Any] = {"system": "matching", "channels": (4, 6, 6), "latent": 3, "hidden": 7, "embedding": 5}
 MASK = torch.tensor([[0, 0, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 1, 1, 1]], dtype=torch.bool)

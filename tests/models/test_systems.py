@@ -12,16 +12,16 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from tests import synthetic
-from vmacore.checkpoint import RunDirectory
 from vmacore.config import ModelConfig
-from vmacore.data.episodes import EpisodeSampler
+from vmacore.episodes.base import EpisodeSampler
 from vmacore.evaluation.likelihood import score
 from vmacore.evaluation.sampling import sample_grid
 from vmacore.latents import Prior
 from vmacore.models import create_model
 from vmacore.models.soft_attention import SoftAttention
 from vmacore.models.vae import VariationalAutoencoder
-from vmacore.training import prepare, train
+from vmacore.runs.directory import RunDirectory
+from vmacore.training.loop import prepare, train
 
 FLAT: dict[str, Any] = {"network": "fully-connected", "layers": (16, 8)}
 KINDS: dict[str, dict[str, Any]] = {

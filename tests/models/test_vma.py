@@ -11,9 +11,9 @@ from tests import synthetic
 from vmacore.config import ModelConfig
 from vmacore.estimators import Drawn
 from vmacore.estimators.vimco import Vimco
-from vmacore.memory import EncodedMemory
-from vmacore.models.draws import Draws
+from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.reference import ReferenceModel
+from vmacore.models.terms import Draws
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.objectives import vimco
 

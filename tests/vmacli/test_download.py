@@ -7,7 +7,7 @@ import pytest
 
 from tests.vmacli.conftest import Shell
 from vmacli.download import download
-from vmacore.data import sources
+from vmacore.data import download as sources
 
 
 def test_says_what_landed_where(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

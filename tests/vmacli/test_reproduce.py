@@ -15,7 +15,7 @@ from tests.vmacli.conftest import Shell
 from vmacli.reproduce import _table, budget
 from vmacore.experiments import EXPERIMENTS, fig3, plans
 from vmacore.experiments.result import Row
-from vmacore.training import train
+from vmacore.training.loop import train
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from tests.vmacli.conftest import Shell
-from vmacore.checkpoint import find_run
 from vmacore.data import load_dataset
 from vmacore.evaluation.likelihood import score
-from vmacore.loading import load_model
+from vmacore.runs.directory import find_run
+from vmacore.runs.weights import load_model
 
 QUICK = ("--samples", "5", "--episodes", "2", "--classes", "4", "--shots", "2", "--targets", "3")
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.vmacli.conftest import TINY, Shell
 from vmacli import options
-from vmacore.checkpoint import RunDirectory, export_weights, find_run
 from vmacore.config import EstimatorName
+from vmacore.runs.directory import RunDirectory, export_weights, find_run
 
 Start = Callable[..., subprocess.Popen[str]]
 PATIENCE = 300  # seconds; what it takes is five, but the machine may be busy

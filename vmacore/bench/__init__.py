@@ -17,7 +17,7 @@ from vmacore.bench.steps import warm_up
 from vmacore.bench.tasks import Sizes, Task, tasks
 from vmacore.bench.timing import in_turns, medians, timed
 from vmacore.config import Config, load_recipe
-from vmacore.graphs import matmul_precision
+from vmacore.training.graphs import matmul_precision
 
 __all__ = ["QUICK", "Measured", "Report", "Sizes", "measure"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from vmacore.config import ModelConfig
-from vmacore.nn.convolutional import mirrored, sizes_of
+from vmacore.networks.convolutional import mirrored, sizes_of
 
 
 @dataclass(frozen=True)

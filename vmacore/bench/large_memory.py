@@ -13,7 +13,7 @@ from vmacore.addressing import query_side
 from vmacore.bench.timing import in_turns, medians
 from vmacore.data.characters import Characters
 from vmacore.errors import VmaError
-from vmacore.large_memory import LargeMemory
+from vmacore.memory.large import LargeMemory
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
 

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from vmacore.bench.timing import Call
 from vmacore.config import Config
-from vmacore.data.episodes import Episode
+from vmacore.episodes.base import Episode
 from vmacore.estimators import Drawn, estimator_for
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.graphs import WARM_UP, Graphed, Update
-from vmacore.loading import build_model
 from vmacore.models import GenerativeModel
 from vmacore.models.reference import ReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.trainer import Step
+from vmacore.runs.weights import build_model
+from vmacore.training.graphs import WARM_UP, Graphed, Update
+from vmacore.training.trainer import Step
 
 INK = 0.1378  # of Omniglot's pixels
 EPISODES = 2  # of a score, which has a standard error

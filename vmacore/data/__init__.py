@@ -68,29 +68,29 @@ def load_dataset(
 def _load(name: str, protocol: str, data_dir: Path, seed: int) -> Dataset:
     # Imported one by one, so that what a data set needs is loaded with it alone.
     if name == "omniglot":
-        from vmacore.data import omniglot
+        from vmacore.data.sets import omniglot
 
         return omniglot.load(data_dir, protocol)
     if name == "mnist":
-        from vmacore.data import mnist
+        from vmacore.data.sets import mnist
 
         return mnist.load(data_dir)
     if name == "omniglot-burda":
-        from vmacore.data import burda
+        from vmacore.data.sets import burda
 
         return burda.load(data_dir)
     if name == "binarized-mnist":
-        from vmacore.data import binarized_mnist
+        from vmacore.data.sets import binarized_mnist
 
         return binarized_mnist.load(data_dir)
     if name == "omniglot-gmn":
-        from vmacore.data import omniglot_gmn
+        from vmacore.data.sets import omniglot_gmn
 
         return omniglot_gmn.load(data_dir)
     if name == "glyphs":
-        from vmacore.data import glyphs
+        from vmacore.data.sets import glyphs
 
         return glyphs.load(seed)
-    from vmacore.data import digits
+    from vmacore.data.sets import digits
 
     return digits.load(seed)

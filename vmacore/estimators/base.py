@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from vmacore.addressing import Addressing
-from vmacore.memory import EncodedMemory
+from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.draws import Draws
-from vmacore.nn.layers import mixed
+from vmacore.models.terms import Draws
+from vmacore.networks.layers import mixed
 from vmacore.objectives import Objective
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from vmacore.addressing import Addressing
 from vmacore.estimators.base import Drawn
-from vmacore.models.draws import Draws
+from vmacore.models.terms import Draws
 from vmacore.objectives import Objective, importance_bound
 from vmacore.seeds import exponential
 

@@ -6,7 +6,7 @@ import torch
 
 from vmacore.addressing import Addressing
 from vmacore.estimators.base import Drawn
-from vmacore.models.draws import Draws
+from vmacore.models.terms import Draws
 from vmacore.objectives import Objective, importance_bound
 
 

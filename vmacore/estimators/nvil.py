@@ -7,7 +7,7 @@ import torch
 from vmacore.addressing import Addressing
 from vmacore.distributed import everyone, own_rows
 from vmacore.estimators.base import Drawn, log_weights
-from vmacore.models.draws import Draws
+from vmacore.models.terms import Draws
 from vmacore.objectives import Objective, neighbours, reinforce
 
 

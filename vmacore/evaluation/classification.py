@@ -14,7 +14,7 @@ from torch import Tensor
 from vmacore.addressing import address_posterior
 from vmacore.data.characters import Characters
 from vmacore.errors import VmaError
-from vmacore.evaluation.clusters import clustered_se
+from vmacore.evaluation.errors import clustered_se
 from vmacore.evaluation.likelihood import check_size
 from vmacore.evaluation.rules import (
     DECODING,

@@ -12,8 +12,8 @@ from torch import Tensor
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import interval
 from vmacore.evaluation.likelihood import Parts, decoded_at_once, score_targets
-from vmacore.large_memory import LargeMemory
-from vmacore.memory import EncodedMemory
+from vmacore.memory.encoded import EncodedMemory
+from vmacore.memory.large import LargeMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters
-from vmacore.data.episodes import EpisodeSampler, MinibatchSampler, Sampler
+from vmacore.episodes.base import EpisodeSampler, MinibatchSampler, Sampler
 from vmacore.errors import VmaError
-from vmacore.evaluation.clusters import clustered_se, target_classes
-from vmacore.memory import EncodedMemory
+from vmacore.evaluation.errors import clustered_se, target_classes
+from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.objectives import importance_bound
 from vmacore.seeds import Stream, generator

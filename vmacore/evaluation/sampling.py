@@ -12,12 +12,12 @@ from torchvision.utils import make_grid, save_image
 
 from vmacore.addressing import Addressing
 from vmacore.data.characters import Characters
-from vmacore.data.episodes import EpisodeSampler
+from vmacore.episodes.base import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import check_size
 from vmacore.files import replacing
 from vmacore.models.base import GenerativeModel
-from vmacore.nn.layers import rows as gather
+from vmacore.networks.layers import rows as gather
 from vmacore.seeds import Stream, generator
 
 SOURCES = ("train", "validation", "test", "learned")

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from vmacore.data.characters import Characters
-from vmacore.data.episodes import EpisodeSampler
+from vmacore.episodes.base import EpisodeSampler
 from vmacore.evaluation.classification import Z95, Classifier
-from vmacore.evaluation.clusters import target_classes
+from vmacore.evaluation.errors import target_classes
 from vmacore.experiments import nested, systems
 from vmacore.experiments.classification import PAPER, measure
 from vmacore.experiments.lab import Lab

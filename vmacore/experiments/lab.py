@@ -15,12 +15,12 @@ import torch
 from vmacore.config import Config
 from vmacore.data import load_dataset
 from vmacore.data.characters import Dataset
-from vmacore.data.episodes import Sampler
+from vmacore.episodes.base import Sampler
 from vmacore.evaluation.likelihood import Score, score_episodes
 from vmacore.experiments.plans import Job, Plan, Trained, chosen, next_mark, reachable
 from vmacore.models import GenerativeModel
-from vmacore.starting import Start
-from vmacore.training import StepReport, prepare
+from vmacore.training.loop import StepReport, prepare
+from vmacore.training.start import Start
 
 T = TypeVar("T")
 

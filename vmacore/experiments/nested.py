@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from vmacore.data.characters import Characters
-from vmacore.data.episodes import Episode, Pixels
+from vmacore.episodes.base import Episode, Pixels
 from vmacore.errors import VmaError
-from vmacore.evaluation.clusters import target_classes
+from vmacore.evaluation.errors import target_classes
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import systems
 from vmacore.experiments.lab import Lab

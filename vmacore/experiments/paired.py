@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vmacore.evaluation.clusters import clustered_se
+from vmacore.evaluation.errors import clustered_se
 from vmacore.evaluation.likelihood import Score
 
 

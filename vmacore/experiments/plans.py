@@ -17,14 +17,14 @@ from typing import Any
 
 import torch
 
-from vmacore.checkpoint import Location, RunDirectory, shipped_weights
 from vmacore.config import Config, load_recipe
 from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
-from vmacore.loading import load_model
 from vmacore.models import GenerativeModel
-from vmacore.starting import Start
-from vmacore.training import StepReport, prepare, train
+from vmacore.runs.directory import Location, RunDirectory, shipped_weights
+from vmacore.runs.weights import load_model
+from vmacore.training.loop import StepReport, prepare, train
+from vmacore.training.start import Start
 
 FULL = 100_000  # the only count of updates that the paper prints (figure 2A)
 PROBE = 20  # steps that tell a run's speed

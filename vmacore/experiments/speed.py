@@ -15,7 +15,7 @@ from vmacore.config import Config
 from vmacore.experiments import figures, systems
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.result import Result, Row
-from vmacore.loading import build_model
+from vmacore.runs.weights import build_model
 
 SLOTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 ROUNDS, TARGETS = 9, 32

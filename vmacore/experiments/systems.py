@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 
 from vmacore.data.characters import Characters, Dataset
-from vmacore.data.episodes import Sampler
-from vmacore.evaluation.clusters import clustered_se, target_classes
+from vmacore.episodes.base import Sampler
+from vmacore.evaluation.errors import clustered_se, target_classes
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.paired import differences, episode_se

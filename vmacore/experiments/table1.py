@@ -16,7 +16,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from vmacore.data.characters import Characters
-from vmacore.data.sequences import SetSampler
+from vmacore.episodes.sequence import SetSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import figures, systems

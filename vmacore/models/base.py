@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
-from vmacore.memory import EncodedMemory, LearnedMemory
-from vmacore.models.draws import Draws
+from vmacore.memory.encoded import EncodedMemory, LearnedMemory
+from vmacore.models.terms import Draws
 from vmacore.networks import networks_for
 
 

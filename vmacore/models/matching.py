@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from vmacore.config import ModelConfig
 from vmacore.latents import Latents, Prior
-from vmacore.memory import EncodedMemory
+from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.draws import Draws, latent_draws
-from vmacore.nn.layers import MLP, ConcatLinear, initialise
-from vmacore.nn.residual import ResidualDecoder, ResidualEncoder
+from vmacore.models.terms import Draws, latent_draws
+from vmacore.networks.layers import MLP, ConcatLinear, initialise
+from vmacore.networks.strided_residual import ResidualDecoder, ResidualEncoder
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
-from vmacore.models.draws import Draws
-from vmacore.nn.convolutional import sizes_of
+from vmacore.models.terms import Draws
+from vmacore.networks.convolutional import sizes_of
 
 
 class ReferenceModel(nn.Module):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
-from vmacore.models.draws import Draws
+from vmacore.models.terms import Draws
 
 
 @dataclass

@@ -18,11 +18,11 @@ from torch import Tensor
 from vmacore.addressing import similarities
 from vmacore.config import ModelConfig
 from vmacore.latents import Latents, Prior
-from vmacore.memory import EncodedMemory
+from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.draws import Draws, latent_draws
+from vmacore.models.terms import Draws, latent_draws
 from vmacore.networks import networks_for
-from vmacore.nn.layers import MLP, initialise, mixed
+from vmacore.networks.layers import MLP, initialise, mixed
 
 
 class SoftAttention(GenerativeModel):

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from vmacore.addressing import Addressing, address_prior
 from vmacore.config import ModelConfig
 from vmacore.latents import Latents, Posterior, Prior
-from vmacore.memory import EncodedMemory, LearnedMemory, Templates
+from vmacore.memory.encoded import EncodedMemory, LearnedMemory, Templates
 from vmacore.models.base import GenerativeModel
-from vmacore.models.draws import Draws, pixels_log_prob
+from vmacore.models.terms import Draws, pixels_log_prob
 from vmacore.networks import networks_for
-from vmacore.nn.layers import initialise, rows
+from vmacore.networks.layers import initialise, rows
 from vmacore.seeds import standard_normal
 
 EMBEDDED_AT_ONCE = 256

@@ -1,1 +1,367 @@
-from vmacore.nn.residual_pyramid import Family as Family
+"""Residual networks on 2×2 patches, and a decoder with latents at every resolution: `model.network = "residual"`.
+
+An image is cut into patches of 2×2 pixels, so that the finest maps are half as large and nothing runs at full
+resolution: 26 → 13 → 7 → 4. Between sizes 2×2 neighbours are merged by one matrix, and on the way up expanded by one.
+At each size stand residual blocks (He et al. 2016), whose second convolution starts at zero. All convolutions are 3×3
+with stride 1, and all else is a matrix product on the NHWC view.
+
+`normalised` networks see the input of every block and MLP with mean 0 and variance 1 (Ba et al. 2016, without weights).
+Without, hundreds of positive inputs move together under Adam, and most ReLUs end up always or never active.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vmacore.config import ModelConfig
+from vmacore.latents import Latents
+from vmacore.networks import base
+from vmacore.networks.convolutional import Size
+from vmacore.networks.layers import ConcatLinear, ModulesByName, nhwc_flat, nhwc_unflat, output, rows, zero
+
+__all__ = ["Decoder", "Embedding", "Family", "Head", "Recognition", "Template", "sizes_of"]
+
+
+def sizes_of(size: Size, stages: int) -> list[Size]:
+    """Sizes of the maps of each stage, finest first: 26 → 13, 7, 4."""
+    sizes = []
+    for _ in range(stages):
+        size = (size[0] + 1) // 2, (size[1] + 1) // 2
+        sizes.append(size)
+    return sizes
+
+
+def patches(x: Tensor) -> Tensor:
+    """2×2 neighbours as channels: [N, C, H, W] → [N, ⌈H/2⌉, ⌈W/2⌉, 4C], with zeros beyond an odd edge."""
+    pixels = x.permute(0, 2, 3, 1)
+    N, H, W, C = pixels.shape
+    if H % 2 or W % 2:
+        pixels = F.pad(pixels, (0, 0, 0, W % 2, 0, H % 2))
+    h, w = (H + 1) // 2, (W + 1) // 2
+    return pixels.reshape(N, h, 2, w, 2, C).transpose(2, 3).reshape(N, h, w, 4 * C)
+
+
+def unpatched(x: Tensor, size: Size) -> Tensor:
+    """The inverse of `patches`: [N, h, w, 4C] → [N, C, H, W] in channels_last, cut to `size`."""
+    N, h, w, C = x.shape
+    pixels = x.view(N, h, w, 2, 2, C // 4).transpose(2, 3).reshape(N, 2 * h, 2 * w, C // 4)
+    return pixels[:, : size[0], : size[1]].contiguous().permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """x + conv(relu(conv(relu(x)))), or x + conv(relu(conv(norm(x)))) with the norm over the channels of a place."""
+
+    def __init__(self, maps: int, normalised: bool = False) -> None:
+        super().__init__()
+        self.normalised = normalised
+        self.first = nn.Conv2d(maps, maps, 3, padding=1)
+        self.second = zero(nn.Conv2d(maps, maps, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = normal_rows(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) if self.normalised else F.relu(x)
+        added: Tensor = x + self.second(F.relu_(self.first(before)))
+        return added
+
+
+def normal_rows(x: Tensor) -> Tensor:
+    """x [..., C] with mean 0 and variance 1 over its last dimension, in the type of x."""
+    return F.layer_norm(x, x.shape[-1:]).to(x.dtype)
+
+
+def _stages(maps: Sequence[int], blocks: Sequence[int], normalised: bool) -> nn.ModuleList:
+    return nn.ModuleList(
+        nn.Sequential(*(Block(C, normalised) for _ in range(count))) for C, count in zip(maps, blocks, strict=True)
+    )
+
+
+class Trunk(nn.Module):
+    """Stages of residual blocks on the way down: [N, stages[0], h, w] → maps of every stage, finest first."""
+
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool) -> None:
+        super().__init__()
+        self.normalised = normalised
+        self.stages = _stages(stages, blocks, normalised)
+        self.merges = nn.ModuleList(nn.Linear(4 * fine, coarse) for fine, coarse in pairwise(stages))
+        height, width = sizes_of(size, len(stages))[-1]
+        self.out_features = stages[-1] * height * width
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = [self.stages[0](x)]
+        for merge, stage in zip(self.merges, self.stages[1:], strict=True):
+            maps.append(stage(merge(patches(F.relu(maps[-1]))).permute(0, 3, 1, 2)))
+        return maps
+
+    def top(self, maps: list[Tensor]) -> Tensor:
+        """The coarsest maps as vectors [N, F]."""
+        vectors = nhwc_flat(F.relu(maps[-1]))
+        return normal_rows(vectors) if self.normalised else vectors
+
+
+class Head(nn.Module):
+    """An MLP with one hidden layer; its last layer and result are never of less than float32, under autocast too."""
+
+    def __init__(self, into: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(into, hidden), output(nn.Linear(hidden, out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _exact(self.out, F.relu(self.hidden(x)))
+
+
+class Nothing(nn.Module):
+    """What stands for a `Head` where there is nothing to compute: [N, …] → [N, 0]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _at_least_float32(x.new_zeros(len(x), 0))
+
+
+def gaussian_head(into: int, hidden: int, latent: int) -> nn.Module:
+    """Parameters [N, 2Z] of a diagonal Gaussian over R^Z, Z = 0 included."""
+    return Head(into, hidden, 2 * latent) if latent else Nothing()
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    """What a layer gave under autocast in the precision that densities need."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def _exact(layer: nn.Linear, x: Tensor) -> Tensor:
+    """A layer outside autocast, in the type of its weights."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(layer.weight.dtype))
+
+
+class Stem(nn.Conv2d):
+    """The first layer: a 3×3 convolution over patches, [N, 1, H, W] → [N, maps, ⌈H/2⌉, ⌈W/2⌉]."""
+
+    def __init__(self, maps: int, bias: bool = True) -> None:
+        super().__init__(4, maps, 3, padding=1, bias=bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(patches(images).permute(0, 3, 1, 2))
+
+
+class Template(base.Template):
+    """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
+
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool = False) -> None:
+        super().__init__()
+        self.stem, self.trunk = Stem(stages[0]), Trunk(size, stages, blocks, normalised)
+        self.out_features = self.trunk.out_features
+
+    def forward(self, slots: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.trunk(self.stem(slots))
+        return maps
+
+    def top(self, maps: list[Tensor]) -> Tensor:
+        """The coarsest maps as vectors [S, F]."""
+        return self.trunk.top(maps)
+
+
+class Embedding(nn.Module):
+    """h and h_q: images [N, 1, H, W] → embeddings [N, E] (equation 5)."""
+
+    def __init__(
+        self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool, hidden: int, embedding: int
+    ) -> None:
+        super().__init__()
+        self.template = Template(size, stages, blocks, normalised)
+        self.head = Head(self.template.out_features, hidden, embedding)
+
+    def forward(self, images: Tensor) -> Tensor:
+        embeddings: Tensor = self.head(self.template.top(self.template(images)))
+        return embeddings
+
+
+class Recognition(base.Recognition):
+    """q(z|x, m): x and m concatenated as channels, a pyramid, an MLP for the coarsest latent, its maps for the others.
+
+    Patches of x and of m have a share of the first layer each, which are added.
+    """
+
+    def __init__(
+        self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool, hidden: int, latent: int
+    ) -> None:
+        super().__init__()
+        self.target, self.slot = Stem(stages[0]), Stem(stages[0], bias=False)
+        self.trunk = Trunk(size, stages, blocks, normalised)
+        self.head = gaussian_head(self.trunk.out_features, hidden, latent)
+
+    def memory_side(self, slots: Tensor) -> Tensor:
+        """slots [S, 1, H, W] → their share of the first layer [S, C, h, w]."""
+        share: Tensor = self.slot(slots)
+        return share
+
+    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
+        """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z], maps of every stage [U, …]."""
+        maps = self.trunk(rows(self.target(targets), target) + rows(memory_side, slot))
+        return [self.head(self.trunk.top(maps)), *maps]
+
+
+class Level(nn.Module):
+    """A latent of c maps at one resolution: p(z_l|z_<l, m), the correction to it in q(z_l|z_<l, x, m), its way in.
+
+    The correction sees the decoder's features and the recognition's; the share of the latter is computed once a pair.
+    It is linear in both and, with hidden units, an MLP's of both is added, which can see how they differ.
+    """
+
+    def __init__(self, maps: int, latent: int, hidden: int = 0) -> None:
+        super().__init__()
+        self.latent = latent
+        self.both = nn.Linear(maps, 4 * latent)
+        self.evidence = nn.Linear(maps, 2 * latent, bias=False)
+        self.entry = nn.Linear(latent, maps)
+        self.meeting: nn.Linear | None = None
+        if hidden:
+            self.both_hidden = nn.Linear(maps, hidden)
+            self.evidence_hidden = nn.Linear(maps, hidden, bias=False)
+            self.meeting = nn.Linear(hidden, 2 * latent)
+        # q begins as p, and p as N(0, I): from anywhere else the first weights are so far apart that the addresses
+        # settle before they mean anything.
+        for layer in self.starting_at_zero():
+            zero(layer)
+        output(self.entry)
+
+    def gaussians(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [P, h, w, C] → parameters of p(z_l|·) [P, h, w, 2c], and their share of the correction."""
+        prior, share = _at_least_float32(self.both(features)).chunk(2, -1)
+        if self.meeting is not None:
+            share = torch.cat([share, _at_least_float32(self.both_hidden(features))], -1)
+        return prior, share
+
+    def forward(self, features: Tensor, latents: Latents) -> Tensor:
+        """Features [P, h, w, C] → what z_l adds to them."""
+        prior, share = self.gaussians(features)
+        return self.entry(latents.draw(prior, lambda seen: prior + self.correction(share + seen)))
+
+    def starting_at_zero(self) -> list[nn.Linear]:
+        """The layers that p and q start with: with zeros there both are N(0, I)."""
+        return [self.both, self.evidence, *([self.meeting] if self.meeting else [])]
+
+    def reading_evidence(self) -> list[nn.Linear]:
+        """The layers that take the recognition's features in."""
+        return [self.evidence, *([self.evidence_hidden] if self.meeting else [])]
+
+    def reading_decoder(self) -> list[nn.Linear]:
+        """The layers that take the decoder's features in."""
+        return [self.both, *([self.both_hidden] if self.meeting else [])]
+
+    def seen(self, features: Tensor) -> Tensor:
+        """The recognition's features [U, h, w, C] → their share of the correction."""
+        share = self.evidence(features)
+        if self.meeting is not None:
+            share = torch.cat([share, self.evidence_hidden(features)], -1)
+        return _at_least_float32(share)
+
+    def correction(self, shares: Tensor) -> Tensor:
+        """The sum of both shares → what q adds to the parameters of p, [P, h, w, 2c]."""
+        if self.meeting is None:
+            return shares
+        linear, hidden = shares[..., : 2 * self.latent], shares[..., 2 * self.latent :]
+        return linear + _at_least_float32(self.meeting(F.relu(hidden)))
+
+
+class Decoder(base.Decoder):
+    """p(x|z, m) upwards, with skip connections from the maps of the slot and a latent of its own at every size.
+
+    latents: maps of the latent of each stage, finest first as the stages; 0: none there. The coarsest latent of all, z
+    [P, Z], is a vector, as in the paper; the finer ones are a ladder (Sønderby et al. 2016): each has a diagonal
+    Gaussian prior given all that came before, so that given z, every level of it, pixels are independent. latent = 0
+    leaves the vector out; the decoder then begins with the coarsest maps of the slot. meeting: hidden units of each
+    `Level`'s correction.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        stages: Sequence[int],
+        blocks: Sequence[int],
+        normalised: bool,
+        latents: Sequence[int],
+        hidden: int,
+        latent: int,
+        features: int,
+        meeting: int = 0,
+    ) -> None:
+        super().__init__()
+        self.size, self.sizes, self.latents = size, sizes_of(size, len(stages)), tuple(latents)
+        self.top_channels = stages[-1]
+        self.start = ConcatLinear(latent, features, hidden) if latent else None
+        self.expand = nn.Linear(hidden, features) if latent else None
+        self.skips = nn.ModuleList(nn.Conv2d(maps, maps, 3, padding=1) for maps in stages)
+        self.stages = _stages(stages, blocks, normalised)
+        self.expansions = nn.ModuleList(nn.Linear(coarse, 4 * fine) for fine, coarse in pairwise(stages))
+        self.levels: ModulesByName[Level] = ModulesByName(
+            {str(at): Level(stages[at], n, meeting) for at, n in enumerate(latents) if n}
+        )
+        self.pixels = output(nn.Conv2d(stages[0], 4, 3, padding=1))
+        self.finer = sum(height * width * maps for (height, width), maps in zip(self.sizes, latents, strict=True))
+        self.down = [at for at in reversed(range(len(stages))) if latents[at]]  # stages with a latent, coarse to fine
+        self.latent_names = ("z", *("{}×{}".format(*self.sizes[at]) for at in self.down))
+
+    def evidence(self, recognised: list[Tensor]) -> list[Tensor]:
+        """Parameters of q(z|x, m) and the shares of the corrections at every level, coarse to fine."""
+        parameters, *maps = recognised
+        return [parameters, *(self.levels[str(at)].seen(F.relu(maps[at]).permute(0, 2, 3, 1)) for at in self.down)]
+
+    def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
+        """A slot's share of the start [S, hidden] and of every stage, finest first."""
+        skips = [skip(F.relu(features)) for skip, features in zip(self.skips, maps, strict=True)]
+        return [top.new_zeros(len(top), 0) if self.start is None else self.start.right(top), *skips]
+
+    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
+        """z [P, Z] with slot [P] → logits [P, 1, H, W]; slot None: memory_side has a row for each z already."""
+        start, *skips = memory_side
+        x = rows(skips[-1], slot)
+        if self.start is not None and self.expand is not None:
+            h = F.relu_(self.start.left(z) + rows(start, slot))
+            x = x + nhwc_unflat(self.expand(h), self.top_channels, *self.sizes[-1])
+        for at in reversed(range(len(self.stages))):
+            if at < len(self.expansions):
+                x = unpatched(self.expansions[at](F.relu(x).permute(0, 2, 3, 1)), self.sizes[at])
+                x = x + rows(skips[at], slot)
+            if at in self.down:
+                x = x + self.levels[str(at)](F.relu(x).permute(0, 2, 3, 1), latents).permute(0, 3, 1, 2).to(x.dtype)
+            x = self.stages[at](x)
+        return unpatched(self.pixels(F.relu(x)).permute(0, 2, 3, 1), self.size).to(z.dtype)
+
+
+class Family(base.Networks):
+    """Residual networks on patches, with latents at every resolution."""
+
+    static = True  # few samples are of one pair, and what is compiled for each shape is compiled once
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.shape = config.size, config.stages, config.blocks
+        of_keys = config.normalised_embedding
+        self.of_keys = config.normalised if of_keys is None else of_keys
+
+    @property
+    def widest(self) -> int:
+        """Nothing runs at full resolution: a quarter of the finest maps."""
+        return -(-self.config.stages[0] // 4)
+
+    def encoder(self, out: int) -> Embedding:
+        return Embedding(*self.shape, self.of_keys, self.config.hidden, out)
+
+    def recognition(self) -> Recognition:
+        return Recognition(*self.shape, self.config.normalised, self.config.hidden, self.config.latent)
+
+    def template(self) -> Template:
+        return Template(*self.shape, self.config.normalised)
+
+    def prior(self, features: int) -> nn.Module:
+        return gaussian_head(features, self.config.hidden, self.config.latent)
+
+    def decoder(self, features: int) -> Decoder:
+        c = self.config
+        return Decoder(*self.shape, c.normalised, c.finer_latents, c.hidden, c.latent, features, c.meeting)
+
+    def plain_decoder(self) -> nn.Module:
+        raise ValueError("residual networks have no decoder without a slot")

@@ -1,0 +1,265 @@
+"""Run directories: saves that survive interruption, and finding what was trained."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.small_runs import save_weights
+from vmacore.config import Config, DataConfig
+from vmacore.errors import VmaError
+from vmacore.runs import directory as ckpt
+from vmacore.runs.directory import RunDirectory, find_run, load_weights, read_state
+
+CONFIG = Config(data=DataConfig(dataset="glyphs"))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory.create(tmp_path / "runs" / "one", CONFIG)
+
+
+def _checkpoints(run: RunDirectory) -> list[str]:
+    return sorted(path.name for path in (run.path / "checkpoints").iterdir())
+
+
+def _value(run: RunDirectory) -> float:
+    """The weight that the latest checkpoint holds."""
+    step = run.pointed("latest")
+    assert step is not None
+    return float(ckpt.read_tensors(run.checkpoint(step) / "weights.safetensors")["weight"][0, 0])
+
+
+# Run directories
+
+
+def test_a_run_holds_its_configuration(run: RunDirectory) -> None:
+    assert RunDirectory.open(run.path) == run
+    assert [path.name for path in run.path.parent.iterdir()] == ["one"]  # nothing temporary is left
+    changed = run.with_config(CONFIG.with_overrides(["training.steps=7"]))
+    assert RunDirectory.open(run.path).config.training.steps == changed.config.training.steps == 7
+
+
+def test_a_run_is_not_made_over_another(run: RunDirectory) -> None:
+    with pytest.raises(VmaError, match="exists already"):
+        RunDirectory.create(run.path, CONFIG)
+
+
+def test_a_run_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VmaError, match="cannot write a run at"):
+        RunDirectory.create(tmp_path / "file" / "run", CONFIG)
+
+
+@pytest.mark.parametrize("content", [b"not toml", b"\xff\xfe", b"[data]\n"])
+def test_a_damaged_configuration(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.toml").write_bytes(content)
+    with pytest.raises(VmaError, match=r"config\.toml") as caught:
+        RunDirectory.open(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(VmaError, match="is not a run"):
+        RunDirectory.open(tmp_path / "absent")
+
+
+# Saving
+
+
+def test_a_checkpoint_holds_weights_and_state(run: RunDirectory) -> None:
+    run.save(3, {"weights.safetensors": {"a": torch.arange(4.0)}}, {"best": {}, "other": 5})
+    folder = run.checkpoint(3)
+    assert folder.name == "step-00000003"
+    assert sorted(path.name for path in folder.iterdir()) == ["state.json", "weights.safetensors"]
+    assert torch.equal(ckpt.read_tensors(folder / "weights.safetensors")["a"], torch.arange(4.0))
+    assert read_state(folder) == {"format": 1, "step": 3, "best": {}, "other": 5}
+
+
+def test_tensors_in_channels_last_keep_their_values(run: RunDirectory) -> None:
+    weight = torch.arange(120.0).view(2, 5, 3, 4).contiguous(memory_format=torch.channels_last)
+    run.save(1, {"weights.safetensors": {"a": weight}}, {"best": {}})
+    assert torch.equal(ckpt.read_tensors(run.checkpoint(1) / "weights.safetensors")["a"], weight)
+
+
+def test_pointers_and_pruning_keep_latest_and_best(run: RunDirectory) -> None:
+    assert run.pointed("latest") is None
+    assert run.pointed("best") is None
+    save_weights(run, 1)
+    assert (run.pointed("latest"), run.pointed("best")) == (1, None)
+    save_weights(run, 2, best=2)
+    assert (run.pointed("latest"), run.pointed("best")) == (2, 2)
+    assert _checkpoints(run) == ["step-00000002"]
+    save_weights(run, 3, best=2)
+    save_weights(run, 4, best=2)
+    assert (run.pointed("latest"), run.pointed("best")) == (4, 2)
+    assert _checkpoints(run) == ["step-00000002", "step-00000004"]
+    save_weights(run, 5, best=5)
+    assert (run.pointed("latest"), run.pointed("best")) == (5, 5)
+    assert _checkpoints(run) == ["step-00000005"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("place", ["averaged.safetensors", "state.json"])
+def test_a_save_that_is_interrupted_leaves_the_one_before(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, error: BaseException, place: str
+) -> None:
+    save_weights(run, 1, best=1, value=1.0)
+    whole = ckpt._write
+
+    def failing(path: Path, content: bytes) -> None:
+        if path.name == place:
+            path.write_bytes(content[:5])
+            raise error
+        whole(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ckpt, "_write", failing)
+        if isinstance(error, OSError):
+            with pytest.raises(VmaError, match=r"cannot save step 2 .*No space left.*checkpoint of step 1 is kept"):
+                save_weights(run, 2, best=2, value=2.0)
+            assert _checkpoints(run) == ["step-00000001"]
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                save_weights(run, 2, best=2, value=2.0)
+    assert (run.pointed("latest"), run.pointed("best")) == (1, 1)
+    assert _value(run) == 1.0
+    assert find_run("one", runs_dir=run.path.parent).step == 1
+
+    save_weights(run, 2, best=2, value=2.0)  # what was left behind is in nobody's way
+    assert _value(run) == 2.0
+    assert _checkpoints(run) == ["step-00000002"]
+
+
+def test_a_save_killed_before_its_pointer(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is whole but `latest` does not name it yet: the run stands at the step before, with its best."""
+    save_weights(run, 1, value=1.0)
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == "latest":
+            raise KeyboardInterrupt
+        replace(path, content)
+
+    replace = ckpt.replace_file
+    with monkeypatch.context() as patch:
+        patch.setattr(ckpt, "replace_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_weights(run, 2, best=2, value=2.0)
+    assert run.pointed("latest") == 1
+    assert run.pointed("best") == 2  # pointed to first, or it would never be
+    save_weights(run, 2, best=2, value=2.0)
+    assert (run.pointed("latest"), run.pointed("best"), _value(run)) == (2, 2, 2.0)
+
+
+def test_leftovers_of_a_killed_save(run: RunDirectory) -> None:
+    save_weights(run, 1)
+    for name in (".step-00000002.999999.tmp", f".step-00000002.{os.getpid()}.tmp", "step-00000002"):
+        folder = run.path / "checkpoints" / name
+        folder.mkdir()
+        (folder / "weights.safetensors").write_bytes(b"half")
+    assert run.pointed("latest") == 1
+    save_weights(run, 2, value=2.0)
+    assert _checkpoints(run) == ["step-00000002"]
+    assert _value(run) == 2.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_saved(run: RunDirectory, value: float) -> None:
+    with pytest.raises(VmaError, match="no checkpoint was saved before"):
+        save_weights(run, 1, value=value)
+    save_weights(run, 1)
+    with pytest.raises(VmaError, match=r"weight in .* is not finite at step 2.*checkpoint of step 1 is kept"):
+        save_weights(run, 2, value=value)
+    assert run.pointed("latest") == 1
+    assert _checkpoints(run) == ["step-00000001"]
+
+
+def test_a_checkpoint_where_nothing_can_be_written(run: RunDirectory) -> None:
+    (run.path / "checkpoints").write_text("a file")
+    with pytest.raises(VmaError, match="cannot save step 1"):
+        save_weights(run, 1)
+
+
+@pytest.mark.parametrize("content", ["", "seven", "9", "\xff"])
+def test_a_pointer_that_leads_nowhere(run: RunDirectory, content: str) -> None:
+    save_weights(run, 1)
+    (run.path / "latest").write_text(content, "latin-1")
+    assert run.pointed("latest") is None
+
+
+# Loading
+
+
+def _linear(outputs: int = 2) -> nn.Module:
+    return nn.Sequential(nn.Linear(3, outputs))
+
+
+def _stored(folder: Path, tensors: dict[str, Tensor]) -> Path:
+    run = RunDirectory.create(folder / "run", CONFIG)
+    run.save(1, {"weights.safetensors": tensors}, {"best": {}})
+    return run.checkpoint(1) / "weights.safetensors"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+def test_weights_in_any_precision(tmp_path: Path, dtype: torch.dtype) -> None:
+    tensors = {name: torch.full_like(weight, 0.5).to(dtype) for name, weight in _linear().state_dict().items()}
+    module = _linear()
+    load_weights(module, _stored(tmp_path, tensors))
+    for weight in module.parameters():
+        assert weight.dtype == torch.float32
+        assert bool((weight == 0.5).all())
+
+
+def test_weights_of_another_shape_are_named_with_both_shapes(tmp_path: Path) -> None:
+    module = _linear()
+    before = {name: weight.clone() for name, weight in module.state_dict().items()}
+    file = _stored(tmp_path, {"0.bias": torch.zeros(2), "0.weight": torch.zeros(4, 3)})
+    with pytest.raises(VmaError, match=r"0\.weight has shape \[4, 3\], but this model needs \[2, 3\]"):
+        load_weights(module, file)
+    for name, weight in module.state_dict().items():  # nothing is loaded by halves
+        assert torch.equal(weight, before[name])
+
+
+def test_weights_that_are_missing_or_too_many(tmp_path: Path) -> None:
+    file = _stored(tmp_path / "a", {"0.weight": torch.zeros(2, 3)})
+    with pytest.raises(VmaError, match=r"0\.bias is missing"):
+        load_weights(_linear(), file)
+    file = _stored(tmp_path / "b", {"0.weight": torch.zeros(2, 3), "0.bias": torch.zeros(2), "1.bias": torch.zeros(2)})
+    with pytest.raises(VmaError, match=r"1\.bias is not part of this model"):
+        load_weights(_linear(), file)
+
+
+def test_damaged_and_missing_weights(tmp_path: Path) -> None:
+    file = _stored(tmp_path, _linear().state_dict())
+    whole = file.read_bytes()
+    for content in (whole[:-7], whole[:20], b"", b"\xff" * 100):
+        file.write_bytes(content)
+        with pytest.raises(VmaError, match="missing or damaged") as caught:
+            load_weights(_linear(), file)
+        assert "\n" not in str(caught.value)
+    file.unlink()
+    with pytest.raises(VmaError, match="missing or damaged"):
+        load_weights(_linear(), file)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}", '{"format": 1}', '{"format": 1, "step": "x"}', "\xff"])
+def test_a_damaged_state(run: RunDirectory, content: str) -> None:
+    save_weights(run, 1)
+    (run.checkpoint(1) / "state.json").write_text(content, "latin-1")
+    with pytest.raises(VmaError) as caught:
+        read_state(run.checkpoint(1))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(VmaError):
+        find_run("one", runs_dir=run.path.parent)
+
+
+def test_a_state_of_another_format(run: RunDirectory) -> None:
+    save_weights(run, 1)
+    (run.checkpoint(1) / "state.json").write_text(json.dumps({"format": 99, "step": 1}))
+    with pytest.raises(VmaError, match="format 99, this version reads 1"):
+        read_state(run.checkpoint(1))

@@ -1,0 +1,258 @@
+"""Where data sets come from: downloaded with their hashes checked, or brought by hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pooch
+import requests
+
+from vmacore.data.sets import binarized_mnist, burda, mnist, omniglot, omniglot_gmn
+from vmacore.errors import VmaError
+
+ReportProgress = Callable[[int, int | None], None]  # bytes done, and in all if that is known
+
+
+class Reader(Protocol):
+    """A module that knows a data set's files."""
+
+    def import_from(self, source: Path, data_dir: Path) -> Path: ...
+
+    def describe(self, data_dir: Path) -> str: ...
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Published files and who reads them."""
+
+    title: str
+    base_url: str
+    folder: Path  # below the data folder: where the files are put
+    registry: Mapping[str, str | None]  # file → "md5:…", or None where no hash is published: contents are checked
+    reader: Reader
+
+
+REMOTES: Mapping[str, Remote] = {
+    "omniglot": Remote(
+        title="Omniglot",
+        base_url="https://raw.githubusercontent.com/brendenlake/omniglot/master/python/",
+        folder=Path("omniglot"),
+        registry={
+            "images_background.zip": "md5:68d2efa1b9178cc56df9314c21c6e718",
+            "images_evaluation.zip": "md5:6b91aef0f799c5bb55b94e3f2daec811",
+        },
+        reader=omniglot,
+    ),
+    "mnist": Remote(
+        title="MNIST",
+        base_url="https://ossci-datasets.s3.amazonaws.com/mnist/",
+        folder=mnist.RAW,
+        registry={
+            "train-images-idx3-ubyte.gz": "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "train-labels-idx1-ubyte.gz": "md5:d53e105ee54ea40749a09fcbcd1e9432",
+            "t10k-images-idx3-ubyte.gz": "md5:9fb629c4189551a2d022fa330f9573f3",
+            "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
+        },
+        reader=mnist,
+    ),
+    "omniglot-burda": Remote(
+        title=burda.TITLE,
+        base_url="https://raw.githubusercontent.com/yburda/iwae/master/datasets/OMNIGLOT/",
+        folder=burda.PREPARED.parent,
+        registry={burda.FILE: None},
+        reader=burda,
+    ),
+    "binarized-mnist": Remote(
+        title=binarized_mnist.TITLE,
+        base_url="https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
+        folder=binarized_mnist.PREPARED.parent,
+        registry={name: f"sha256:{file.sha256}" for name, file in binarized_mnist.FILES.items()},
+        reader=binarized_mnist,
+    ),
+    "omniglot-gmn": Remote(
+        title="the GMN Omniglot",
+        base_url="https://raw.githubusercontent.com/sbos/gmn/master/data/",
+        folder=omniglot_gmn.PREPARED.parent,
+        registry={"train_small.npz": None, "test_small.npz": None},
+        reader=omniglot_gmn,
+    ),
+}
+FETCHABLE = tuple(REMOTES)
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    path: Path  # what was made, or found, in the data folder
+    description: str  # such as "1623 characters, 32,460 drawings, 26×26, ink 0.1378"
+
+
+def download(
+    name: str,
+    data_dir: Path,
+    source: Path | None = None,
+    progress: ReportProgress | None = None,
+    *,
+    offline: bool = False,
+    base_url: str | None = None,
+    retries: int = 2,
+    remotes: Mapping[str, Remote] = REMOTES,
+) -> Downloaded:
+    """Bring a data set into the data folder, ready to load. What is there and whole is not fetched again.
+
+    source: files brought by hand, a folder or a zip; nothing is downloaded then.
+    progress: called now and then while downloading, with bytes done and, if known, of how many; both start
+        anew with each file.
+    offline: refuse to download.
+    base_url: another place to download the same files from.
+    retries: how many times to try again, after 1, 2, … seconds, when a connection breaks or a hash is wrong.
+    remotes: what can be had.
+
+    Raises:
+        VmaError: unknown name; no connection, wrong hash, no room; files missing or damaged. Nothing
+            half-written is left, and what was there before stays.
+    """
+    if name not in remotes:
+        raise VmaError(f"{name!r} can't be downloaded; choose one of {', '.join(remotes)}")
+    remote = remotes[name]
+    folder = Path(data_dir) / remote.folder
+    if source is None:
+        try:
+            return Downloaded(folder, remote.reader.describe(Path(data_dir)))
+        except VmaError:
+            pass  # missing or damaged: either way it is to be made anew
+        if not offline:
+            _discard_unreadable(remote, folder, Path(data_dir))
+        _fetch(remote, name, folder, progress, offline, base_url or remote.base_url, retries)
+    remote.reader.import_from(Path(source or folder), Path(data_dir))
+    return Downloaded(folder, remote.reader.describe(Path(data_dir)))
+
+
+def _discard_unreadable(remote: Remote, folder: Path, data_dir: Path) -> None:
+    """Where no hash tells whether a file that was fetched earlier is whole, its reader does: what it refuses goes."""
+    unknown = [folder / file for file, known_hash in remote.registry.items() if known_hash is None]
+    if not unknown or not all(path.is_file() for path in unknown):
+        return  # with some missing the reader could say nothing of the others
+    try:
+        remote.reader.import_from(folder, data_dir)
+    except VmaError:
+        for path in unknown:
+            try:
+                path.unlink()
+            except OSError as error:
+                raise VmaError(f"can't replace {path}: {error.strerror or error}") from error
+
+
+def _fetch(
+    remote: Remote,
+    name: str,
+    folder: Path,
+    progress: ReportProgress | None,
+    offline: bool,
+    base_url: str,
+    retries: int,
+) -> None:
+    """Download into the folder each file that is not there yet with the right hash, where one is known."""
+    way_out = f"if you have the files, run `vma download {name} --from PATH`"
+    store = pooch.create(path=folder, base_url=base_url, registry=dict(remote.registry), retry_if_failed=retries)
+    for file, known_hash in remote.registry.items():
+        url = store.get_url(file)
+        try:
+            if _has_hash(folder / file, known_hash):
+                continue
+            if offline:
+                raise VmaError(f"{remote.title} is not in {folder} and --offline forbids downloading; {way_out}")
+            with _silent_pooch():
+                store.fetch(file, downloader=_Downloader(progress))
+        except (requests.RequestException, _RefusedError) as error:
+            raise VmaError(f"could not download {url}: {_reason(error)}; {way_out}") from error
+        except ValueError as error:  # this is how pooch tells of a wrong hash
+            why = "what came is not the published file"
+            raise VmaError(f"could not download {url}: {why}; {way_out}") from error
+        except OSError as error:
+            why = error.strerror or getattr(error.__cause__, "strerror", None) or type(error).__name__
+            raise VmaError(
+                f"could not download {url}: can't write in {folder} ({why}); "
+                f"make room or choose another --data-dir, or {way_out}"
+            ) from error
+
+
+def _has_hash(path: Path, known_hash: str | None) -> bool:
+    if known_hash is None:
+        return path.is_file()
+    algorithm, _, digest = known_hash.partition(":")
+    return path.is_file() and str(pooch.file_hash(path, alg=algorithm)) == digest
+
+
+class _RefusedError(Exception):
+    """The server answered that it won't: not an error that pooch would try again on."""
+
+
+class _Downloader:
+    """What pooch calls to fetch one URL, as often as it retries."""
+
+    def __init__(self, progress: ReportProgress | None) -> None:
+        self.progress = progress
+
+    def __call__(self, url: str, output_file: str, store: pooch.Pooch) -> None:
+        bar = _Bar(self.progress) if self.progress else False
+        try:
+            pooch.HTTPDownloader(progressbar=bar)(url, output_file, store)
+        except requests.HTTPError as error:
+            if error.response is None:
+                raise
+            error.response.close()  # pooch leaves it open
+            if error.response.status_code < 500:
+                raise _RefusedError(str(error).partition(" for url")[0]) from error
+            raise
+
+
+class _Bar:
+    """A progress bar as pooch wants one, that passes numbers on and draws nothing."""
+
+    def __init__(self, report: ReportProgress) -> None:
+        self.report = report
+        self.total = 0  # set by pooch; 0 where the server does not say
+        self.done = 0
+
+    def update(self, size: int) -> None:
+        # pooch counts whole chunks, and the last is smaller.
+        self.done = min(self.done + size, self.total) if self.total else self.done + size
+        self.report(self.done, self.total or None)
+
+    def reset(self) -> None:
+        self.done = 0
+
+    def close(self) -> None:
+        pass
+
+
+@contextmanager
+def _silent_pooch() -> Iterator[None]:
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the pages that requests writes about it."""
+    match error:
+        case requests.Timeout():
+            return "no answer in time"
+        case requests.HTTPError():
+            return str(error).partition(" for url")[0]
+        case requests.ConnectionError():
+            cause = getattr(error.args[0], "reason", error) if error.args else error
+            return f"no connection, {str(cause).rpartition(': ')[2] or 'no reason given'}"
+        case requests.exceptions.ChunkedEncodingError():
+            return "the connection broke before the end"
+        case _:
+            return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Episodes: the targets and the memory of a step."""

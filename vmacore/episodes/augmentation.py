@@ -1,0 +1,124 @@
+"""New classes out of those there are: every class of an episode is turned and bent in a way of its own.
+
+All drawings of a class, in memory and as targets, undergo the same change, so what an episode asks for stays the same
+and only its characters are ones that nobody drew. Turned characters as classes of their own: Santoro et al. 2016. A
+drawing may be jittered besides, by an affine change of its own, as if another hand had drawn it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vmacore.episodes.base import ahead
+from vmacore.errors import VmaError
+
+# What a strength of 1 allows in either direction.
+ANGLE = math.radians(15)
+SLANT = 0.25
+STRETCH = 0.15
+SHIFT = 1.5  # pixels
+
+Change = Callable[[Tensor, Tensor], Tensor]
+
+
+class Augmentation:
+    """Draws one change for each class of an episode, and one for each drawing.
+
+    turned: probability that a class is turned by one of the square's seven other symmetries, all alike.
+    warped: strength in [0, 1] of an affine change: rotation, slant, stretch of each axis, shift.
+    jittered: the same of a change that each drawing gets of its own, before its class's affine change.
+    size: height and width of the drawings in pixels.
+    binary: drawings hold 0 and 1 and stay so; else they hold intensities, which are interpolated.
+
+    Raises:
+        VmaError: `turned` of drawings that are not square.
+    """
+
+    def __init__(
+        self,
+        turned: float,
+        warped: float,
+        size: tuple[int, int],
+        *,
+        jittered: float = 0.0,
+        binary: bool = True,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if turned and size[0] != size[1]:
+            raise VmaError(f"drawings of {size[0]}×{size[1]} cannot be turned: set episode.turned to 0")
+        self.turned, self.warped, self.jittered = turned, warped, jittered
+        self.size, self.binary = size, binary
+        self._source = symmetries(size[0]).to(device) if turned else None
+
+    def draw(self, n_classes: int, draw: torch.Generator) -> Change:
+        """images [P, 1, H, W], label of each [P] → images changed as their class is; labels are 0 … n_classes − 1.
+
+        `draw` goes on to be drawn from by the change, if there is jitter: six numbers for each image that it is given.
+
+        The change is drawn on the CPU; it is applied where the images are. On another device, interpolation rounds
+        otherwise, which can move a pixel that lies on the very edge of the ink.
+        """
+        turn = torch.rand(n_classes, generator=draw) < self.turned
+        symmetry = turn * torch.randint(1, 8, (n_classes,), generator=draw)  # 0: as it is
+        of_class = affine(2 * torch.rand(n_classes, 6, generator=draw) - 1, self.warped, self.size)
+
+        def change(images: Tensor, labels: Tensor) -> Tensor:
+            if not len(images):
+                return images
+            if self._source is not None:
+                source = self._source[ahead(symmetry, images.device)[labels]]  # [P, H · W]
+                images = images.flatten(1).gather(1, source).view_as(images)
+            if self.warped or self.jittered:
+                theta = ahead(of_class, images.device)[labels]
+                if self.jittered:
+                    unit = 2 * torch.rand(len(images), 6, generator=draw) - 1
+                    theta = after(theta, ahead(affine(unit, self.jittered, self.size), images.device))
+                images = warp(images, theta)
+                # A line of one pixel interpolates to a ridge that is above a half over one pixel's width wherever it
+                # falls, so a half keeps lines whole and the mean ink; only the thinnest diagonals may come apart.
+                images = (images > 0.5).float() if self.binary else images
+            return images
+
+        return change
+
+
+def symmetries(side: int) -> Tensor:
+    """int64 [8, side²]: the pixel that each pixel of a turned square takes its value from; the first leaves all.
+
+    1 … 3 rotate by 90°, 180°, 270° anticlockwise; 4 … 7 transpose and then rotate by 0°, 90°, 180°, 270°.
+    """
+    pixel = torch.arange(side * side).view(side, side)
+    return torch.stack([p.rot90(k).flatten() for p in (pixel, pixel.T) for k in range(4)])
+
+
+def affine(unit: Tensor, strength: float, size: tuple[int, int]) -> Tensor:
+    """Affine maps [N, 2, 3] from a changed picture to its drawing, as `warp` takes them.
+
+    unit: numbers in [−1, 1], [N, 6]: rotation, slant, stretch across and down, shift across and down.
+    """
+    angle, slant, across, down, *shift = (strength * unit).T
+    cos, sin = (ANGLE * angle).cos(), (ANGLE * angle).sin()
+    rotation = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
+    across, down = 1 + STRETCH * across, 1 + STRETCH * down
+    shear = torch.stack([across, SLANT * slant * down, torch.zeros_like(down), down], 1).view(-1, 2, 2)
+    H, W = size
+    to_pixels = torch.tensor([W / 2, H / 2])  # coordinates of a picture go from −1 to 1, (x, y)
+    back = torch.linalg.inv(rotation @ shear)  # [N, 2, 2], in pixels
+    offset = -back @ (SHIFT * torch.stack(shift, 1))[:, :, None]  # [N, 2, 1]
+    return torch.cat([back * to_pixels, offset], 2) / to_pixels[:, None]
+
+
+def after(first: Tensor, second: Tensor) -> Tensor:
+    """Affine maps [N, 2, 3] that do the first and then the second, as `warp` takes them: pictures change in reverse."""
+    return torch.cat([second[:, :, :2] @ first[:, :, :2], second[:, :, :2] @ first[:, :, 2:] + second[:, :, 2:]], 2)
+
+
+def warp(images: Tensor, theta: Tensor) -> Tensor:
+    """images [P, 1, H, W] at where the affine maps [P, 2, 3] send each pixel, bilinear; outside is paper."""
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)

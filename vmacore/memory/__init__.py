@@ -1,0 +1,1 @@
+"""Memories: read, learned, streamed, in shards, and large ones in files."""

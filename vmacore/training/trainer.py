@@ -1,0 +1,288 @@
+"""What training moves: the step as a module, weights, averages and moments, and their checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from vmacore import distributed
+from vmacore.addressing import Addressing
+from vmacore.config import ObjectiveConfig
+from vmacore.data.characters import Dataset
+from vmacore.episodes.base import Episode, Sampler
+from vmacore.episodes.samplers import validation_sampler
+from vmacore.errors import VmaError
+from vmacore.estimators import Estimator, estimator_for
+from vmacore.evaluation.classification import classify
+from vmacore.evaluation.likelihood import score_episodes
+from vmacore.memory.encoded import EncodedMemory
+from vmacore.models.base import GenerativeModel
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.runs import directory as ckpt
+from vmacore.runs.directory import RunDirectory
+from vmacore.runs.weights import build_model
+from vmacore.training.graphs import Graphed, Update
+from vmacore.training.optimiser import Optimiser
+from vmacore.training.start import EMBEDDING
+
+METRICS = ("nll", "elbo", "reconstruction", "kl_address", "kl_latent", "prior_entropy", "posterior_entropy")
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """The averaged weights on validation classes: nats, and the accuracy of 5-way 1-shot by q(a|x)."""
+
+    step: int
+    nll: float
+    nll_se: float
+    kl_address: float
+    kl_latent: float
+    accuracy: float | None
+    is_best: bool
+
+
+class Step(nn.Module):
+    """A step up to its loss, as one module, so that torch can wrap it: read, address, draw, bound."""
+
+    def __init__(self, model: GenerativeModel, estimator: Estimator, config: ObjectiveConfig | None = None) -> None:
+        super().__init__()
+        self.model, self.estimator, self.config = model, estimator, config or ObjectiveConfig()
+
+    def forward(self, episode: Episode, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Minus the surrogate, of which the gradient alone means something, and the METRICS; means over the targets."""
+        model, targets, config = self.model, episode.targets, self.config
+        slots = episode.memory if model.learned_memory is None else model.learned_memory()
+        memory = model.read(slots, episode.mask)
+        addressing = model.address(targets, memory)
+        if config.part == "addresses":
+            return -config.labels * self.own(episode, memory, addressing), _of_addresses(addressing, episode)
+        drawn = self.estimator.draw(addressing, noise)
+        draws = drawn.terms(model, targets, memory, noise)
+        objective = self.estimator.objective(draws, addressing, drawn)
+        with torch.no_grad():
+            reconstruction, kl_z = -drawn.mean(draws.log_px).mean(), drawn.mean(draws.kl_z).mean()
+            kl_a = addressing.kl().mean()
+            entropies = [addressing.prior_entropy(), addressing.posterior_entropy().mean()]
+            elbo = -(reconstruction + kl_a + kl_z)
+            metrics = torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies])
+        loss = -objective.surrogate.mean()
+        if config.labels and config.part == "all":
+            loss = loss - config.labels * self.own(episode, memory, addressing)
+        return loss, metrics
+
+    def own(self, episode: Episode, memory: EncodedMemory, addressing: Addressing) -> Tensor:
+        """What the labels add: the mean `own_class` of targets, and of slots if configured."""
+        own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
+        if self.config.label_slots:
+            own = own + own_class_of_slots(memory, episode.memory_labels, self.model.config.similarity)
+        return own
+
+
+@torch.no_grad()
+def _of_addresses(addressing: Addressing, episode: Episode) -> Tensor:
+    """The METRICS where nothing is decoded: nll is of the class, not of the image, and there is no reconstruction."""
+    nll = -own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
+    none = torch.zeros_like(nll)
+    kl_a, entropies = addressing.kl().mean(), (addressing.prior_entropy(), addressing.posterior_entropy().mean())
+    return torch.stack([nll, none, none, kl_a, none, *entropies])
+
+
+def own_class(log_q: Tensor, labels: Tensor, memory_labels: Tensor) -> Tensor:
+    """log Σ_{a∈c} q(a|x) [B] for the class c of each target, labels [B], which has slots in memory."""
+    others = labels[:, None] != memory_labels
+    return log_q.masked_fill(others, -math.inf).logsumexp(1)
+
+
+def own_class_of_slots(memory: EncodedMemory, labels: Tensor, similarity: str) -> Tensor:
+    """The mean `own_class` of slots, each taken for a target with itself out of the memory, for labels [S] and h_q = h.
+
+    Over the slots with another of their class; 0 if there is none. The embeddings are there already, so that this costs
+    next to nothing (neighbourhood components analysis, Goldberger et al. 2004).
+    """
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    alike = (labels[:, None] == labels) & ~itself
+    with_another = alike.any(1)
+    scores = memory.address(memory.keys, similarity).log_q
+    # A slot that is alone counts itself, and as the only one of its class has a constant in place of −∞.
+    alone = itself & ~with_another[:, None]
+    log_q = scores.masked_fill(itself & ~alone, -math.inf).log_softmax(1)
+    own = log_q.masked_fill(~(alike | alone), -math.inf).logsumexp(1)
+    return own.masked_fill(~with_another, 0.0).sum() / with_another.sum().clamp(min=1)
+
+
+class Trainer:
+    """Model, averaged weights, optimiser, and the step they have reached. Of several processes the first one writes."""
+
+    def __init__(self, run: RunDirectory, dataset: Dataset, device: torch.device) -> None:
+        config = run.config
+        if config.model.size != dataset.train.size:
+            raise VmaError(f"{run.path} reads images of {config.model.size}, {dataset.name} has {dataset.train.size}")
+        self.run, self.device = run, device
+        alone = distributed.world_size() == 1
+        # A graph fixes all shapes and numbers.
+        fixed = not (config.episode.varies or config.objective.coarse_warmup)
+        graphed = config.training.cuda_graph and device.type == "cuda" and alone and fixed
+        self.model = build_model(config, device)
+        self.averaged = AveragedModel(self.model)
+        self.optimiser = Optimiser(self.model, config.optimiser, capturable=graphed)
+        objective = config.objective
+        estimator = estimator_for(objective, self.model.addressed)
+        step = Step(self.model, estimator, objective)
+        for name, weight in self.model.named_parameters():
+            of_addresses = name.startswith(EMBEDDING)
+            weight.requires_grad_(objective.part == "all" or of_addresses == (objective.part == "addresses"))
+        # Every weight has a gradient in every step, and there are no buffers, so DDP's defaults fit.
+        self.forward: nn.Module = step if alone else DistributedDataParallel(step)
+        self.advance: Update = self._advance
+        self.model.shares_passes = not (graphed or self.model.static)  # the averaged model, which evaluates, shares
+        if graphed:
+            self.advance = Graphed(self._advance, device)
+        self.leads = distributed.rank() == 0
+        self.step = 0
+        self.best: dict[str, Any] = {}
+
+    def update(self, sampler: Sampler) -> Tensor:
+        """One step of the optimiser; means over the targets of the METRICS, still on the device."""
+        episode = distributed.own_part(sampler.at(self.step))
+        noise = distributed.own_noise(self.run.config.training.seed, self.step, self.device)
+        self.optimiser.set_rates(self.step, self.run.config.training.steps)
+        warmup = self.run.config.objective.coarse_warmup
+        if warmup:
+            self.model.warm = min(1.0, self.step / warmup)
+        metrics = self.advance(episode, noise)
+        self._average()
+        self.step += 1
+        return metrics
+
+    def _advance(self, episode: Episode, noise: torch.Generator) -> Tensor:
+        """The gradient and the optimiser's step. Nothing here may wait for a GPU or depend on what it has computed."""
+        bfloat16 = self.run.config.training.precision == "bfloat16"
+        metrics: Tensor
+        with torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext():
+            loss, metrics = self.forward(episode, noise)
+        self.optimiser.zero_grad()
+        loss.backward()
+        clip = self.run.config.optimiser.clip
+        if clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        self.optimiser.step()
+        return metrics
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Exponential averaging whose window is a ninth of the steps so far, until it is as long as configured.
+
+        Without that, a short run's average would still be made of its first weights. AveragedModel would read the count
+        of steps back from the device.
+        """
+        averaged: list[Tensor] = list(self.averaged.module.parameters())
+        current: list[Tensor] = list(self.model.parameters())
+        if self.step == 0:
+            torch._foreach_copy_(averaged, current)
+        else:
+            decay = min(self.run.config.optimiser.average, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+
+    def validate(self, dataset: Dataset) -> ValidationReport:
+        """The K-sample bound and 5-way 1-shot accuracy of the averaged weights on validation classes."""
+        config, model = self.run.config, self.averaged.module
+        assert isinstance(model, GenerativeModel)
+        characters = dataset.validation.binarised(config.data.seed)
+        sampler, episodes = validation_sampler(config, characters, self.device), config.training.validation_episodes
+        accuracy = None
+        labelled = model.learned_memory is None and config.episode.memory == "few-shot"
+        if labelled and isinstance(model, VariationalMemoryAddressing):
+            way = min(5, characters.n_classes)
+            accuracy = classify(model, characters, way=way, shot=1, episodes=100, device=self.device).accuracy
+        if config.objective.part == "addresses":
+            numbers = self._score_addresses(model, sampler, episodes)
+        else:
+            score = score_episodes(
+                model, sampler, samples=config.objective.samples, episodes=episodes, device=self.device
+            )
+            numbers = score.nll, score.nll_se, score.kl_address, score.kl_latent
+        is_best = numbers[0] < self.best.get("nll", math.inf)
+        if is_best:
+            self.best = {"step": self.step, "nll": numbers[0], "accuracy": accuracy}
+        return ValidationReport(self.step, *numbers, accuracy, is_best)
+
+    @torch.no_grad()
+    def _score_addresses(
+        self, model: GenerativeModel, sampler: Sampler, episodes: int
+    ) -> tuple[float, float, float, float]:
+        """Mean −log Σ_{a∈c} q(a|x) of the targets' classes, its error over episodes, KL_a, and 0 for KL_z."""
+        rows = []
+        for step in range(episodes):
+            episode = sampler.at(step)
+            rows.append(_of_addresses(model.address(episode.targets, model.read(episode.memory)), episode))
+        values = torch.stack(rows).double()  # [episodes, METRICS]
+        means = dict(zip(METRICS, values.mean(0).tolist(), strict=True))
+        return means["nll"], float(values[:, 0].std()) / math.sqrt(episodes), means["kl_address"], 0.0
+
+    def save(self) -> None:
+        """Save the state as the latest checkpoint."""
+        if not self.leads or self.run.pointed("latest") == self.step:
+            return
+        tensors = {
+            ckpt.WEIGHTS["raw"]: self.model.state_dict(),
+            ckpt.WEIGHTS["averaged"]: self.averaged.module.state_dict(),
+            **self.optimiser.state(),
+        }
+        self.run.save(self.step, tensors, {"best": self.best, "torch": torch.__version__})
+
+    def restore(self) -> None:
+        """Take up the latest checkpoint; metrics written after it are cut off."""
+        step = self.run.newest()
+        if (step is None and any(self.run.path.glob("checkpoints/step-*"))) or (self.run.path / ckpt.STATE).exists():
+            raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
+        if step is None and (self.run.config.init or self.run.config.addresses_from):
+            raise VmaError(f"{self.run.path} was stopped before its first weights were stored: start a new run")
+        if step is None:  # stopped before its first checkpoint: it begins again
+            self._cut_metrics(0)
+            return
+        if step > self.run.config.training.steps:
+            raise VmaError(f"{self.run.path} stands at step {step} already: ask for more --steps")
+        folder = self.run.checkpoint(step)
+        ckpt.load_weights(self.model, folder / ckpt.WEIGHTS["raw"])
+        ckpt.load_weights(self.averaged.module, folder / ckpt.WEIGHTS["averaged"])
+        self.optimiser.restore(folder, step)
+        self.step, self.best = step, ckpt.read_state(folder)["best"]
+        self._cut_metrics(step)
+
+    def _cut_metrics(self, step: int) -> None:
+        metrics = self.run.path / "metrics.jsonl"
+        if self.leads and metrics.exists():
+            kept = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= step]
+            ckpt.replace_file(metrics, "".join(line + "\n" for line in kept).encode())
+
+    def last_reported(self) -> dict[str, Any]:
+        """The training means reported last, of a run that has nothing left to do."""
+        metrics = self.run.path / "metrics.jsonl"
+        rows = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()] if metrics.exists() else []
+        return next((row for row in reversed(rows) if row["kind"] == "train"), {})
+
+    def log(self, kind: str, row: dict[str, Any]) -> None:
+        """Append a row to metrics.jsonl."""
+        if not self.leads:
+            return
+        path = self.run.path / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"kind": kind, **row}) + "\n")
+        except OSError as error:
+            raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # a line cut short by a crash
