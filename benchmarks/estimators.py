@@ -26,7 +26,7 @@ from vmacore.bench.estimators import GROUPS, Bias, CheckpointQuality, gradient_q
 from vmacore.config import Config, load_recipe
 from vmacore.data import load_dataset
 from vmacore.data.characters import Dataset
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.estimators import ESTIMATORS
 from vmacore.models.vma import VariationalMemoryAddressing

@@ -11,7 +11,8 @@ import torch
 from tests import synthetic
 from vmacore.bench.estimator_training import compare_training
 from vmacore.bench.estimators import GROUPS, OBJECTIVES, _Episode, gradient_quality, squared_norm, step_seconds
-from vmacore.episodes.base import Episode, EpisodeSampler
+from vmacore.episodes.base import Episode
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.estimators import ESTIMATORS
 from vmacore.models.vma import VariationalMemoryAddressing

@@ -11,7 +11,7 @@ import torch
 from tests.data.drawings import write_files, zipped
 from vmacore.data.sets import binarized_mnist
 from vmacore.data.sets.binarized_mnist import Published
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 
 COUNTS = {"train": 6, "valid": 3, "test": 2}

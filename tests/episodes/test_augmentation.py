@@ -15,7 +15,8 @@ from tests import synthetic
 from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
 from vmacore.episodes.augmentation import Augmentation, affine, after, symmetries, warp
-from vmacore.episodes.base import Episode, EpisodeSampler
+from vmacore.episodes.base import Episode
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 
 CHARACTERS = synthetic.characters([9] * 6)

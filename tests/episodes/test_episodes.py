@@ -8,7 +8,10 @@ from torch import Tensor
 
 from tests import synthetic
 from vmacore.data.characters import Characters
-from vmacore.episodes.base import Episode, EpisodeSampler, MinibatchSampler, RecallSampler
+from vmacore.episodes.base import Episode
+from vmacore.episodes.few_shot import EpisodeSampler
+from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.recall import RecallSampler
 from vmacore.errors import VmaError
 
 COUNTS = [7, 5, 12, 5, 6, 20]

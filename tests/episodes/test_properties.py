@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from tests import synthetic
 from vmacore.data.characters import Characters
-from vmacore.episodes.base import Episode, EpisodeSampler, MinibatchSampler, RecallSampler, Sampler
+from vmacore.episodes.base import Episode, Sampler
+from vmacore.episodes.few_shot import EpisodeSampler
+from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.recall import RecallSampler
 from vmacore.episodes.sequence import SequenceSampler
 
 seeds = st.integers(0, 2**63 - 1)

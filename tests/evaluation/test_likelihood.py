@@ -14,7 +14,7 @@ from torch import Tensor
 from tests import synthetic
 from vmacore.config import ModelConfig
 from vmacore.data.characters import Characters
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import Score, score
 from vmacore.models.reference import ReferenceModel

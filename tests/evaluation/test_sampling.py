@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests import synthetic
 from vmacore.config import ModelConfig
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.sampling import SCALE, Grid, preview, sample_grid, save_grid
 from vmacore.latents import Latents

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.experiments.conftest import STEPS, model, number, row
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.experiments import baselines, run, systems
 from vmacore.experiments.lab import Lab

@@ -10,7 +10,7 @@ import pytest
 
 from tests import synthetic
 from vmacore.config import load_recipe
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.experiments.lab import Lab, Stopped

@@ -13,7 +13,7 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from tests import synthetic
 from vmacore.config import ModelConfig
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import score
 from vmacore.evaluation.sampling import sample_grid
 from vmacore.latents import Prior

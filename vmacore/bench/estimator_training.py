@@ -10,7 +10,7 @@ import torch
 
 from vmacore.config import Config
 from vmacore.data.characters import Dataset
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.runs.directory import RunDirectory, find_run
 from vmacore.runs.weights import load_model

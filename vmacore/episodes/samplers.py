@@ -7,7 +7,10 @@ import torch
 from vmacore.config import Config
 from vmacore.data.characters import Characters
 from vmacore.episodes.augmentation import Augmentation
-from vmacore.episodes.base import EpisodeSampler, MinibatchSampler, RecallSampler, Sampler
+from vmacore.episodes.base import Sampler
+from vmacore.episodes.few_shot import EpisodeSampler
+from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.recall import RecallSampler
 from vmacore.episodes.sequence import SequenceSampler
 
 

@@ -12,7 +12,7 @@ from torchvision.utils import make_grid, save_image
 
 from vmacore.addressing import Addressing
 from vmacore.data.characters import Characters
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import check_size
 from vmacore.files import replacing

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import figures, systems
 from vmacore.experiments.lab import Lab

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from vmacore.data.characters import Characters
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.classification import Z95, Classifier
 from vmacore.evaluation.errors import target_classes
 from vmacore.experiments import nested, systems

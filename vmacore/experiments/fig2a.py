@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmacore.data.characters import Characters
-from vmacore.episodes.base import RecallSampler
+from vmacore.episodes.recall import RecallSampler
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import figures, recall_figures
 from vmacore.experiments.lab import Lab

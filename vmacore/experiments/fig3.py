@@ -8,7 +8,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vmacore.episodes.base import Episode, EpisodeSampler
+from vmacore.episodes.base import Episode
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.experiments import figures, systems
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.result import Result, Row

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from vmacore.data.characters import Characters
-from vmacore.episodes.base import EpisodeSampler
+from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.sampling import Grid, sample_grid
 from vmacore.experiments import figures, systems
 from vmacore.experiments.lab import Lab

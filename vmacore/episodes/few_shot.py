@@ -1,0 +1,97 @@
+"""Few-shot episodes: the same classes as targets and in memory, by different drawings (section 4.2)."""
+
+from __future__ import annotations
+
+import torch
+
+from vmacore.data.characters import Characters
+from vmacore.episodes.augmentation import Augmentation
+from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
+from vmacore.errors import VmaError
+from vmacore.seeds import Stream, generator
+
+
+class EpisodeSampler:
+    """Episodes of n_way classes with n_shot drawings of each in memory and n_target others as targets.
+
+    n_memories: groups that the classes are shared out to; a target sees the slots of its own group alone.
+    shots: smallest and largest number of slots of each class, which then varies from step to step, log-uniformly, up to
+    as many as the class with the fewest drawings can give besides its targets.
+    augmentation: one change for each class of an episode, of all its drawings.
+
+    Raises:
+        VmaError: more classes, or more drawings of a class, than there are.
+    """
+
+    def __init__(
+        self,
+        characters: Characters,
+        *,
+        n_way: int,
+        n_shot: int,
+        n_target: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        n_memories: int = 1,
+        shots: tuple[int, int] | None = None,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self.shots = shots or (n_shot, n_shot)
+        if n_way % n_memories:
+            raise ValueError(f"{n_way} classes cannot be shared out to {n_memories} memories")
+        if not 1 <= n_way <= characters.n_classes:
+            hint = ", as drawings without labels do: train with --set episode.memory=none"
+            held = f"{characters.n_classes}{hint if characters.n_classes == 1 else ''}"
+            raise VmaError(f"{n_way} classes asked for, but the split holds {held}")
+        self.fewest = int(characters.counts.min())
+        if self.shots[0] + n_target > self.fewest:
+            raise VmaError(
+                f"{self.shots[0]} in memory and {n_target} targets of each class asked for, "
+                f"but a class of this split has {self.fewest} drawings"
+            )
+        self.characters = characters
+        self.n_way, self.n_shot, self.n_target = n_way, n_shot, n_target
+        self.n_memories = n_memories
+        self.augmentation = augmentation
+        self.seed = seed
+        self.device = torch.device(device)
+        self._pixels = Pixels(characters, seed, device)
+
+    def at(self, step: int) -> Episode:
+        """The episode of a step, whatever was drawn before."""
+        draw = generator(self.seed, step, Stream.EPISODE)
+        n_way, n_shot = self.n_way, self._slots_of_a_class(step)
+        classes = torch.randperm(self.characters.n_classes, generator=draw)[:n_way]
+        drawings = shuffled_drawings(self.characters, classes, draw)
+        memory_index = drawings[:, :n_shot].flatten()
+        target_index = drawings[:, n_shot : n_shot + self.n_target].flatten()
+        label = torch.arange(n_way)
+        target_labels = ahead(label.repeat_interleave(self.n_target), self.device)
+        memory_labels = ahead(label.repeat_interleave(n_shot), self.device)
+        group = n_way // self.n_memories
+        own_group = target_labels[:, None] // group == memory_labels // group
+        targets, memory = self._pixels.drawings(target_index), self._pixels.drawings(memory_index)
+        binary = self._pixels.binary(step)
+        if self.augmentation is not None:
+            change = self.augmentation.draw(n_way, generator(self.seed, step, Stream.AUGMENTATION))
+            targets, memory = change(targets, target_labels), change(memory, memory_labels)
+        return Episode(
+            targets=binary(targets),
+            memory=binary(memory),
+            target_labels=target_labels,
+            memory_labels=memory_labels,
+            target_index=target_index,
+            memory_index=memory_index,
+            mask=own_group if self.n_memories > 1 else None,
+        )
+
+    def _slots_of_a_class(self, step: int) -> int:
+        fewest, most = self.shots
+        draw = generator(self.seed, step, Stream.VARIATION)
+        _, u = torch.rand(2, generator=draw, dtype=torch.float64).tolist()  # runs of earlier versions took the second
+        return log_uniform(fewest, min(most, self.fewest - self.n_target), u)
+
+
+def log_uniform(low: int, high: int, u: float) -> int:
+    """Of u uniform in [0, 1), an integer in low … high; n has probability ∝ log((n + 1) / n)."""
+    return min(int(low * ((high + 1) / low) ** u), high) if low < high else low

@@ -1,0 +1,26 @@
+"""Minibatches without a memory of their own."""
+
+from __future__ import annotations
+
+import torch
+
+from vmacore.data.characters import Characters
+from vmacore.episodes.base import Episode, Pixels
+from vmacore.seeds import Stream, generator
+
+
+class MinibatchSampler:
+    """Targets of all classes alike, with no memory: for a memory that is learned, or a model without one."""
+
+    def __init__(self, characters: Characters, *, n_target: int, seed: int, device: torch.device | str = "cpu") -> None:
+        self.characters, self.n_target, self.seed = characters, n_target, seed
+        self._pixels = Pixels(characters, seed, device)
+
+    def at(self, step: int) -> Episode:
+        """The n_target drawings of a step, each drawn of all there are."""
+        draw = generator(self.seed, step, Stream.EPISODE)
+        index = torch.randint(len(self.characters.images), (self.n_target,), generator=draw)
+        none = index[:0]
+        labels = self.characters.labels
+        pixels = self._pixels.at(step)
+        return Episode(pixels(index), pixels(none), labels[index], labels[none], index, none)
