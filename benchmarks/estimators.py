@@ -30,7 +30,8 @@ from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.estimators import ESTIMATORS
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.runs.directory import RunDirectory, find_run
+from vmacore.runs.directory import RunDirectory
+from vmacore.runs.finding import find_run
 from vmacore.runs.weights import load_model
 from vmacore.training.loop import prepare, train
 

@@ -29,7 +29,7 @@ from vmacore.errors import VmaError
 from vmacore.evaluation.large_memory import classify_by_memory, score_memory
 from vmacore.memory.large import fingerprint, open_memory, write_memory
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.runs.directory import find_run
+from vmacore.runs.finding import find_run
 from vmacore.runs.weights import load_model
 
 

@@ -38,6 +38,16 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def real_omniglot(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder into which Omniglot has been imported."""
+    from vmacore.data.sets import omniglot
+
+    data_dir = tmp_path_factory.mktemp("omniglot")
+    omniglot.import_from(real_data / "omniglot", data_dir)
+    return data_dir
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> "RunDirectory":
     """20 steps without a stop, validated at 10 and 20."""

@@ -36,9 +36,9 @@ PLAIN, STEPS = "tests/networks/test_plain_pyramid.py::test_", "tests/training/te
 DENSITIES, SCORE = "tests/models/test_densities.py::test_", "tests/vmacli/test_score.py::test_"
 LIKELIHOOD = "tests/evaluation/test_likelihood.py::test_"
 
-SOUND = "q, p = gaussian(posterior(rows(self.evidence[level], self.pair))), gaussian(prior)\n"
+SOUND = "q, p = gaussian(posterior(self.evidence[level])), gaussian(prior)\n"
 LEAKING = (
-    "seen = posterior(rows(self.evidence[level], self.pair)); q, p = gaussian(seen), gaussian((prior + seen) / 2)\n"
+    "seen = posterior(self.evidence[level]); q, p = gaussian(seen), gaussian((prior + seen) / 2)\n"
 )
 FAULTS = {
     # The prior of a latent gets half of the correction that depends on x.

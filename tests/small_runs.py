@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from tests import synthetic
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import RunDirectory
+from vmacore.runs.directory import MOMENTS, WEIGHTS, RunDirectory
 from vmacore.training.loop import prepare
 
 DATASET = synthetic.dataset()
@@ -27,7 +26,7 @@ def files_of(run: RunDirectory) -> dict[str, bytes]:
     step = run.pointed("latest")
     assert step is not None
     files = {path.name: path.read_bytes() for path in run.checkpoint(step).glob("*.safetensors")}
-    assert set(files) == {*ckpt.WEIGHTS.values(), *ckpt.MOMENTS.values()}
+    assert set(files) == {*WEIGHTS.values(), *MOMENTS.values()}
     return files
 
 
@@ -44,7 +43,7 @@ def stop_after(count: int) -> Callable[[], bool]:
 
 def tensors_of(value: float = 1.0) -> dict[str, dict[str, Tensor]]:
     """Weights of one value, as `RunDirectory.save` takes them."""
-    return {file: {"weight": torch.full((2, 3), value)} for file in ckpt.WEIGHTS.values()}
+    return {file: {"weight": torch.full((2, 3), value)} for file in WEIGHTS.values()}
 
 
 def save_weights(run: RunDirectory, step: int, best: int | None = None, value: float = 1.0) -> None:

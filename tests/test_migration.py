@@ -10,7 +10,7 @@ import pytest
 from vmacore.config import Config
 from vmacore.config.migration import migrated
 from vmacore.errors import VmaError
-from vmacore.runs.directory import SHIPPED
+from vmacore.runs.finding import SHIPPED
 
 OLD: dict[str, Any] = {
     "data": {"dataset": "glyphs", "refit": False},

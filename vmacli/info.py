@@ -70,7 +70,7 @@ def info(
 
 
 def _show_run(output: Output, name: str, runs_dir: Path) -> None:
-    from vmacore.runs.directory import find_run
+    from vmacore.runs.finding import find_run
 
     location = find_run(name, runs_dir=runs_dir)
     config = location.config
@@ -122,7 +122,8 @@ def _data(data_dir: Path) -> list[dict[str, Any]]:
 def _runs(runs_dir: Path) -> list[dict[str, Any]]:
     """Every run, the newest first. A checkpoint that can't be read is no reason to hide the others."""
     from vmacore.errors import VmaError
-    from vmacore.runs.directory import list_runs, read_state
+    from vmacore.runs.directory import read_state
+    from vmacore.runs.finding import list_runs
 
     rows = []
     for run in list_runs(runs_dir):
@@ -149,7 +150,8 @@ def _runs(runs_dir: Path) -> list[dict[str, Any]]:
 
 
 def _shipped() -> list[dict[str, Any]]:
-    from vmacore.runs.directory import RunDirectory, shipped_weights
+    from vmacore.runs.directory import RunDirectory
+    from vmacore.runs.finding import shipped_weights
 
     return [
         {"name": name, "dataset": RunDirectory.open(path).config.data.dataset, "path": str(path)}

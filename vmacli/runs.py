@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vmacore.config import Config
     from vmacore.data.characters import Characters, Dataset
     from vmacore.models import GenerativeModel
-    from vmacore.runs.directory import Location
+    from vmacore.runs.finding import Location
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def open_run(
             alone and these do not suffice.
     """
     from vmacore.errors import VmaError
-    from vmacore.runs.directory import find_run
+    from vmacore.runs.finding import find_run
     from vmacore.runs.weights import load_model
 
     location = find_run(name, runs_dir=runs_dir, dataset=dataset)

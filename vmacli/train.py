@@ -110,7 +110,8 @@ def train(
 
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
         from vmacore.distributed import check_shares, from_first, rank, world_size
-        from vmacore.runs.directory import RunDirectory, find_run
+        from vmacore.runs.directory import RunDirectory
+        from vmacore.runs.finding import find_run
         from vmacore.training.loop import prepare
         from vmacore.training.loop import train as fit
         from vmacore.training.start import Start

@@ -21,7 +21,7 @@ def load(
         VmaError: there is no such run, or its weights cannot be read.
     """
     # Here, so that `import vmacore` does not import torch.
-    from vmacore.runs.directory import find_run
+    from vmacore.runs.finding import find_run
     from vmacore.runs.weights import load_model
 
     location = find_run(run, runs_dir=Path(runs_dir))

@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
-from vmacore.networks.layers import rows
-
 
 def gaussian(parameters: Tensor) -> Independent:
     """Diagonal Gaussian over all dimensions but the first; the last holds means, then log standard deviations."""
@@ -52,21 +50,20 @@ class Prior:
 class Posterior:
     """Every latent drawn from q. Adds up log p, log q [P], and keeps KL(q ‖ p) of each latent, in closed form.
 
-    evidence: what x shows of each latent, coarse to fine, [U, …]. pair: each sample's row of it [P]; None: its own.
-    noise: standard normal numbers for all latents [P, N]. pathwise: let gradients pass through z. warm: the share by
-    which log p and log q of all but the finest latent count; below 1 the weights are those of no bound.
+    evidence: what x shows of each latent, coarse to fine, [P, …]. noise: standard normal, for all latents [P, N].
+    pathwise: let gradients pass through z. warm: the factor of log p and log q of all but the finest latent; below 1
+    the weights are those of no bound.
     """
 
     def __init__(
         self,
         evidence: Sequence[Tensor],
-        pair: Tensor | None,
         noise: Tensor,
         *,
         pathwise: bool = True,
         warm: float = 1.0,
     ) -> None:
-        self.evidence, self.pair, self.pathwise, self.warm = evidence, pair, pathwise, warm
+        self.evidence, self.pathwise, self.warm = evidence, pathwise, warm
         self.left = noise
         self.log_p = self.log_q = noise.new_zeros(len(noise))
         self.kl: list[Tensor] = []
@@ -74,7 +71,7 @@ class Posterior:
     def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
         """z_l ~ q(z_l|z_<l, x, m)."""
         level = len(self.kl)
-        q, p = gaussian(posterior(rows(self.evidence[level], self.pair))), gaussian(prior)
+        q, p = gaussian(posterior(self.evidence[level])), gaussian(prior)
         size = q.event_shape.numel()
         noise, self.left = self.left[:, :size].view(q.mean.shape), self.left[:, size:]
         z = q.mean + q.stddev * noise

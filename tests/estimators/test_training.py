@@ -12,8 +12,8 @@ from tests import synthetic
 from vmacore.config import EstimatorName, ObjectiveConfig
 from vmacore.estimators import ESTIMATORS, estimator_for
 from vmacore.estimators.importance import Importance
-from vmacore.runs.directory import WEIGHTS, RunDirectory, load_weights
-from vmacore.runs.weights import build_model
+from vmacore.runs.directory import WEIGHTS, RunDirectory
+from vmacore.runs.weights import build_model, load_weights
 from vmacore.training.loop import StepReport, prepare, train
 
 DATASET = synthetic.dataset()

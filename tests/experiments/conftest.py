@@ -33,7 +33,7 @@ from vmacore.experiments import (
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.result import Result, Row
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.runs.directory import find_run
+from vmacore.runs.finding import find_run
 from vmacore.runs.weights import load_model
 
 STEPS = 4

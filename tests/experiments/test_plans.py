@@ -18,7 +18,8 @@ from vmacore.errors import VmaError
 from vmacore.experiments import plans
 from vmacore.experiments.lab import Lab, Stopped
 from vmacore.experiments.plans import Job, Plan, Trained, equal_steps, next_mark, reachable
-from vmacore.runs.directory import RunDirectory, read_tensors
+from vmacore.runs.directory import RunDirectory
+from vmacore.runs.weights import read_tensors
 from vmacore.training.loop import prepare, train
 
 DIGITS = Plan("digits", "one", TINY)

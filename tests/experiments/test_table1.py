@@ -20,7 +20,7 @@ from vmacore.experiments.lab import Lab
 from vmacore.experiments.plans import Trained
 from vmacore.experiments.result import Result
 from vmacore.experiments.table1 import GMN, ITEMS, VMA, parts, settings
-from vmacore.runs.directory import Location
+from vmacore.runs.finding import Location
 from vmacore.runs.weights import build_model
 
 MODELS = {

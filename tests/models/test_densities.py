@@ -17,7 +17,6 @@ from tests.networks import plain_pyramid as plain
 from vmacore.config import ModelConfig
 from vmacore.latents import Posterior, as_seen
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.networks.layers import rows
 from vmacore.objectives import importance_bound
 
 
@@ -25,7 +24,7 @@ class Leak(Posterior):
     """Priors that get half of the correction."""
 
     def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
-        seen = posterior(rows(self.evidence[len(self.kl)], self.pair))
+        seen = posterior(self.evidence[len(self.kl)])
         return super().draw((prior + seen) / 2, lambda _: seen)
 
 

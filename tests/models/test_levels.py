@@ -170,7 +170,7 @@ def test_levels_draw_from_the_gaussians_they_report() -> None:
     torch.testing.assert_close(z.mean(0), torch.tensor([0.5, -1.0]), atol=0.1, rtol=0)
     torch.testing.assert_close(z.std(0), torch.tensor([-0.2, 0.3]).exp(), atol=0.1, rtol=0)
     evidence = torch.tensor([[[[1.0, 2.0, 0.5, 0.0]]], [[[0.0, 0.0, 0.0, 0.0]]]])
-    latents = Posterior([evidence], torch.arange(P) % 2, torch.zeros(P, 2))
+    latents = Posterior([evidence[torch.arange(P) % 2]], torch.zeros(P, 2))
     z = latents.draw(prior, lambda seen: prior + 0.25 + seen).view(P, 2)
     torch.testing.assert_close(z[:2], torch.tensor([[1.75, 1.25], [0.75, -0.75]]))  # the means, with no noise
     entropy_at_mean = -(torch.tensor([0.55 + 0.55, 0.05 + 0.55]) + math.log(2 * math.pi))

@@ -15,8 +15,8 @@ from vmacore.config import Config, ModelConfig
 from vmacore.errors import VmaError
 from vmacore.models import create_model
 from vmacore.models.matching import GenerativeMatchingNetwork, SetRead
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import RunDirectory
+from vmacore.runs.directory import MOMENTS, RunDirectory
+from vmacore.runs.weights import read_tensors
 from vmacore.training.loop import prepare, train
 
 SMALL: dict[str, Any] = {"system": "matching", "channels": (4, 6, 6), "latent": 3, "hidden": 7, "embedding": 5}
@@ -222,7 +222,7 @@ def test_beta2_reaches_the_optimiser(tmp_path: Path) -> None:
         config = _config().with_overrides([f"optimiser.beta2={beta2}", "training.steps=1"])
         run = RunDirectory.create(tmp_path / str(beta2), prepare(config, synthetic.dataset()))
         train(run, synthetic.dataset())
-        moments.append(ckpt.read_tensors(run.checkpoint(1) / ckpt.MOMENTS["exp_avg_sq"])["recognition.0.weight"])
+        moments.append(read_tensors(run.checkpoint(1) / MOMENTS["exp_avg_sq"])["recognition.0.weight"])
     torch.testing.assert_close(moments[1], 10 * moments[0])
 
 

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from tests.small_runs import save_weights
 from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import RunDirectory, find_run, load_weights, read_state
+from vmacore.runs import directory
+from vmacore.runs.directory import RunDirectory, read_state
+from vmacore.runs.finding import find_run
+from vmacore.runs.weights import load_weights, read_tensors
 
 CONFIG = Config(data=DataConfig(dataset="glyphs"))
 
@@ -32,7 +34,7 @@ def _value(run: RunDirectory) -> float:
     """The weight that the latest checkpoint holds."""
     step = run.pointed("latest")
     assert step is not None
-    return float(ckpt.read_tensors(run.checkpoint(step) / "weights.safetensors")["weight"][0, 0])
+    return float(read_tensors(run.checkpoint(step) / "weights.safetensors")["weight"][0, 0])
 
 
 # Run directories
@@ -77,14 +79,14 @@ def test_a_checkpoint_holds_weights_and_state(run: RunDirectory) -> None:
     folder = run.checkpoint(3)
     assert folder.name == "step-00000003"
     assert sorted(path.name for path in folder.iterdir()) == ["state.json", "weights.safetensors"]
-    assert torch.equal(ckpt.read_tensors(folder / "weights.safetensors")["a"], torch.arange(4.0))
+    assert torch.equal(read_tensors(folder / "weights.safetensors")["a"], torch.arange(4.0))
     assert read_state(folder) == {"format": 1, "step": 3, "best": {}, "other": 5}
 
 
 def test_tensors_in_channels_last_keep_their_values(run: RunDirectory) -> None:
     weight = torch.arange(120.0).view(2, 5, 3, 4).contiguous(memory_format=torch.channels_last)
     run.save(1, {"weights.safetensors": {"a": weight}}, {"best": {}})
-    assert torch.equal(ckpt.read_tensors(run.checkpoint(1) / "weights.safetensors")["a"], weight)
+    assert torch.equal(read_tensors(run.checkpoint(1) / "weights.safetensors")["a"], weight)
 
 
 def test_pointers_and_pruning_keep_latest_and_best(run: RunDirectory) -> None:
@@ -110,7 +112,7 @@ def test_a_save_that_is_interrupted_leaves_the_one_before(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch, error: BaseException, place: str
 ) -> None:
     save_weights(run, 1, best=1, value=1.0)
-    whole = ckpt._write
+    whole = directory.write
 
     def failing(path: Path, content: bytes) -> None:
         if path.name == place:
@@ -119,7 +121,7 @@ def test_a_save_that_is_interrupted_leaves_the_one_before(
         whole(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ckpt, "_write", failing)
+        patch.setattr(directory, "write", failing)
         if isinstance(error, OSError):
             with pytest.raises(VmaError, match=r"cannot save step 2 .*No space left.*checkpoint of step 1 is kept"):
                 save_weights(run, 2, best=2, value=2.0)
@@ -145,9 +147,9 @@ def test_a_save_killed_before_its_pointer(run: RunDirectory, monkeypatch: pytest
             raise KeyboardInterrupt
         replace(path, content)
 
-    replace = ckpt.replace_file
+    replace = directory.replace
     with monkeypatch.context() as patch:
-        patch.setattr(ckpt, "replace_file", killed)
+        patch.setattr(directory, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             save_weights(run, 2, best=2, value=2.0)
     assert run.pointed("latest") == 1

@@ -13,8 +13,10 @@ import torch
 from tests.small_runs import save_weights
 from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import Location, RunDirectory, export_weights, find_run, list_runs, read_state
+from vmacore.runs import finding
+from vmacore.runs.directory import WEIGHTS, RunDirectory, read_state
+from vmacore.runs.finding import Location, find_run, list_runs
+from vmacore.runs.weights import export_weights, read_tensors
 
 CONFIG = Config(data=DataConfig(dataset="glyphs"))
 
@@ -78,7 +80,7 @@ def test_the_newest_run_of_a_data_set(tmp_path: Path) -> None:
 
 
 def test_no_runs_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ckpt, "SHIPPED", tmp_path / "weights")  # the folder need not exist
+    monkeypatch.setattr(finding, "SHIPPED", tmp_path / "weights")  # the folder need not exist
     assert list_runs(tmp_path / "runs") == []
     message = _refused(None, runs_dir=tmp_path / "runs")
     assert "no trained run in" in message
@@ -104,7 +106,7 @@ def test_a_run_of_another_data_set(run: RunDirectory) -> None:
 
 
 def test_a_half_written_run(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ckpt, "SHIPPED", run.path / "none")
+    monkeypatch.setattr(finding, "SHIPPED", run.path / "none")
     assert "no whole checkpoint yet" in _refused("one", runs_dir=run.path.parent)
     save_weights(run, 1)
     (run.checkpoint(1) / "state.json").unlink()
@@ -122,7 +124,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "digits-small").parent.mkdir()
     (made.path / "moved").rename(folder / "digits-small")
     (made.path / "config.toml").rename(folder / "digits-small" / "config.toml")
-    monkeypatch.setattr(ckpt, "SHIPPED", folder)
+    monkeypatch.setattr(finding, "SHIPPED", folder)
     return folder / "digits-small"
 
 
@@ -154,12 +156,12 @@ def test_ones_own_run_comes_before_shipped_weights(shipped: Path, tmp_path: Path
 
 
 def test_exported_weights_are_found_by_path(run: RunDirectory, tmp_path: Path) -> None:
-    run.save(7, {ckpt.WEIGHTS["averaged"]: {"weight": torch.tensor([0.1, -3.0])}}, {"best": {"step": 7, "nll": 1.5}})
+    run.save(7, {WEIGHTS["averaged"]: {"weight": torch.tensor([0.1, -3.0])}}, {"best": {"step": 7, "nll": 1.5}})
     folder = tmp_path / "exported"
     export_weights(find_run("one", runs_dir=run.path.parent), folder)
     found = find_run(folder, runs_dir=tmp_path / "none")
     assert (found.path, found.run, found.step, found.config) == (folder, "exported", 7, CONFIG)
-    stored = ckpt.read_tensors(folder / ckpt.WEIGHTS["averaged"])["weight"]
+    stored = read_tensors(folder / WEIGHTS["averaged"])["weight"]
     assert stored.dtype == torch.float16
     assert torch.equal(stored, torch.tensor([0.1, -3.0]).half())
     assert read_state(folder)["best"] == {"step": 7, "nll": 1.5}
@@ -173,7 +175,7 @@ def test_weights_that_cannot_be_exported(run: RunDirectory, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(VmaError, match="cannot write"):
         export_weights(location, tmp_path / "file" / "below")
-    (run.checkpoint(1) / ckpt.WEIGHTS["averaged"]).unlink()
+    (run.checkpoint(1) / WEIGHTS["averaged"]).unlink()
     with pytest.raises(VmaError, match="missing or damaged"):
         export_weights(location, tmp_path / "new")
     assert not (tmp_path / "new").exists()

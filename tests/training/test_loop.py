@@ -18,9 +18,9 @@ from vmacore.episodes.samplers import training_sampler
 from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.memory.encoded import EncodedMemory
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import RunDirectory, find_run
-from vmacore.runs.weights import build_model, load_model
+from vmacore.runs.directory import MOMENTS, WEIGHTS, RunDirectory
+from vmacore.runs.finding import find_run
+from vmacore.runs.weights import build_model, load_model, read_tensors
 from vmacore.training.loop import StepReport, ValidationReport, prepare, train
 from vmacore.training.start import Start
 from vmacore.training.trainer import Step, own_class, own_class_of_slots
@@ -88,7 +88,7 @@ def test_bfloat16_trains_nearly_as_float32(tmp_path: Path) -> None:
         training = {"steps": 40, "metrics_every": 40, "precision": precision}
         run = create_run(tmp_path / precision, model=RESIDUAL, training=training)
         nll[precision] = train(run, DATASET).nll
-        assert {tensor.dtype for tensor in ckpt.read_tensors(run.checkpoint(40) / ckpt.WEIGHTS["raw"]).values()} == {
+        assert {tensor.dtype for tensor in read_tensors(run.checkpoint(40) / WEIGHTS["raw"]).values()} == {
             torch.float32
         }
     assert nll["bfloat16"] == pytest.approx(nll["highest"], rel=0.02)
@@ -281,7 +281,7 @@ def test_the_seed_decides_the_run(straight: RunDirectory, tmp_path: Path) -> Non
 
 def test_averaged_weights_are_loaded_unless_raw_ones_are_asked_for(straight: RunDirectory) -> None:
     location = find_run(straight.checkpoint(20), runs_dir=straight.path.parent)
-    files = {name: ckpt.read_tensors(straight.checkpoint(20) / file) for name, file in ckpt.WEIGHTS.items()}
+    files = {name: read_tensors(straight.checkpoint(20) / file) for name, file in WEIGHTS.items()}
     default, raw = load_model(location), load_model(location, weights="raw")
     for name, weight in default.state_dict().items():
         assert torch.equal(weight, files["averaged"][name])
@@ -295,7 +295,7 @@ def test_averaged_weights_are_loaded_unless_raw_ones_are_asked_for(straight: Run
 def test_a_location_without_raw_weights(tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", training={"steps": 2})
     train(run, DATASET)
-    (run.checkpoint(2) / ckpt.WEIGHTS["raw"]).unlink()
+    (run.checkpoint(2) / WEIGHTS["raw"]).unlink()
     location = find_run(run.path, runs_dir=tmp_path)
     load_model(location)
     with pytest.raises(VmaError, match="run holds no raw weights"):
@@ -309,19 +309,19 @@ def test_averaged_weights_are_the_running_average(tmp_path: Path) -> None:
         run = create_run(tmp_path / str(steps), optimiser={"average": 0.28}, training={"steps": steps})
         train(run, DATASET)
         folder = run.checkpoint(steps)
-        weights.append(ckpt.read_tensors(folder / ckpt.WEIGHTS["raw"])["prior.0.weight"])
+        weights.append(read_tensors(folder / WEIGHTS["raw"])["prior.0.weight"])
     averaged = weights[0]
     for count, weight in enumerate(weights[1:], start=1):
         decay = min(0.28, (1 + count) / (10 + count))
         averaged = decay * averaged + (1 - decay) * weight
-    found = ckpt.read_tensors(folder / ckpt.WEIGHTS["averaged"])["prior.0.weight"]
+    found = read_tensors(folder / WEIGHTS["averaged"])["prior.0.weight"]
     torch.testing.assert_close(found, averaged, rtol=1e-6, atol=1e-7)
 
 
 def _first_gradient(run: RunDirectory) -> float:
     """Norm of the gradient of the first step, from Adam's first moment (1 − β₁) g."""
     train(run, DATASET)
-    moments = ckpt.read_tensors(run.checkpoint(1) / ckpt.MOMENTS["exp_avg"])
+    moments = read_tensors(run.checkpoint(1) / MOMENTS["exp_avg"])
     return float(torch.stack([moment.norm() for moment in moments.values()]).norm()) / 0.1
 
 
@@ -339,9 +339,9 @@ def test_starting_from_another_run(straight: RunDirectory, tmp_path: Path) -> No
     # A learning rate too small to move anything shows the weights it starts from.
     run = create_run(tmp_path / "run", training={"steps": 1}, optimiser={"learning_rate": 1e-20})
     train(run, DATASET, start=Start(location))
-    start = ckpt.read_tensors(straight.checkpoint(20) / ckpt.WEIGHTS["averaged"])
-    for file in ckpt.WEIGHTS.values():
-        for name, weight in ckpt.read_tensors(run.checkpoint(1) / file).items():
+    start = read_tensors(straight.checkpoint(20) / WEIGHTS["averaged"])
+    for file in WEIGHTS.values():
+        for name, weight in read_tensors(run.checkpoint(1) / file).items():
             assert torch.equal(weight, start[name])
     assert run.pointed("latest") == 1  # it counts its own steps
     assert RunDirectory.open(run.path).config.init == f"{location.run}, step 20"

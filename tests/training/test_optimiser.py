@@ -15,7 +15,7 @@ from vmacore.config import OptimiserConfig, load_recipe
 from vmacore.episodes.samplers import training_sampler
 from vmacore.errors import VmaError
 from vmacore.models.base import GenerativeModel
-from vmacore.runs import directory as ckpt
+from vmacore.runs.directory import MOMENTS
 from vmacore.runs.weights import build_model
 from vmacore.training.graphs import WARM_UP, Graphed
 from vmacore.training.optimiser import Optimiser, rate_factor
@@ -53,7 +53,7 @@ def test_adam_by_default_is_as_torch_has_it() -> None:
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(one, other)
     state = optimiser.state()
-    assert state.keys() == set(ckpt.MOMENTS.values())
+    assert state.keys() == set(MOMENTS.values())
     for stored in state.values():
         assert list(stored) == [name for name, _ in ours.named_parameters()]
         assert all(bool(tensor.any()) for tensor in stored.values())

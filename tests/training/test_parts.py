@@ -11,8 +11,9 @@ import torch
 
 from tests.small_runs import DATASET, create_run
 from vmacore.episodes.samplers import training_sampler
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import RunDirectory, find_run
+from vmacore.runs.directory import WEIGHTS, RunDirectory
+from vmacore.runs.finding import find_run
+from vmacore.runs.weights import read_tensors
 from vmacore.training.loop import ValidationReport, train
 from vmacore.training.start import Start
 from vmacore.training.trainer import Trainer
@@ -31,12 +32,12 @@ def test_one_part_trains_and_the_other_stays(tmp_path: Path, part: str) -> None:
     train(create_run(tmp_path / "first", model=PARTS, training={"steps": 1}), DATASET)
     location = find_run(tmp_path / "first", runs_dir=tmp_path)
     run = create_run(tmp_path / "run", **sections)
-    first = ckpt.read_tensors(location.path / ckpt.WEIGHTS["averaged"])
+    first = read_tensors(location.path / WEIGHTS["averaged"])
     reports: list[ValidationReport] = []
     train(run, DATASET, start=Start(location), on_validation=reports.append)
     moved = {
         name: not torch.equal(weight, first[name])
-        for name, weight in ckpt.read_tensors(run.checkpoint(60) / ckpt.WEIGHTS["raw"]).items()
+        for name, weight in read_tensors(run.checkpoint(60) / WEIGHTS["raw"]).items()
     }
     of_addresses = {name for name in moved if name.startswith("key_network.")}
     trained = {name for name, has in moved.items() if has}

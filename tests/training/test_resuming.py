@@ -16,8 +16,8 @@ import pytest
 
 from tests.small_runs import DATASET, create_run, files_of, metrics_of, stop_after
 from vmacore.errors import VmaError
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import RunDirectory, find_run
+from vmacore.runs.directory import MOMENTS, STATE, WEIGHTS, RunDirectory
+from vmacore.runs.finding import find_run
 from vmacore.training.loop import ValidationReport, train
 from vmacore.training.start import Start
 
@@ -172,7 +172,7 @@ def _kill_after(count: int) -> Callable[[], bool]:
 def test_the_best_before_a_resume_stays_the_best(tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", training={"steps": 10})
     train(run, DATASET)
-    state = run.checkpoint(10) / ckpt.STATE
+    state = run.checkpoint(10) / STATE
     document = json.loads(state.read_text())
     state.write_text(json.dumps({**document, "best": {**document["best"], "nll": 1.0}}))
     validations: list[ValidationReport] = []
@@ -227,7 +227,7 @@ def test_resuming_to_fewer_steps_changes_nothing(straight: RunDirectory) -> None
     assert (straight.path / "config.toml").read_bytes() == before
 
 
-@pytest.mark.parametrize("file", [*ckpt.WEIGHTS.values(), *ckpt.MOMENTS.values()])
+@pytest.mark.parametrize("file", [*WEIGHTS.values(), *MOMENTS.values()])
 def test_resuming_from_a_damaged_checkpoint(tmp_path: Path, file: str) -> None:
     run = create_run(tmp_path / "run", training={"steps": 2})
     train(run, DATASET)

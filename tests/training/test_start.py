@@ -11,8 +11,9 @@ from torch import Tensor
 
 from tests.small_runs import DATASET, create_run, metrics_of
 from vmacore.errors import VmaError
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import Location, RunDirectory, find_run
+from vmacore.runs.directory import WEIGHTS, RunDirectory
+from vmacore.runs.finding import Location, find_run
+from vmacore.runs.weights import read_tensors
 from vmacore.training.loop import prepare, train
 from vmacore.training.start import EMBEDDING, POINT, Start
 
@@ -28,7 +29,7 @@ def trained(path: Path, **sections: Any) -> Location:
 
 
 def weights(location: Location) -> dict[str, Tensor]:
-    return ckpt.read_tensors(location.path / ckpt.WEIGHTS["averaged"])
+    return read_tensors(location.path / WEIGHTS["averaged"])
 
 
 def started(path: Path, start: Start, **sections: Any) -> Location:

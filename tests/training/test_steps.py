@@ -17,7 +17,8 @@ from vmacore.episodes.samplers import training_sampler, validation_sampler
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.runs.directory import RunDirectory, find_run
+from vmacore.runs.directory import RunDirectory
+from vmacore.runs.finding import find_run
 from vmacore.runs.weights import build_model, load_model
 from vmacore.seeds import Stream, generator
 from vmacore.training.loop import ValidationReport, train

@@ -8,7 +8,7 @@ import pytest
 from tests.vmacli.conftest import Shell
 from vmacore.data import load_dataset
 from vmacore.evaluation.likelihood import score
-from vmacore.runs.directory import find_run
+from vmacore.runs.finding import find_run
 from vmacore.runs.weights import load_model
 
 QUICK = ("--samples", "5", "--episodes", "2", "--classes", "4", "--shots", "2", "--targets", "3")

@@ -13,7 +13,9 @@ import pytest
 from tests.vmacli.conftest import TINY, Shell
 from vmacli import options
 from vmacore.config import EstimatorName
-from vmacore.runs.directory import RunDirectory, export_weights, find_run
+from vmacore.runs.directory import RunDirectory
+from vmacore.runs.finding import find_run
+from vmacore.runs.weights import export_weights
 
 Start = Callable[..., subprocess.Popen[str]]
 PATIENCE = 300  # seconds; what it takes is five, but the machine may be busy

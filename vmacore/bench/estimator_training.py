@@ -12,7 +12,8 @@ from vmacore.config import Config
 from vmacore.data.characters import Dataset
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.runs.directory import RunDirectory, find_run
+from vmacore.runs.directory import RunDirectory
+from vmacore.runs.finding import find_run
 from vmacore.runs.weights import load_model
 from vmacore.training.loop import ValidationReport, prepare, train
 

@@ -21,7 +21,8 @@ from vmacore.config import Config, load_recipe
 from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
 from vmacore.models import GenerativeModel
-from vmacore.runs.directory import Location, RunDirectory, shipped_weights
+from vmacore.runs.directory import RunDirectory
+from vmacore.runs.finding import Location, shipped_weights
 from vmacore.runs.weights import load_model
 from vmacore.training.loop import StepReport, prepare, train
 from vmacore.training.start import Start

@@ -11,7 +11,7 @@ from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
 from vmacore.memory.encoded import EncodedMemory, LearnedMemory
 from vmacore.models.terms import Draws
-from vmacore.networks import networks_for
+from vmacore.networks.base import networks_for
 
 
 class GenerativeModel(nn.Module, ABC):

@@ -21,7 +21,7 @@ from vmacore.latents import Latents, Prior
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.terms import Draws, latent_draws
-from vmacore.networks import networks_for
+from vmacore.networks.base import networks_for
 from vmacore.networks.layers import MLP, initialise, mixed
 
 

@@ -70,7 +70,7 @@ def latent_draws(
     target = torch.arange(B, device=x.device).repeat_interleave(K)
     parts = []
     for part in torch.arange(B * K, device=x.device).split(chunk or B * K):
-        latents = Posterior([posterior], target[part], noise[part])
+        latents = Posterior([rows(posterior, target[part])], noise[part])
         log_px = pixels_log_prob(decode(latents, target[part]), rows(x, target[part]))
         parts.append(torch.stack([log_px, latents.log_p, latents.log_q, *latents.kl]))
     return Draws.of(torch.cat(parts, 1), K)

@@ -18,7 +18,7 @@ from vmacore.latents import Latents, Posterior, Prior
 from vmacore.memory.encoded import EncodedMemory, LearnedMemory, Templates
 from vmacore.models.base import GenerativeModel
 from vmacore.models.terms import Draws, pixels_log_prob
-from vmacore.networks import networks_for
+from vmacore.networks.base import networks_for
 from vmacore.networks.layers import initialise, rows
 from vmacore.seeds import standard_normal
 
@@ -147,7 +147,8 @@ class VariationalMemoryAddressing(GenerativeModel):
         parts = []
         for part in torch.arange(len(target), device=target.device).split(step):
             mine = part if pair is None else pair[part]
-            latents = Posterior(seen, mine, noise[part], pathwise=pathwise, warm=self.warm)
+            evidence = [rows(level, mine) for level in seen]
+            latents = Posterior(evidence, noise[part], pathwise=pathwise, warm=self.warm)
             log_px = pixels_log_prob(self.decode(latents, templates, slot[part]), rows(x, target[part]))
             parts.append(torch.stack([log_px, latents.log_p, latents.log_q, *latents.kl]))
         return torch.cat(parts, 1)

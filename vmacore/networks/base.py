@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
@@ -99,3 +100,10 @@ class Networks(ABC):
     @abstractmethod
     def plain_decoder(self) -> nn.Module:
         """p(x|z), without a slot."""
+
+
+def networks_for(config: ModelConfig) -> Networks:
+    """The family that a configuration names."""
+    module = importlib.import_module(f"vmacore.networks.{config.network.replace('-', '_')}")
+    family: type[Networks] = module.Family
+    return family(config)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from vmacore.config import OptimiserConfig
 from vmacore.errors import VmaError
 from vmacore.models.base import GenerativeModel
-from vmacore.runs import directory as ckpt
+from vmacore.runs.directory import MOMENTS
+from vmacore.runs.weights import read_tensors
 
 
 def rate_factor(config: OptimiserConfig, step: int, steps: int) -> float:
@@ -76,7 +77,7 @@ class Optimiser:
                 name: self.adam.state[weight].get(moment, torch.zeros_like(weight))
                 for name, weight in self.weights.items()
             }
-            for moment, file in ckpt.MOMENTS.items()
+            for moment, file in MOMENTS.items()
         }
 
     def restore(self, folder: Path, step: int) -> None:
@@ -85,7 +86,7 @@ class Optimiser:
         Raises:
             VmaError: a file or a weight in it is missing, damaged or of another shape.
         """
-        moments = {moment: _stored(folder / file, self.weights) for moment, file in ckpt.MOMENTS.items()}
+        moments = {moment: _stored(folder / file, self.weights) for moment, file in MOMENTS.items()}
         for name, weight in self.weights.items():
             state: dict[str, Tensor] = {"step": torch.tensor(float(step), device=weight.device)}
             for moment, stored in moments.items():
@@ -95,7 +96,7 @@ class Optimiser:
 
 
 def _stored(file: Path, weights: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-    stored = ckpt.read_tensors(file)
+    stored = read_tensors(file)
     for name, weight in weights.items():
         if name not in stored or stored[name].shape != weight.shape:
             raise VmaError(f"{file}: {name} is missing or of another shape")

@@ -14,9 +14,8 @@ from vmacore.episodes.samplers import training_sampler
 from vmacore.errors import VmaError
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import Location
-from vmacore.runs.weights import weights_file
+from vmacore.runs.finding import Location
+from vmacore.runs.weights import load_weights, read_tensors, weights_file
 from vmacore.seeds import Stream, generator
 from vmacore.training.revival import Revived, revive
 
@@ -84,11 +83,11 @@ class Start:
             VmaError: a file that is missing or damaged, or lacks what this model needs.
         """
         if self.init is not None and not self.revive and self.addresses is None:
-            ckpt.load_weights(model, weights_file(self.init, "averaged"))
+            load_weights(model, weights_file(self.init, "averaged"))
             return None
         own = model.state_dict()
         if self.init is not None:
-            stored = ckpt.read_tensors(weights_file(self.init, "averaged"))
+            stored = read_tensors(weights_file(self.init, "averaged"))
             for name, tensor in own.items():
                 if name in stored and stored[name].shape == tensor.shape:
                     tensor.copy_(stored[name])
@@ -96,7 +95,7 @@ class Start:
                     raise VmaError(f"{self.init.run}: {name} is missing or of another shape")
         if self.addresses is not None:
             file = weights_file(self.addresses, "averaged")
-            stored = ckpt.read_tensors(file)
+            stored = read_tensors(file)
             for name, tensor in own.items():
                 if not name.startswith((*EMBEDDING, POINT)):
                     continue

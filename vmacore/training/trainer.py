@@ -23,12 +23,12 @@ from vmacore.errors import VmaError
 from vmacore.estimators import Estimator, estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
+from vmacore.files import replace
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.runs import directory as ckpt
-from vmacore.runs.directory import RunDirectory
-from vmacore.runs.weights import build_model
+from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
+from vmacore.runs.weights import build_model, load_weights
 from vmacore.training.graphs import Graphed, Update
 from vmacore.training.optimiser import Optimiser
 from vmacore.training.start import EMBEDDING
@@ -232,8 +232,8 @@ class Trainer:
         if not self.leads or self.run.pointed("latest") == self.step:
             return
         tensors = {
-            ckpt.WEIGHTS["raw"]: self.model.state_dict(),
-            ckpt.WEIGHTS["averaged"]: self.averaged.module.state_dict(),
+            WEIGHTS["raw"]: self.model.state_dict(),
+            WEIGHTS["averaged"]: self.averaged.module.state_dict(),
             **self.optimiser.state(),
         }
         self.run.save(self.step, tensors, {"best": self.best, "torch": torch.__version__})
@@ -241,7 +241,7 @@ class Trainer:
     def restore(self) -> None:
         """Take up the latest checkpoint; metrics written after it are cut off."""
         step = self.run.newest()
-        if (step is None and any(self.run.path.glob("checkpoints/step-*"))) or (self.run.path / ckpt.STATE).exists():
+        if (step is None and any(self.run.path.glob("checkpoints/step-*"))) or (self.run.path / STATE).exists():
             raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
         if step is None and (self.run.config.init or self.run.config.addresses_from):
             raise VmaError(f"{self.run.path} was stopped before its first weights were stored: start a new run")
@@ -251,17 +251,17 @@ class Trainer:
         if step > self.run.config.training.steps:
             raise VmaError(f"{self.run.path} stands at step {step} already: ask for more --steps")
         folder = self.run.checkpoint(step)
-        ckpt.load_weights(self.model, folder / ckpt.WEIGHTS["raw"])
-        ckpt.load_weights(self.averaged.module, folder / ckpt.WEIGHTS["averaged"])
+        load_weights(self.model, folder / WEIGHTS["raw"])
+        load_weights(self.averaged.module, folder / WEIGHTS["averaged"])
         self.optimiser.restore(folder, step)
-        self.step, self.best = step, ckpt.read_state(folder)["best"]
+        self.step, self.best = step, read_state(folder)["best"]
         self._cut_metrics(step)
 
     def _cut_metrics(self, step: int) -> None:
         metrics = self.run.path / "metrics.jsonl"
         if self.leads and metrics.exists():
             kept = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= step]
-            ckpt.replace_file(metrics, "".join(line + "\n" for line in kept).encode())
+            replace(metrics, "".join(line + "\n" for line in kept).encode())
 
     def last_reported(self) -> dict[str, Any]:
         """The training means reported last, of a run that has nothing left to do."""

@@ -1,0 +1,115 @@
+"""What a user means by RUN: a run directory, a checkpoint folder, or weights that come with the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmacore.config import Config
+from vmacore.errors import VmaError
+from vmacore.runs.directory import STATE, RunDirectory, read_state
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class Location:
+    """Weights that were found: where, and what they are.
+
+    path: the folder with the weights. run: the name shown to people. kind: "run", "checkpoint" or "shipped".
+    """
+
+    path: Path
+    run: str
+    step: int
+    config: Config
+    kind: str
+
+
+def list_runs(runs_dir: Path) -> list[RunDirectory]:
+    """All runs under a folder, the most recently trained first; what is no run is passed over."""
+    if not runs_dir.is_dir():
+        return []
+    runs = []
+    for path in sorted(runs_dir.iterdir()):
+        if path.name.startswith("."):  # half-made: `create` was killed
+            continue
+        try:
+            runs.append(RunDirectory.open(path))
+        except VmaError:
+            continue
+    return sorted(runs, key=_last_saved, reverse=True)
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Weights that come with the package, by name."""
+    return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{STATE}"))}
+
+
+def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = None) -> Location:
+    """What a user means by RUN: a run directory, a checkpoint folder, or shipped weights.
+
+    Of a run the best checkpoint on validation is taken, else the latest. Without a name: the
+    newest run (of the data set, where one is named) that has a checkpoint and is more than addresses, else shipped
+    weights.
+
+    Raises:
+        VmaError: nothing found, a run without a checkpoint, or a name of another data set.
+    """
+    if name is None:
+        return _default_run(runs_dir, dataset)
+    location = _named_run(name, runs_dir)
+    if dataset is not None and location.config.data.dataset != dataset:
+        raise VmaError(f"{location.run} was trained on {location.config.data.dataset}, not {dataset}")
+    return location
+
+
+def _default_run(runs_dir: Path, dataset: str | None) -> Location:
+    for run in list_runs(runs_dir):
+        trained = run.newest() is not None and run.config.objective.part != "addresses"
+        if trained and dataset in (None, run.config.data.dataset):
+            return _of_run(run)
+    # Those of a recipe of our own before those of the paper's.
+    for path in sorted(shipped_weights().values(), key=lambda path: not path.name.endswith("-best")):
+        location = _of_folder(path, RunDirectory.open(path).config, path.name, "shipped")
+        if dataset in (None, location.config.data.dataset):
+            return location
+    which = f" for {dataset}" if dataset else ""
+    raise VmaError(f"no trained run{which} in {runs_dir}: train one (vma train --dataset {dataset or 'glyphs'})")
+
+
+def _named_run(name: str | Path, runs_dir: Path) -> Location:
+    for path in (Path(name), runs_dir / name):
+        if (path / "config.toml").is_file():
+            run = RunDirectory.open(path)
+            # Only shipped weights have configuration and state in one folder.
+            shipped = (path / STATE).is_file()
+            return _of_folder(path, run.config, path.name, "shipped") if shipped else _of_run(run)
+        if (path / STATE).is_file() and (path.parent.parent / "config.toml").is_file():
+            run = RunDirectory.open(path.parent.parent)
+            return _of_folder(path, run.config, f"{run.path.name}/{path.name}", "checkpoint")
+    folder = shipped_weights().get(str(name))
+    if folder is not None:
+        return _of_folder(folder, RunDirectory.open(folder).config, folder.name, "shipped")
+    for path in (Path(name), runs_dir / name):
+        if path.exists():
+            raise VmaError(f"{path} is not a run: it has no readable config.toml")
+    known = [run.path.name for run in list_runs(runs_dir)] + list(shipped_weights())
+    raise VmaError(f"there is no run {str(name)!r}" + (f"; known: {', '.join(known)}" if known else f" in {runs_dir}"))
+
+
+def _of_run(run: RunDirectory) -> Location:
+    step = run.pointed("best")
+    step = run.newest() if step is None else step
+    if step is None:
+        raise VmaError(f"{run.path} has no whole checkpoint yet: resume it (vma train --resume {run.path.name})")
+    return _of_folder(run.checkpoint(step), run.config, run.path.name, "run")
+
+
+def _of_folder(path: Path, config: Config, name: str, kind: str) -> Location:
+    return Location(path, name, read_state(path)["step"], config, kind)
+
+
+def _last_saved(run: RunDirectory) -> float:
+    latest = run.path / "latest"
+    return (latest if latest.exists() else run.path / "config.toml").stat().st_mtime
