@@ -111,6 +111,7 @@ def train(
     with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
         from vmacore.checkpoint import RunDirectory, find_run
         from vmacore.distributed import check_shares, from_first, rank, world_size
+        from vmacore.graphs import bfloat16_units
         from vmacore.starting import Start
         from vmacore.training import prepare
         from vmacore.training import train as fit
@@ -147,6 +148,9 @@ def train(
                 f"{data.preparation}; {data.binarisation}; run {run.path}, "
                 f"{f'from step {done} ' if done else ''}to step {total}, {together}on {where}"
             )
+            layers = config.model.network != "fully-connected" and config.training.precision != "bfloat16"
+            if resume is None and layers and bfloat16_units(where):
+                output.note("faster on this processor, which has units for it: --set training.precision=bfloat16")
             with (
                 _kept_if_started(run, new=resume is None and leads),
                 stopping() as stop,
