@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from vmacore.checkpoint import Location, RunDirectory, shipped_weights
+from vmacore.checkpoint import Location, RunDirectory, find_run, shipped_weights
 from vmacore.config import Config, load_recipe
 from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
@@ -35,8 +35,9 @@ class Plan:
     """One training that an experiment needs.
 
     name: of the run; the recipe's where left out, and needed where `overrides` ("section.field=value") make it another
-    run. steps: where it ends, None: as the recipe says. full: updates that count as the paper's full training. init: a
-    plan whose weights it starts from; addresses: one whose h and h_q it starts from; revive: see `Start`.
+    run. steps: where it ends, None: as the recipe says. full: updates that count as the paper's full training. last:
+    the last weights count, not the best on validation. init: a plan whose weights it starts from; addresses: one whose
+    h and h_q it starts from; revive: see `Start`.
     """
 
     recipe: str
@@ -45,6 +46,7 @@ class Plan:
     seed: int = 0
     steps: int | None = None
     full: int = FULL
+    last: bool = False
     init: Plan | None = None
     addresses: Plan | None = None
     revive: bool = False
@@ -78,7 +80,8 @@ class Trained:
     """What there is of a plan.
 
     model: in evaluation mode, averaged weights; None where nothing was trained within the budget, and `source` says so.
-    step: updates behind it; full: those of the paper's full training.
+    updates: of the training, of which `step` may be an earlier one; full: those of the paper's full training. ended:
+    whether the plan's steps were reached.
     """
 
     plan: Plan
@@ -86,6 +89,8 @@ class Trained:
     location: Location | None
     full: int
     source: str
+    updates: int = 0
+    ended: bool = False
 
     @property
     def step(self) -> int:
@@ -97,17 +102,18 @@ class Trained:
         return None if self.location is None else self.location.config
 
     def metrics(self, kind: str = "validation") -> list[dict[str, Any]]:
-        """Rows of the run's metrics.jsonl of that kind, up to the step used; none for shipped weights."""
+        """Rows of the run's metrics.jsonl of that kind, as far as the training counts; none for shipped weights."""
         if self.location is None or self.location.kind != "run":
             return []
         file = self.location.path.parent.parent / "metrics.jsonl"
         rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
-        return [row for row in rows if row["kind"] == kind and row["step"] <= self.step]
+        return [row for row in rows if row["kind"] == kind and row["step"] <= self.updates]
 
 
-def equal_steps(trained: Sequence[Trained]) -> bool:
-    """Whether all were trained, for the same number of updates: only then are they compared."""
-    return all(one.model is not None for one in trained) and len({one.step for one in trained}) == 1
+def comparable(trained: Sequence[Trained]) -> bool:
+    """Whether each training reached its plan's steps, or all have made the same number of updates."""
+    there = all(one.model is not None for one in trained)
+    return there and (all(one.ended for one in trained) or len({one.updates for one in trained}) == 1)
 
 
 @dataclass(eq=False)
@@ -138,6 +144,17 @@ class Job:
     @property
     def step(self) -> int:
         return (self.run.newest() or 0) if self.run else 0
+
+    @property
+    def reached(self) -> int:
+        """Updates of its training so far; the training of shipped weights was as long as their configuration says."""
+        shipped = [one for one in self.locations().values() if one.kind == "shipped"]
+        return max([self.step, *(max(one.step, one.config.training.steps) for one in shipped)])
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training reached its plan's steps."""
+        return self.reached >= self.target
 
     def locations(self) -> dict[int, Location]:
         """All weights there are of this plan, by step; those of its own run before shipped ones."""
@@ -235,15 +252,21 @@ def reachable(jobs: Sequence[Job], seconds: float) -> bool:
 
 
 def chosen(job: Job, step: int, device: torch.device) -> Trained:
-    """The weights of a plan at that step, else those furthest trained."""
+    """A training that ended: its best weights on validation. Else those of that step, else those furthest trained."""
     locations = job.locations()
     location = locations.get(step) or (locations[max(locations)] if locations else None)
+    if job.step >= job.target and not job.plan.last:
+        location = find_run(job.path, runs_dir=job.path.parent)
     if location is None:
         why = job.blocked or f"nothing trained: there is no run {job.plan.run} yet"
         return Trained(job.plan, None, None, job.plan.full, why)
     where = "shipped weights" if location.kind == "shipped" else "run"
     source = f"{where} {location.run}, step {location.step}"
-    return Trained(job.plan, load_model(location, device=device), location, job.plan.full, source)
+    updates = job.reached if job.ended and not job.plan.last else location.step
+    if location.step < updates:
+        source += f", the best on validation of {updates}"
+    model = load_model(location, device=device)
+    return Trained(job.plan, model, location, job.plan.full, source, updates, job.ended)
 
 
 def _seconds_to(mark: int, jobs: Sequence[Job], slowest: float) -> float:
