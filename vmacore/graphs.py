@@ -109,7 +109,7 @@ def _copy(episode: Episode, into: Episode) -> None:
 
 def bfloat16_units(device: torch.device) -> bool:
     """Whether the device is a processor with instructions for products of bfloat16."""
-    flags = getattr(torch.cpu, "get_capabilities", dict)()  # not in every PyTorch
+    flags: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every PyTorch
     return device.type == "cpu" and any(flags.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from vmacore.data.episodes import EpisodeSampler
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, systems
+from vmacore.experiments import curves, figures, systems
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.plans import Trained
 from vmacore.experiments.result import Result, Row
@@ -58,6 +58,7 @@ def run(lab: Lab) -> Result:
             drawn = measured
     head = systems.describe(dataset, "test split", "averaged weights", f"{TARGETS} targets a class", f"seed {SEED}")
     written = figures.save(_figure(found, drawn), lab.out / "baselines") if costs else []
+    written += curves.write(lab)
     rows += differences + costs + _read_rows(features, pixels)
     return Result(rows, [head, *notes, *systems.seeds_note(found)], written, kept)
 

@@ -147,9 +147,9 @@ class Job:
 
     @property
     def reached(self) -> int:
-        """Updates of its training so far; the training of shipped weights was as long as their configuration says."""
-        shipped = [one for one in self.locations().values() if one.kind == "shipped"]
-        return max([self.step, *(max(one.step, one.config.training.steps) for one in shipped)])
+        """Updates of its training so far, or of the one that shipped weights come from."""
+        shipped = [_length(one) for one in self.locations().values() if one.kind == "shipped"]
+        return max([self.step, *shipped])
 
     @property
     def ended(self) -> bool:
@@ -255,18 +255,24 @@ def chosen(job: Job, step: int, device: torch.device) -> Trained:
     """A training that ended: its best weights on validation. Else those of that step, else those furthest trained."""
     locations = job.locations()
     location = locations.get(step) or (locations[max(locations)] if locations else None)
-    if job.step >= job.target and not job.plan.last:
+    best = job.step >= job.target and not job.plan.last
+    if best:
         location = find_run(job.path, runs_dir=job.path.parent)
     if location is None:
         why = job.blocked or f"nothing trained: there is no run {job.plan.run} yet"
         return Trained(job.plan, None, None, job.plan.full, why)
     where = "shipped weights" if location.kind == "shipped" else "run"
     source = f"{where} {location.run}, step {location.step}"
-    updates = job.reached if job.ended and not job.plan.last else location.step
+    updates = job.step if best else _length(location) if location.kind == "shipped" else location.step
     if location.step < updates:
         source += f", the best on validation of {updates}"
     model = load_model(location, device=device)
-    return Trained(job.plan, model, location, job.plan.full, source, updates, job.ended)
+    return Trained(job.plan, model, location, job.plan.full, source, updates, updates >= job.target)
+
+
+def _length(shipped: Location) -> int:
+    """Updates of the training that shipped weights come from: as many as their configuration says."""
+    return max(shipped.step, shipped.config.training.steps)
 
 
 def _seconds_to(mark: int, jobs: Sequence[Job], slowest: float) -> float:
