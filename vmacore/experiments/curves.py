@@ -96,7 +96,7 @@ def _figure(curves: Mapping[str, list[Point]]) -> Figure:
         if not axes.lines:
             axes.set_visible(False)
             continue
-        lowest = min((p.validation for name in panel.values() for p in curves.get(name, [])))
+        lowest = min(p.validation for name in panel.values() for p in curves.get(name, []))
         axes.set(title=title, xlabel="thousands of steps", ylabel="NLL in nats", ylim=(lowest - 8, lowest + 30))
         axes.title.set_fontsize(10)
         figures.legend(axes)

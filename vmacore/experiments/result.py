@@ -148,11 +148,13 @@ def markdown(result: Result, title: str, invocation: str) -> str:
 
 
 def notes(result: Result) -> list[str]:
-    """The notes of the result and of its rows; one that several rows share stands once."""
+    """The notes of the result and of its rows; one that rows share stands once, for a whole group by its name."""
     about: dict[str, list[str]] = {}
     for row in result.rows:
         alone = all(other.note == row.note for other in result.rows if other.label == row.label)
-        name = row.label if alone or not row.group else f"{row.label} ({row.group})"
+        group = [other.note == row.note for other in result.rows if other.group == row.group]
+        whole = bool(row.group) and len(group) > 1 and all(group)
+        name = row.group if whole else row.label if alone or not row.group else f"{row.label} ({row.group})"
         if row.note and name not in about.setdefault(row.note, []):
             about[row.note].append(name)
     return [*result.notes, *(f"{'; '.join(labels)}: {note}" for note, labels in about.items())]
