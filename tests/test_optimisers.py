@@ -293,7 +293,7 @@ def test_a_graph_follows_the_schedule(tmp_path: Path) -> None:
 
 @needs_cuda
 def test_muon_records_no_graph(tmp_path: Path) -> None:
-    run = create_run(tmp_path / "run", optimiser={"name": "muon", "decay": 0.5})
+    run = create_run(tmp_path / "run", model={"channels": WIDE}, optimiser={"name": "muon", "decay": 0.5})
     trainer = Trainer(run, DATASET, torch.device("cuda"))
     assert not isinstance(trainer.advance, Graphed)
     sampler = training_sampler(run.config, DATASET.train, trainer.device, 0)
