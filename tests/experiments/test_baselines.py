@@ -45,33 +45,6 @@ def test_unequal_steps_are_not_compared(make_lab: MakeLab) -> None:
     assert len({one.group for one in differences}) == 2
 
 
-def test_what_soft_attention_mixes_is_compared_at_equal_steps(lab: Lab) -> None:
-    result = run("baselines", lab)
-    (features,) = lab.trained(systems.SOFT.plan)
-    group = f"soft attention by what is mixed, validation after {STEPS} updates"
-    at = {one["step"]: one for one in features.metrics()}[STEPS]
-    mixed = row(result, "features", group)
-    assert (mixed.ours, mixed.se, mixed.steps) == (at["nll"], at["nll_se"], STEPS)
-    (pixels,) = lab.trained(baselines.PIXELS.plan)
-    assert pixels.plan.config().model.read == "pixels"
-    assert number(result, "pixels", group) == pixels.metrics()[-1]["nll"]
-
-
-def test_no_look_that_both_have() -> None:
-    class Looks:
-        plan, model, step, updates, full, source = systems.SOFT.plan, object(), 7, 7, 10, "run"
-
-        def __init__(self, *steps: int) -> None:
-            self.steps = steps
-
-        def metrics(self) -> list[dict[str, float]]:
-            return [{"step": step, "nll": 1.0, "nll_se": 0.1, "kl_latent": 2.0} for step in self.steps]
-
-    rows = baselines._read_rows(Looks(1, 3), Looks(2, 4))  # type: ignore[arg-type]
-    assert [one.ours for one in rows] == [None, None]
-    assert {one.note for one in rows} == {"no validation at a step that both have"}
-
-
 def test_baselines_over_seeds(make_lab: MakeLab) -> None:
     lab = make_lab(seeds=2)
     result = run("baselines", lab)

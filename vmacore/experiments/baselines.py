@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from matplotlib.figure import Figure
 
@@ -11,12 +10,10 @@ from vmacore.data.episodes import EpisodeSampler
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import curves, figures, systems
 from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Trained
 from vmacore.experiments.result import Result, Row
 from vmacore.experiments.systems import Found, System
 
 SYSTEMS = (systems.VMA, systems.VMA_3E4, systems.VAE, systems.SOFT, systems.SOFT_K1, systems.SOFT_2X16)
-PIXELS = systems.SOFT_PIXELS
 PAPER: dict[str, float | str] = {"vae": 90.8, "vma": "69.1 to 75.1"}
 PAPER_SOFT = 73.4  # at its best: a memory of 16 drawings of one or two classes
 PAPER_SAMPLES = 4
@@ -28,7 +25,6 @@ MEASURED = (((8, 4), 4, 400, 0.3), ((8, 4), 1000, 30, 0.8), ((2, 16), 4, 400, 0.
 def run(lab: Lab) -> Result:
     """Train all and score them on the same episodes."""
     found = systems.trained(lab, SYSTEMS)
-    (features, *_), (pixels, *_) = found[systems.SOFT.key], systems.trained(lab, [PIXELS])[PIXELS.key]
     config = SYSTEMS[0].plan.config()
     dataset = lab.dataset(config)
     test = dataset.test.binarised(config.data.seed)
@@ -59,7 +55,7 @@ def run(lab: Lab) -> Result:
     head = systems.describe(dataset, "test split", "averaged weights", f"{TARGETS} targets a class", f"seed {SEED}")
     written = figures.save(_figure(found, drawn), lab.out / "baselines") if costs else []
     written += curves.write(lab)
-    rows += differences + costs + _read_rows(features, pixels)
+    rows += differences + costs
     return Result(rows, [head, *notes, *systems.seeds_note(found)], written, kept)
 
 
@@ -75,21 +71,6 @@ def _nll_row(
             paper = PAPER_SOFT
     values = (one.nll, one.nll_se) if one else (None, None)
     return Row.of(found[system.key], system.label, *values, group=group, paper=paper)
-
-
-def _read_rows(features: Trained, pixels: Trained) -> list[Row]:
-    """Soft attention by what it mixes, on the validation episodes that both trainings looked at last."""
-    looks = [{row["step"]: row for row in one.metrics()} for one in (features, pixels)]
-    step = max(looks[0].keys() & looks[1].keys(), default=0)
-    group = "soft attention by what is mixed, validation" + (f" after {step:,} updates" if step else "")
-    rows = []
-    for label, one, at in (("features", features, looks[0].get(step)), ("pixels", pixels, looks[1].get(step))):
-        values = (at["nll"], at["nll_se"]) if at else (None, None)
-        note = f"KL_z {at['kl_latent']:.2f}; the same episodes for both" if at else ""
-        missing = "" if at or one.model is None else "no validation at a step that both have"
-        row = Row.of(one, label, *values, group=group, note=missing)
-        rows.append(replace(row, steps=step, note=note) if at else row)
-    return rows
 
 
 def _cost_row(found: Found, measured: Mapping[str, Score], system: System, where: str) -> Row:

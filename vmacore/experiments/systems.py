@@ -35,12 +35,6 @@ VAE = System("vae", "plain VAE", Plan("omniglot-vae", steps=FULL), 4)
 SOFT = System("soft", "soft attention", Plan("omniglot-soft-attention", steps=FULL), 1)
 SOFT_K1 = System("soft-k1", "soft attention, K = 1", Plan("omniglot-soft-attention-k1", steps=FULL), 3)
 SOFT_2X16 = System("soft-2x16", "soft attention, 2 × 16", Plan("omniglot-soft-attention-2x16", steps=FULL), 2)
-SOFT_PIXELS = System(
-    "soft-pixels",
-    "soft attention, pixels mixed",
-    Plan("omniglot-soft-attention", "omniglot-soft-attention-pixels", ("model.read=pixels",), steps=1000),
-    6,
-)
 
 Found = Mapping[str, Sequence[Trained]]  # by key of the system, a training seed each
 
