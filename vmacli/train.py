@@ -112,6 +112,7 @@ def train(
         from vmacore.distributed import check_shares, from_first, rank, world_size
         from vmacore.runs.directory import RunDirectory
         from vmacore.runs.finding import find_run
+        from vmacore.training.graphs import bfloat16_units
         from vmacore.training.loop import prepare
         from vmacore.training.loop import train as fit
         from vmacore.training.start import Start
@@ -148,6 +149,9 @@ def train(
                 f"{data.preparation}; {data.binarisation}; run {run.path}, "
                 f"{f'from step {done} ' if done else ''}to step {total}, {together}on {where}"
             )
+            layers = config.model.network != "fully-connected" and config.training.precision != "bfloat16"
+            if resume is None and layers and bfloat16_units(where):
+                output.note("faster on this processor, which has units for it: --set training.precision=bfloat16")
             with (
                 _kept_if_started(run, new=resume is None and leads),
                 stopping() as stop,

@@ -29,7 +29,7 @@ def test_all_tasks_beside_the_reference_and_the_floor(config: Config) -> None:
     seen: list[tuple[int, int]] = []
     report = measure(config, seconds=0.0, sizes=SMALL, progress=lambda done, rounds: seen.append((done, rounds)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
-    assert [one.name for one in report.results] == ["train-step", "score", "classify", "sample"]
+    assert [one.name for one in report.results] == ["train-step", "train-step-bf16", "score", "classify", "sample"]
     best = report.rates[report.best]
     assert best == max(report.rates.values())
     for one in report.results:
@@ -56,7 +56,8 @@ def test_a_task_calls_what_it_counts(config: Config, monkeypatch: pytest.MonkeyP
         decoded = 0
         task.ours()
         # Four targets with four samples each; a score and a grid as they count themselves; classifying decodes nothing.
-        assert decoded == {"train-step": 16, "score": task.count, "sample": task.count, "classify": 0}[task.name]
+        expected = {"train-step": 16, "train-step-bf16": 16, "score": task.count, "sample": task.count, "classify": 0}
+        assert decoded == expected[task.name]
         for reference in task.references.values():
             reference()
 
@@ -69,6 +70,16 @@ def test_weights_stay_while_a_step_is_timed(config: Config) -> None:
     step()
     assert all(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
     assert all(weight.grad is not None for weight in model.parameters())
+
+
+def test_a_step_in_bfloat16_computes_in_bfloat16(config: Config) -> None:
+    gradients = []
+    for precision in ("high", "bfloat16"):
+        model = vma_model(config)
+        training_step(model, config.with_overrides([f"training.precision={precision}"]), targets=4, slots=4)()
+        gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]))
+    assert not torch.equal(*gradients)
+    torch.testing.assert_close(*gradients, rtol=0.1, atol=0.1 * float(gradients[0].abs().max()))
 
 
 def test_rates_count_convolutions_without_padding() -> None:

@@ -26,7 +26,6 @@ from vmacore.experiments import (
     fig5b,
     plans,
     speed,
-    systems,
     table1,
     table1_best,
 )
@@ -80,14 +79,15 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def make_lab(tmp_path: Path, recorder: Recorder) -> Callable[..., Lab]:
-    """Makes labs that share their folders, with the fields given."""
+def make_lab(request: pytest.FixtureRequest, tmp_path: Path, recorder: Recorder) -> Callable[..., Lab]:
+    """Makes labs that share their folders, with the fields given; small experiments end all trainings early."""
+    small = {"steps": STEPS} if "small_experiments" in request.fixturenames else {}
 
     def made(**fields: object) -> Lab:
         out = tmp_path / "out"
         out.mkdir(exist_ok=True)
         lab = Lab(tmp_path / "data", tmp_path / "runs", out, torch.device("cpu"), recorder)
-        for name, value in fields.items():
+        for name, value in {**small, **fields}.items():
             setattr(lab, name, value)
         return lab
 
@@ -128,9 +128,6 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
     small: dict[Any, dict[str, Any]] = {
         baselines: {
             "MEASURED": (((4, 2), 4, 3, 0.5), ((2, 3), 6, 3, 1.0)),
-            "TUNED": _short(systems.SOFT_TUNED),
-            "PIXELS": _short(systems.SOFT_PIXELS),
-            "SYSTEMS": (*baselines.ALIKE, _short(systems.SOFT_TUNED)),
         },
         best: {
             "BEST": replace(best.BEST, plan=_short_of(best.PLAN)),
@@ -161,7 +158,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
         ablations: {
             "EPISODES": 3,
             "SYSTEMS": tuple(
-                replace(one, plan=replace(one.plan, overrides=_without_sizes(one.plan.overrides), steps=None))
+                replace(one, plan=replace(one.plan, overrides=_without_sizes(one.plan.overrides)))
                 for one in ablations.SYSTEMS
             ),
         },
@@ -187,10 +184,6 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             monkeypatch.setattr(module, name, value)
 
 
-def _short(system: systems.System) -> systems.System:
-    return replace(system, plan=replace(system.plan, steps=STEPS))
-
-
 def _short_of(plan: plans.Plan) -> plans.Plan:
     """A training of our own from nothing."""
     return replace(plan, overrides=BEST, name=plan.recipe, steps=None, init=None, addresses=None, revive=False)
@@ -203,7 +196,7 @@ def _without_sizes(overrides: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(setting.replace("classes=32", "classes=10") for setting in kept)
 
 
-def model(lab: Lab, name: str = "omniglot") -> VariationalMemoryAddressing:
+def model(lab: Lab, name: str = "omniglot-1e-4") -> VariationalMemoryAddressing:
     made = load_model(find_run(name, runs_dir=lab.runs_dir))
     assert isinstance(made, VariationalMemoryAddressing)
     return made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -36,54 +35,14 @@ def test_baselines_are_paired(lab: Lab) -> None:
 
 
 def test_unequal_steps_are_not_compared(make_lab: MakeLab) -> None:
-    lab = make_lab()
-    lab.trained(replace(systems.VMA.plan, steps=STEPS + 2))
-    result = run("baselines", lab)
+    make_lab(steps=STEPS + 2).trained(systems.VMA.plan)
+    make_lab().trained(*(system.plan for system in baselines.SYSTEMS))
+    result = run("baselines", make_lab(steps=10, training=False))
     differences = [one for one in result.rows if "less" in one.label]
     assert len(differences) == 10
     assert {one.ours for one in differences} == {None}
     assert {one.note for one in differences} == {"not compared: trained for 4 and 6 updates"}
     assert len({one.group for one in differences}) == 2
-
-
-def test_soft_attention_trained_on_for_longer_is_compared_as_what_it_is(lab: Lab) -> None:
-    result = run("baselines", lab)
-    group = "difference, 4 × 2 in memory, K = 4"
-    tuned = row(result, f"{baselines.TUNED.label} less VMA", group)
-    vma, own = (number(result, label, "NLL, 4 × 2 in memory, K = 4") for label in ("VMA", baselines.TUNED.label))
-    assert tuned.ours == pytest.approx(own - vma, abs=1e-4)
-    assert tuned.note.endswith(f"after {STEPS} updates more than VMA")
-    assert "updates more" not in row(result, "soft attention less VMA", group).note
-    config = (lab.runs_dir / "omniglot-soft-attention-2x16-tuned" / "config.toml").read_text("utf-8")
-    assert "memories = 4" in config
-    assert any("are those after soft attention's own" in note for note in result.notes)
-
-
-def test_what_soft_attention_mixes_is_compared_at_equal_steps(lab: Lab) -> None:
-    result = run("baselines", lab)
-    (features,) = lab.trained(systems.SOFT.plan)
-    group = f"soft attention by what is mixed, validation after {STEPS} updates"
-    at = {one["step"]: one for one in features.metrics()}[STEPS]
-    mixed = row(result, "features", group)
-    assert (mixed.ours, mixed.se, mixed.steps) == (at["nll"], at["nll_se"], STEPS)
-    (pixels,) = lab.trained(baselines.PIXELS.plan)
-    assert pixels.plan.config().model.read == "pixels"
-    assert number(result, "pixels", group) == pixels.metrics()[-1]["nll"]
-
-
-def test_no_look_that_both_have() -> None:
-    class Looks:
-        plan, model, step, full, source = systems.SOFT.plan, object(), 7, 10, "run"
-
-        def __init__(self, *steps: int) -> None:
-            self.steps = steps
-
-        def metrics(self) -> list[dict[str, float]]:
-            return [{"step": step, "nll": 1.0, "nll_se": 0.1, "kl_latent": 2.0} for step in self.steps]
-
-    rows = baselines._read_rows(Looks(1, 3), Looks(2, 4))  # type: ignore[arg-type]
-    assert [one.ours for one in rows] == [None, None]
-    assert {one.note for one in rows} == {"no validation at a step that both have"}
 
 
 def test_baselines_over_seeds(make_lab: MakeLab) -> None:
@@ -92,7 +51,8 @@ def test_baselines_over_seeds(make_lab: MakeLab) -> None:
     test = lab.dataset("digits").test.binarised(0)
     sampler = EpisodeSampler(test, n_way=4, n_shot=2, n_target=4, seed=0)
     each = [
-        score_episodes(model(lab, name), sampler, samples=4, episodes=3).nll for name in ("omniglot", "omniglot-seed1")
+        score_episodes(model(lab, name), sampler, samples=4, episodes=3).nll
+        for name in ("omniglot-1e-4", "omniglot-1e-4-seed1")
     ]
     assert number(result, "VMA", "NLL, 4 × 2 in memory, K = 4") == pytest.approx(sum(each) / 2)
     assert any("2 training seeds" in note for note in result.notes)

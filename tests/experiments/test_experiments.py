@@ -127,7 +127,7 @@ def test_fig4b_tunes_each_memory_size_from_the_same_weights(lab: Lab) -> None:
     assert (row(result, "8 × 1: KL_a", own).steps, row(result, "8 × 1: KL_a", own).full) == (2, 100_000)
     for shots in (1, 2):
         assert RunDirectory.open(lab.runs_dir / f"omniglot-8x{shots}").config.episode.shots == shots
-    assert any("run omniglot, step 4" in note for note in result.notes)
+    assert any("run omniglot-1e-4, step 4" in note for note in result.notes)
 
 
 def test_fig3_numbers() -> None:

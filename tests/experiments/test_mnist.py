@@ -172,6 +172,7 @@ class Stub:
     plan: Plan = field(default_factory=lambda: Plan("mnist-recall"))
     model: object = object()
     step: int = 900
+    updates: int = 900
     full: int = 1000
     source: str = "run"
 
@@ -205,7 +206,7 @@ def test_seeds_that_converge_are_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     found = fig2a._large_row("x", [good, bad, good])  # type: ignore[list-item]
     assert found.ours == 2
     assert found.note.startswith("3 of 3 seeds trained; converged after 400, 400 updates; at last NLL 6.93")
-    missing = Stub([], model=None, step=0, source="nothing trained")
+    missing = Stub([], model=None, step=0, updates=0, source="nothing trained")
     found = fig2a._large_row("x", [good, missing])  # type: ignore[list-item]
     assert (found.ours, found.steps) == (1, 0)  # so never complete
     assert found.note.startswith("1 of 2 seeds trained")

@@ -17,7 +17,8 @@ from tests.experiments.conftest import STEPS, TINY, Recorder
 from vmacore.errors import VmaError
 from vmacore.experiments import plans
 from vmacore.experiments.lab import Lab, Stopped
-from vmacore.experiments.plans import Job, Plan, Trained, equal_steps, next_mark, reachable
+from vmacore.experiments.plans import Job, Plan, Trained, comparable, next_mark, reachable
+from vmacore.experiments.result import Row
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.weights import read_tensors
 from vmacore.training.loop import prepare, train
@@ -138,32 +139,58 @@ def test_within_a_budget_steps_are_equal(make_lab: Callable[..., Lab], monkeypat
     many = tuple(setting for setting in TINY if "steps" not in setting)
     both = [Plan("digits", name, (*many, f"model.latent={n}"), steps=10**6) for name, n in (("a", 3), ("b", 4))]
     found = make_lab(budget=6.0).trained(*both)
-    assert equal_steps(found)
+    assert comparable(found)
     assert 2 <= found[0].step < 10**6
 
     (alone,) = make_lab(steps=found[0].step + 3).trained(both[0])
     uneven = [alone, make_lab(training=False).trained(both[1])[0]]
-    assert not equal_steps(uneven)
+    assert not comparable(uneven)
     # Asked for again, the one that is behind catches up with the other.
     assert [one.step for one in make_lab(steps=alone.step).trained(*both)] == [alone.step] * 2
 
 
-def test_weights_of_the_common_step_are_chosen_where_they_were_kept(make_lab: Callable[..., Lab]) -> None:
+@pytest.fixture
+def best_at_two(make_lab: Callable[..., Lab]) -> RunDirectory:
+    """A run of DIGITS that ended and was best on validation at step 2."""
     lab = make_lab(steps=2)
     lab.trained(DIGITS)
     run = RunDirectory.open(lab.runs_dir / "one")
-    state = run.checkpoint(2) / "state.json"  # the best that the run will ever see, so that it is kept
+    state = run.checkpoint(2) / "state.json"
     state.write_text(json.dumps({**json.loads(state.read_text()), "best": {"step": 2, "nll": -1.0, "accuracy": None}}))
     (run.path / "best").write_text("2")
+    make_lab().trained(DIGITS)
+    return run
+
+
+def test_a_training_that_ended_counts_at_its_best_on_validation(
+    best_at_two: RunDirectory, make_lab: Callable[..., Lab]
+) -> None:
+    (trained,) = make_lab().trained(DIGITS)
+    assert (trained.step, trained.updates, trained.ended) == (2, STEPS, True)
+    assert trained.source == f"run one, step 2, the best on validation of {STEPS}"
+    assert [row["step"] for row in trained.metrics("train")] == [1, 2, 3, 4]
+    row = Row.of(trained, "NLL", 1.0, note="K = 4")
+    assert (row.steps, row.note) == (STEPS, "K = 4; weights of step 2")
+    (last,) = make_lab().trained(replace(DIGITS, last=True))
+    assert (last.step, last.updates, Row.of(last, "NLL", 1.0).note) == (STEPS, STEPS, "")
+    # A longer plan has not ended: its newest weights count, and those of the same step where they were kept.
+    assert make_lab(steps=9, training=False).trained(DIGITS)[0].step == STEPS
+    (best_at_two.path / "best").unlink()
     assert make_lab().trained(DIGITS)[0].step == STEPS
+
+
+def test_trainings_that_ended_are_compared_whatever_their_length(
+    best_at_two: RunDirectory, make_lab: Callable[..., Lab]
+) -> None:
     found = make_lab(steps=2).trained(OTHER, DIGITS)
-    assert [one.step for one in found] == [2, 2]
-    assert equal_steps(found)
-    # Where they were not, what there is is used, and told apart by its steps.
-    (run.path / "best").unlink()
-    found = make_lab(steps=2).trained(OTHER, DIGITS)
-    assert [one.step for one in found] == [2, STEPS]
-    assert not equal_steps(found)
+    assert [(one.step, one.updates) for one in found] == [(2, 2), (2, STEPS)]
+    assert comparable(found)
+    # Of two that have not ended both count at the step that they have in common.
+    early = make_lab(steps=9, training=False).trained(OTHER, DIGITS)
+    assert [(one.step, one.updates) for one in early] == [(2, 2), (2, 2)]
+    assert comparable(early)
+    (best_at_two.path / "best").unlink()
+    assert not comparable(make_lab(steps=9, training=False).trained(OTHER, DIGITS))
 
 
 def test_a_plan_starts_from_anothers_weights(lab: Lab) -> None:
@@ -223,12 +250,22 @@ def test_shipped_weights_stand_in(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp
     assert lab.trained(OTHER)[0].source.startswith("run other")  # of another configuration
 
 
+def test_shipped_weights_chosen_on_validation_stand_for_their_whole_training(
+    best_at_two: RunDirectory, lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shipped_in_place_of_runs(lab, lab.trained(DIGITS)[0], tmp_path / "shipped", monkeypatch)
+    (shipped,) = lab.trained(DIGITS)
+    assert shipped.source == f"shipped weights shipped, step 2, the best on validation of {STEPS}"
+    assert (shipped.updates, shipped.ended) == (STEPS, True)
+    assert not lab.runs_dir.exists()
+
+
 def test_shipped_weights_stand_for_the_training_they_started_from(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     tuned = Plan("digits", "tuned", (*TINY, "episode.shots=2"), steps=1, init=DIGITS)
     shipped_in_place_of_runs(lab, lab.trained(tuned)[0], tmp_path / "shipped", monkeypatch)
-    assert lab.trained(tuned)[0].source == "shipped weights shipped, step 1"
+    assert lab.trained(tuned)[0].source.startswith("shipped weights shipped, step 1,")
     assert not lab.runs_dir.exists()
     at_once = Plan("digits", "at-once", tuned.overrides, steps=1)
     assert lab.trained(at_once)[0].source == "run at-once, step 1"
@@ -247,7 +284,7 @@ def test_shipped_weights_are_passed_over_where_others_cannot_come_as_far(
     monkeypatch.setattr(plans, "shipped_weights", lambda: {"shipped": folder})
     shutil.rmtree(lab.runs_dir / "one")
     found = make_lab(steps=10**6, budget=4.0).trained(DIGITS, OTHER)
-    assert equal_steps(found)
+    assert comparable(found)
     assert found[0].source.startswith("run one, step ")
     assert make_lab(steps=10**6, training=False).trained(DIGITS)[0].source == "shipped weights shipped, step 1000000"
 

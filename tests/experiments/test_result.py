@@ -72,6 +72,8 @@ def test_a_note_that_rows_share_stands_once() -> None:
     assert notes(Result(rows, ["first"])) == ["first", "a; b: same"]
     rows = [Row("a", 1.0, group="K = 4", note="one"), Row("a", 1.0, group="K = 9", note="other")]
     assert notes(Result(rows)) == ["a (K = 4): one", "a (K = 9): other"]
+    rows = [Row(label, 1.0, group="K = 4", note="step 7") for label in "ab"] + [Row("c", 1.0, note="step 7")]
+    assert notes(Result(rows)) == ["K = 4; c: step 7"]
 
 
 def test_files(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Silent:
 def _trained(system: systems.System, step: int) -> Trained:
     config = load_recipe(system.plan.recipe).with_overrides([*MODELS[system.key], "model.size=[8, 8]"])
     location = Location(Path("nowhere"), system.plan.run, step, config, "run")
-    return Trained(system.plan, build_model(config).eval(), location, system.plan.full, f"run, step {step}")
+    return Trained(system.plan, build_model(config).eval(), location, system.plan.full, f"run, step {step}", step)
 
 
 def _lab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:

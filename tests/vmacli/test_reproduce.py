@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from rich.console import Console
 from tests.experiments.conftest import STEPS, tiny
 from tests.vmacli.conftest import Shell
 from vmacli.reproduce import _table, budget
-from vmacore.experiments import EXPERIMENTS, fig3, plans
+from vmacore.experiments import EXPERIMENTS, fig3, plans, systems
 from vmacore.experiments.result import Row
 from vmacore.training.loop import train
 
@@ -23,6 +24,7 @@ def tiny_shell(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """Commands whose experiments are tiny, on built-in data."""
     monkeypatch.setattr(plans, "load_recipe", tiny)
     monkeypatch.setattr(fig3, "EPISODES", 3)
+    monkeypatch.setattr(systems, "VMA", replace(systems.VMA, plan=replace(systems.VMA.plan, steps=None)))
     monkeypatch.setattr("sys.argv", ["vma", "reproduce", "fig3", "--seeds", "1"])
     monkeypatch.chdir(shell.folder)
     return shell
@@ -64,11 +66,11 @@ def test_an_experiment(tiny_shell: Shell) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "fig3.png", "fig3.svg", "result.json"]
     stored = json.loads((folder / "result.json").read_text())
     assert stored == {key: value for key, value in document.items() if key != "folder"}
-    assert (tiny_shell.runs / "omniglot" / "config.toml").exists()
+    assert (tiny_shell.runs / "omniglot-1e-4" / "config.toml").exists()
 
     again = tiny_shell("reproduce", "fig3", "--no-train", "--out", "elsewhere")
     assert "training" not in again.stderr
-    assert "run omniglot, step 4" in again.stderr
+    assert "run omniglot-1e-4, step 4" in again.stderr
     assert "not yet the paper's experiment" in again.stdout
     assert max(len(line) for line in again.stdout.splitlines() if "/100,000" in line) <= 80
     assert (tiny_shell.folder / "elsewhere" / "fig3" / "fig3.png").exists()
@@ -84,8 +86,8 @@ def test_a_budget_too_small_says_so(tiny_shell: Shell) -> None:
     document = tiny_shell.json("reproduce", "fig3", "--budget", "0s")
     assert document["budget_s"] == 0
     assert {row["ours"] for row in document["rows"]} == {None}
-    assert {row["note"] for row in document["rows"]} == {"nothing trained: there is no run omniglot yet"}
-    assert not (tiny_shell.runs / "omniglot").exists()
+    assert {row["note"] for row in document["rows"]} == {"nothing trained: there is no run omniglot-1e-4 yet"}
+    assert not (tiny_shell.runs / "omniglot-1e-4").exists()
     text = tiny_shell("reproduce", "fig3", "--budget", "0s").stdout
     assert "not measured" in text
     assert "0 % of the full training was done" in text
@@ -106,7 +108,7 @@ def test_interrupted(tiny_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None
     result = tiny_shell("reproduce", "fig3", code=143)
     assert result.stdout == ""
     assert result.stderr.splitlines()[-1].startswith("interrupted; what was trained is saved")
-    assert (tiny_shell.runs / "omniglot" / "latest").read_text() == "1"
+    assert (tiny_shell.runs / "omniglot-1e-4" / "latest").read_text() == "1"
     monkeypatch.setattr(plans, "train", train)
     assert tiny_shell.json("reproduce", "fig3")["rows"][0]["steps"] == STEPS
 

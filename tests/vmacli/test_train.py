@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import torch
 
 from tests.vmacli.conftest import TINY, Shell
 from vmacli import options
@@ -16,6 +17,7 @@ from vmacore.config import EstimatorName
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import export_weights
+from vmacore.training.graphs import bfloat16_units
 
 Start = Callable[..., subprocess.Popen[str]]
 PATIENCE = 300  # seconds; what it takes is five, but the machine may be busy
@@ -49,6 +51,21 @@ def test_estimator(shell: Shell) -> None:
     assert RunDirectory.open(Path(run)).config.objective.estimator == "rloo"
     assert "--estimator" in shell.refused("train", "--resume", run, "--estimator", "vimco", "--steps", "5")
     assert shell.json("train", "--resume", run, "--estimator", "rloo", "--steps", "5")["step"] == 5
+
+
+def test_says_where_bfloat16_is_faster(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*more: str) -> bool:
+        result = shell("train", "--steps", "1", *more, *TINY)
+        return "--set training.precision=bfloat16" in result.stderr
+
+    for flags, faster in (({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_f": True}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags, raising=False)
+        assert told("--dataset", "digits") == faster
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert not told("--dataset", "digits", "--set", "training.precision=bfloat16")
+    assert not bfloat16_units(torch.device("cuda"))
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not bfloat16_units(torch.device("cpu"))
 
 
 def test_quiet_prints_the_run_alone(shell: Shell) -> None:

@@ -63,15 +63,20 @@ def reference_model(
 def training_step(
     model: GenerativeModel, config: Config, *, targets: int, slots: int, device: torch.device | str = "cpu"
 ) -> Call:
-    """A step as in training: read, address, draw, bound, gradient, Adam; on CUDA as a graph, once warm."""
+    """A step as in training: read, address, draw, bound, gradient, Adam; on CUDA as a graph, once warm.
+
+    The configuration's precision decides whether the networks run in bfloat16.
+    """
     estimator, optimiser = estimator_for(config.objective, model.addressed), _adam(model, device)
     step, seeds = Step(model, estimator), itertools.count()
+    bfloat16 = config.training.precision == "bfloat16"
     episode = _episode(config, targets, slots, device)
     noise = torch.Generator(device)
 
     def update(episode: Episode, noise: torch.Generator) -> Tensor:
         metrics: Tensor
-        loss, metrics = step(episode, noise)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bfloat16):
+            loss, metrics = step(episode, noise)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

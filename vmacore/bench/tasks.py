@@ -1,9 +1,9 @@
-"""The four tasks that `vma bench` measures: training, scoring, classifying, sampling."""
+"""The tasks that `vma bench` measures: training in two precisions, scoring, classifying, sampling."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -68,12 +68,15 @@ class Sizes:
 
 
 def tasks(config: Config, sizes: Sizes | None = None, device: torch.device | str = "cpu") -> list[Task]:
-    """All four, of the network and the episodes of a configuration."""
+    """All of them, of the network and the episodes of a configuration."""
     sizes = sizes or Sizes()
     model = vma_model(config, device)
     evaluated = vma_model(config, device).eval().requires_grad_(False)
     return [
         _training(config, model, device),
+        replace(
+            _training(config.with_overrides(["training.precision=bfloat16"]), model, device), name="train-step-bf16"
+        ),
         _scoring(config, evaluated, sizes, device),
         _classifying(config, evaluated, sizes, device),
         _sampling(config, evaluated, sizes, device),

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from matplotlib.figure import Figure
 
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, systems
+from vmacore.experiments import curves, figures, systems
 from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Trained, equal_steps
 from vmacore.experiments.result import Result, Row
 from vmacore.experiments.systems import Found, System
 
-ALIKE = (systems.VMA, systems.VAE, systems.SOFT, systems.SOFT_K1, systems.SOFT_2X16)  # trained to equal steps
-TUNED, PIXELS = systems.SOFT_TUNED, systems.SOFT_PIXELS
-SYSTEMS = (*ALIKE, TUNED)
+SYSTEMS = (systems.VMA, systems.VMA_3E4, systems.VAE, systems.SOFT, systems.SOFT_K1, systems.SOFT_2X16)
 PAPER: dict[str, float | str] = {"vae": 90.8, "vma": "69.1 to 75.1"}
 PAPER_SOFT = 73.4  # at its best: a memory of 16 drawings of one or two classes
 PAPER_SAMPLES = 4
@@ -27,9 +23,8 @@ MEASURED = (((8, 4), 4, 400, 0.3), ((8, 4), 1000, 30, 0.8), ((2, 16), 4, 400, 0.
 
 
 def run(lab: Lab) -> Result:
-    """Train to equal steps, but for the tuned, and score on the same episodes."""
-    found = {**systems.trained(lab, ALIKE), **systems.trained(lab, [TUNED])}
-    (features, *_), (pixels, *_) = found[systems.SOFT.key], systems.trained(lab, [PIXELS])[PIXELS.key]
+    """Train all and score them on the same episodes."""
+    found = systems.trained(lab, SYSTEMS)
     config = SYSTEMS[0].plan.config()
     dataset = lab.dataset(config)
     test = dataset.test.binarised(config.data.seed)
@@ -43,16 +38,7 @@ def run(lab: Lab) -> Result:
         where = f"{classes} × {shots} in memory, K = {samples}"
         rows += [_nll_row(found, measured, system, f"NLL, {where}", (classes, shots), samples) for system in SYSTEMS]
         differences += [
-            systems.difference_row(
-                found,
-                measured,
-                system,
-                SYSTEMS[0],
-                sampler,
-                test,
-                group=f"difference, {where}",
-                unequal=_longer(found) if system == TUNED else "",
-            )
+            systems.difference_row(found, measured, system, SYSTEMS[0], sampler, test, group=f"difference, {where}")
             for system in SYSTEMS[1:]
             if {system.key, SYSTEMS[0].key} <= measured.keys()
         ]
@@ -68,8 +54,8 @@ def run(lab: Lab) -> Result:
             drawn = measured
     head = systems.describe(dataset, "test split", "averaged weights", f"{TARGETS} targets a class", f"seed {SEED}")
     written = figures.save(_figure(found, drawn), lab.out / "baselines") if costs else []
-    notes.append(f"{TUNED.label}: its updates are those after soft attention's own, from whose weights it started")
-    rows += differences + costs + _read_rows(features, pixels)
+    written += curves.write(lab)
+    rows += differences + costs
     return Result(rows, [head, *notes, *systems.seeds_note(found)], written, kept)
 
 
@@ -85,27 +71,6 @@ def _nll_row(
             paper = PAPER_SOFT
     values = (one.nll, one.nll_se) if one else (None, None)
     return Row.of(found[system.key], system.label, *values, group=group, paper=paper)
-
-
-def _longer(found: Found) -> str:
-    """By how much the tuned system was trained for longer than VMA; empty where no more can be said."""
-    alike = equal_steps([*found[systems.SOFT.key], *found[systems.VMA.key]])
-    return f"after {found[TUNED.key][0].step:,} updates more than {systems.VMA.label}" if alike else ""
-
-
-def _read_rows(features: Trained, pixels: Trained) -> list[Row]:
-    """Soft attention by what it mixes, on the validation episodes that both trainings looked at last."""
-    looks = [{row["step"]: row for row in one.metrics()} for one in (features, pixels)]
-    step = max(looks[0].keys() & looks[1].keys(), default=0)
-    group = "soft attention by what is mixed, validation" + (f" after {step:,} updates" if step else "")
-    rows = []
-    for label, one, at in (("features", features, looks[0].get(step)), ("pixels", pixels, looks[1].get(step))):
-        values = (at["nll"], at["nll_se"]) if at else (None, None)
-        note = f"KL_z {at['kl_latent']:.2f}; the same episodes for both" if at else ""
-        missing = "" if at or one.model is None else "no validation at a step that both have"
-        row = Row.of(one, label, *values, group=group, note=note or missing)
-        rows.append(replace(row, steps=step) if at else row)
-    return rows
 
 
 def _cost_row(found: Found, measured: Mapping[str, Score], system: System, where: str) -> Row:
@@ -152,8 +117,7 @@ def _figure(found: Found, measured: Mapping[str, Score]) -> Figure:
     for bound, height in zip(bounds, below, strict=True):
         axes.text(bound + 1.2, height + 0.08, f"{bound:.1f}", va="center", fontsize=8)
     steps = [min(one.step for one in found[system.key]) for system in shown]
-    lengths = [f"{'+ ' if one == TUNED else ''}{step:,} updates" for one, step in zip(shown, steps, strict=True)]
-    axes.set_yticks(places, [f"{one.label}\n{length}" for one, length in zip(shown, lengths, strict=True)])
+    axes.set_yticks(places, [f"{one.label}\nstep {step:,}" for one, step in zip(shown, steps, strict=True)])
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.set_xlabel("nats per image")

@@ -103,7 +103,7 @@ def available(lab: Lab) -> str:
 
 def _plan(name: str, key: str, overrides: tuple[str, ...]) -> Plan:
     data = (f"data.dataset={name}", "data.protocol=none") if name != PUBLISHED else ()
-    return Plan(PUBLISHED, f"{name}-{key}", (*data, *overrides), steps=STEPS)
+    return Plan(PUBLISHED, f"{name}-{key}", (*data, *overrides), steps=STEPS, last=True)
 
 
 def _characters(dataset: Dataset, split: str, seed: int) -> Characters:

@@ -43,7 +43,7 @@ def plan(slots: int = SLOTS, change: str = "", *overrides: str, steps: int | Non
     parts = [str(slots)] if slots != SLOTS or change else []
     name = "-".join([RECIPE, *parts, *([change] if change else [])])
     settings = (f"episode.slots={slots}",) if slots != SLOTS else ()
-    return Plan(RECIPE, name, (*settings, *overrides), steps=steps)
+    return Plan(RECIPE, name, (*settings, *overrides), steps=steps, last=True)
 
 
 def tied(slots: int = SLOTS) -> Plan:
@@ -54,7 +54,7 @@ def tied(slots: int = SLOTS) -> Plan:
 def large(change: str, *overrides: str, init: Plan | None = None) -> Plan:
     """|M| = 1024 with a change to the recipe."""
     name = f"{RECIPE}-{LARGE}" + (f"-{change}" if change else "")
-    return Plan(RECIPE, name, (f"episode.slots={LARGE}", *overrides), steps=LARGE_STEPS, init=init)
+    return Plan(RECIPE, name, (f"episode.slots={LARGE}", *overrides), steps=LARGE_STEPS, last=True, init=init)
 
 
 APART, TIED = "h and h_q apart", "h and h_q tied"

@@ -119,7 +119,7 @@ def _figure(found: Found, measured: Measured) -> Figure:
             continue
         style = figures.STYLES[curve.style]
         nll = [measured[curve.memory(count)].nll for count in CLASSES]
-        steps = min(one.step for one in found[curve.system.key])
+        steps = min(one.updates for one in found[curve.system.key])
         axes.plot(CLASSES, nll, **style.line(), label=f"{curve.label} ({steps:,} updates)")
         optimum = [nll[0] + math.log(count) for count in CLASSES]
         axes.plot(CLASSES, optimum, **{**figures.OPTIMUM, "color": style.colour}, alpha=0.75)

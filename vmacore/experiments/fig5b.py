@@ -61,7 +61,7 @@ def run(lab: Lab) -> Result:
     notes = [
         systems.describe(dataset, "test split", "averaged weights", f"K = {SAMPLES}", f"seed {SEED}"),
         f"{CLASSES} classes in memory; {len(classes):,} targets, the same everywhere; standard errors are over classes",
-        f"models of other memories than 8 × 4 were trained on from it ({first['vma'][0].source})",
+        f"models of another memory than 8 × 4 ({first['vma'][0].source}) were trained on from 8 × 4 at 3e-4",
         *systems.seeds_note(found),
     ]
     shown = {labels[system]: line for system, line in lines.items() if line[0] in measured}

@@ -144,9 +144,10 @@ class Lab:
     def trained(self, *plans: Plan) -> list[Trained]:
         """Each plan's model, in the order given: what is missing is trained, what is half done is resumed.
 
-        All are brought to the same number of steps: none goes on before the others have come as far, so that within any
-        budget they can be compared. Shipped weights stand for a run that is missing, unless the others cannot come as
-        far in time. Callers look at `step` all the same (`equal_steps`): a run may have been trained further by hand.
+        None goes on before the others have come as far, so that within any budget all can be compared at equal steps;
+        a training that reached its plan's steps is taken at its best on validation. Shipped weights stand for a run
+        that is missing, unless the others cannot come as far in time. Callers ask `comparable` all the same: a run may
+        have been trained further by hand.
 
         Raises:
             VmaError: a run of that name has other settings, the data are missing, or the training failed.
@@ -155,8 +156,7 @@ class Lab:
         jobs = [self._job(plan) for plan in plans]
         if self.training:
             self._train([job for job in jobs if not job.blocked])
-        reached = [max(job.locations(), default=0) for job in jobs]
-        common = min((step for step in reached if step), default=0)
+        common = min((job.reached for job in jobs if job.reached), default=0)
         found = [chosen(job, common, self.device) for job in jobs]
         for one in found:
             self.say(f"{one.plan.run}: {one.source}")
@@ -170,7 +170,7 @@ class Lab:
         if self.steps is not None and not before:
             target = self.steps
         job = Job(plan, prepare(config, dataset), dataset, self.runs_dir / plan.run, target)
-        if before and max(job.locations(), default=0) < job.target and job.run is None:
+        if before and not job.ended and job.run is None:
             found = {one.run: self.trained(one)[0] for one in before}
             init, addresses = (found[one.run].location if one else None for one in (plan.init, plan.addresses))
             job.start = Start(init, addresses, plan.revive)
@@ -180,7 +180,7 @@ class Lab:
         return job
 
     def _train(self, jobs: list[Job]) -> None:
-        behind = [job for job in jobs if max(job.locations(), default=0) < job.target]
+        behind = [job for job in jobs if not job.ended]
         shipped = [job for job in jobs if job not in behind and job.step < job.target]
         while behind := [job for job in behind if job.step < job.target]:
             if shipped and not reachable(behind, self._training_left()):

@@ -22,7 +22,7 @@ from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
 from vmacore.models import GenerativeModel
 from vmacore.runs.directory import RunDirectory
-from vmacore.runs.finding import Location, shipped_weights
+from vmacore.runs.finding import Location, find_run, shipped_weights
 from vmacore.runs.weights import load_model
 from vmacore.training.loop import StepReport, prepare, train
 from vmacore.training.start import Start
@@ -36,8 +36,9 @@ class Plan:
     """One training that an experiment needs.
 
     name: of the run; the recipe's where left out, and needed where `overrides` ("section.field=value") make it another
-    run. steps: where it ends, None: as the recipe says. full: updates that count as the paper's full training. init: a
-    plan whose weights it starts from; addresses: one whose h and h_q it starts from; revive: see `Start`.
+    run. steps: where it ends, None: as the recipe says. full: updates that count as the paper's full training. last:
+    the last weights count, not the best on validation. init: a plan whose weights it starts from; addresses: one whose
+    h and h_q it starts from; revive: see `Start`.
     """
 
     recipe: str
@@ -46,6 +47,7 @@ class Plan:
     seed: int = 0
     steps: int | None = None
     full: int = FULL
+    last: bool = False
     init: Plan | None = None
     addresses: Plan | None = None
     revive: bool = False
@@ -79,7 +81,8 @@ class Trained:
     """What there is of a plan.
 
     model: in evaluation mode, averaged weights; None where nothing was trained within the budget, and `source` says so.
-    step: updates behind it; full: those of the paper's full training.
+    updates: of the training, of which `step` may be an earlier one; full: those of the paper's full training. ended:
+    whether the plan's steps were reached.
     """
 
     plan: Plan
@@ -87,6 +90,8 @@ class Trained:
     location: Location | None
     full: int
     source: str
+    updates: int = 0
+    ended: bool = False
 
     @property
     def step(self) -> int:
@@ -98,17 +103,18 @@ class Trained:
         return None if self.location is None else self.location.config
 
     def metrics(self, kind: str = "validation") -> list[dict[str, Any]]:
-        """Rows of the run's metrics.jsonl of that kind, up to the step used; none for shipped weights."""
+        """Rows of the run's metrics.jsonl of that kind, as far as the training counts; none for shipped weights."""
         if self.location is None or self.location.kind != "run":
             return []
         file = self.location.path.parent.parent / "metrics.jsonl"
         rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
-        return [row for row in rows if row["kind"] == kind and row["step"] <= self.step]
+        return [row for row in rows if row["kind"] == kind and row["step"] <= self.updates]
 
 
-def equal_steps(trained: Sequence[Trained]) -> bool:
-    """Whether all were trained, for the same number of updates: only then are they compared."""
-    return all(one.model is not None for one in trained) and len({one.step for one in trained}) == 1
+def comparable(trained: Sequence[Trained]) -> bool:
+    """Whether each training reached its plan's steps, or all have made the same number of updates."""
+    there = all(one.model is not None for one in trained)
+    return there and (all(one.ended for one in trained) or len({one.updates for one in trained}) == 1)
 
 
 @dataclass(eq=False)
@@ -139,6 +145,17 @@ class Job:
     @property
     def step(self) -> int:
         return (self.run.newest() or 0) if self.run else 0
+
+    @property
+    def reached(self) -> int:
+        """Updates of its training so far, or of the one that shipped weights come from."""
+        shipped = [_length(one) for one in self.locations().values() if one.kind == "shipped"]
+        return max([self.step, *shipped])
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training reached its plan's steps."""
+        return self.reached >= self.target
 
     def locations(self) -> dict[int, Location]:
         """All weights there are of this plan, by step; those of its own run before shipped ones."""
@@ -236,15 +253,27 @@ def reachable(jobs: Sequence[Job], seconds: float) -> bool:
 
 
 def chosen(job: Job, step: int, device: torch.device) -> Trained:
-    """The weights of a plan at that step, else those furthest trained."""
+    """A training that ended: its best weights on validation. Else those of that step, else those furthest trained."""
     locations = job.locations()
     location = locations.get(step) or (locations[max(locations)] if locations else None)
+    best = job.step >= job.target and not job.plan.last
+    if best:
+        location = find_run(job.path, runs_dir=job.path.parent)
     if location is None:
         why = job.blocked or f"nothing trained: there is no run {job.plan.run} yet"
         return Trained(job.plan, None, None, job.plan.full, why)
     where = "shipped weights" if location.kind == "shipped" else "run"
     source = f"{where} {location.run}, step {location.step}"
-    return Trained(job.plan, load_model(location, device=device), location, job.plan.full, source)
+    updates = job.step if best else _length(location) if location.kind == "shipped" else location.step
+    if location.step < updates:
+        source += f", the best on validation of {updates}"
+    model = load_model(location, device=device)
+    return Trained(job.plan, model, location, job.plan.full, source, updates, updates >= job.target)
+
+
+def _length(shipped: Location) -> int:
+    """Updates of the training that shipped weights come from: as many as their configuration says."""
+    return max(shipped.step, shipped.config.training.steps)
 
 
 def _seconds_to(mark: int, jobs: Sequence[Job], slowest: float) -> float:

@@ -43,9 +43,14 @@ class Row:
         se: float | None = None,
         **more: Any,
     ) -> Row:
-        """A row about one trained model or several: the fewest steps are filled in, and why there is no number."""
+        """A row about one trained model or several: the fewest updates are filled in, and why there is no number.
+
+        The note says of which step the weights are, where that is not the last.
+        """
         several = trained if isinstance(trained, Sequence) else [trained]
-        row = Row(label, ours, se, **more, steps=min(one.step for one in several), full=several[0].full)
+        earlier = dict.fromkeys(f"weights of step {one.step:,}" for one in several if one.step < one.updates)
+        note = "; ".join([*filter(None, [more.pop("note", "")]), *earlier])
+        row = Row(label, ours, se, **more, note=note, steps=min(one.updates for one in several), full=several[0].full)
         if ours is None and not row.note:
             missing = [one.source for one in several if one.model is None]
             row = replace(row, note=missing[0] if missing else "no time left to measure it")
@@ -143,11 +148,13 @@ def markdown(result: Result, title: str, invocation: str) -> str:
 
 
 def notes(result: Result) -> list[str]:
-    """The notes of the result and of its rows; one that several rows share stands once."""
+    """The notes of the result and of its rows; one that rows share stands once, for a whole group by its name."""
     about: dict[str, list[str]] = {}
     for row in result.rows:
         alone = all(other.note == row.note for other in result.rows if other.label == row.label)
-        name = row.label if alone or not row.group else f"{row.label} ({row.group})"
+        group = [other.note == row.note for other in result.rows if other.group == row.group]
+        whole = bool(row.group) and len(group) > 1 and all(group)
+        name = row.group if whole else row.label if alone or not row.group else f"{row.label} ({row.group})"
         if row.note and name not in about.setdefault(row.note, []):
             about[row.note].append(name)
     return [*result.notes, *(f"{'; '.join(labels)}: {note}" for note, labels in about.items())]

@@ -22,12 +22,13 @@ from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import figures, systems
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.paired import differences, episode_se
-from vmacore.experiments.plans import Plan, equal_steps
+from vmacore.experiments.plans import Plan, comparable
 from vmacore.experiments.result import Result, Row
 from vmacore.experiments.systems import Found, System
 
-VMA = System("vma", "VMA", Plan("omniglot-gmn"), 0)
-GMN = System("gmn", "GMN", Plan("gmn", full=90_000), 1)
+STEPS = 60_000
+VMA = System("vma", "VMA", Plan("omniglot-gmn", steps=STEPS), 0)
+GMN = System("gmn", "GMN", Plan("gmn", steps=STEPS, full=90_000), 1)
 EACH_CLASS = {VMA: True, GMN: False}  # what the paper's columns are taken to count
 CLASSES, ITEMS = (1, 2, 4, 16), (1, 2, 3, 4, 5, 10, 19)
 _NUMBERS = {
@@ -172,8 +173,8 @@ def _difference(found: Found, measured: Mapping[Cell, Score], setting: Setting) 
     both = [*found[VMA.key], *found[GMN.key]]
     label = f"{classes_label(setting.classes)}, {_column(setting)}"
     group = f"VMA less GMN, paired, {_protocol(setting.replacement)}"
-    if not equal_steps(both):
-        steps = f"{found[VMA.key][0].step:,} and {found[GMN.key][0].step:,}"
+    if not comparable(both):
+        steps = f"{found[VMA.key][0].updates:,} and {found[GMN.key][0].updates:,}"
         return Row.of(both, label, group=group, note=f"not compared: trained for {steps} updates")
     one, other = measured[VMA, setting], measured[GMN, setting]
     return Row.of(both, label, float(differences(one, other).mean()), episode_se(one, other), group=group)

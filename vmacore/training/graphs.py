@@ -107,6 +107,12 @@ def _copy(episode: Episode, into: Episode) -> None:
         into.mask.copy_(episode.mask, non_blocking=True)
 
 
+def bfloat16_units(device: torch.device) -> bool:
+    """Whether the device is a processor with instructions for products of bfloat16."""
+    flags: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every PyTorch
+    return device.type == "cpu" and any(flags.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
 @contextmanager
 def matmul_precision(device: torch.device, precision: str) -> Iterator[None]:
     """While this lasts, products and convolutions in float32 on CUDA may round their inputs to TF32.
