@@ -16,7 +16,7 @@ from vmacore.data import DATASETS
 
 # Typer itself imports pydantic, and that importlib.metadata, to check the arguments of a command.
 SLOW = {"torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "safetensors"}
-COMMANDS = ("download", "train", "score", "sample", "classify", "reproduce", "bench", "info")
+COMMANDS = ("download", "train", "score", "sample", "classify", "export", "reproduce", "bench", "info")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ OFFERED = {
     "score": READING,
     "sample": READING,
     "classify": READING,
+    "export": ["--runs-dir", *OUTPUT],
     "reproduce": ["--data-dir", "--runs-dir", "--device", "--json", "--quiet", "--offline", "--debug"],
     "bench": ["--device", *OUTPUT],
     "info": ["--data-dir", "--runs-dir", "--device", "--seed", "--json", "--quiet", "--offline", "--debug"],
