@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vmacli import completion
 from vmacli.output import reporting
 from vmacli.session import Session, uses
 
@@ -20,6 +21,7 @@ def export(
             metavar="RUN",
             help="A run directory or its name, a checkpoint folder, or shipped weights.",
             show_default=False,
+            autocompletion=completion.all_runs,
         ),
     ],
     folder: Annotated[

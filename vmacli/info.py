@@ -11,6 +11,7 @@ import typer
 from rich.console import RenderableType
 from rich.table import Table
 
+from vmacli import completion
 from vmacli.output import Output, reporting, table
 from vmacli.runs import choose_device
 from vmacli.session import Session, uses
@@ -21,7 +22,12 @@ def info(
     session: Session,
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="Show what this run was made of instead.", show_default=False),
+        typer.Argument(
+            metavar="[RUN]",
+            help="Show what this run was made of instead.",
+            show_default=False,
+            autocompletion=completion.all_runs,
+        ),
     ] = None,
 ) -> None:
     """Show versions, devices, data sets and runs."""

@@ -19,7 +19,6 @@ from vmacli.train import train
 app = typer.Typer(
     help="Variational memory addressing: generative models of images that read from an external memory.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (download, train, score, sample, classify, export, reproduce, bench, info):

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from vmacli import completion
+
 # vmacore.data.DATASETS, which imports torch
 DatasetName = Literal["omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn", "glyphs", "digits"]
 SplitName = Literal["train", "validation", "test"]
@@ -34,6 +36,7 @@ class Wanted:
             help="A run directory or its name, a checkpoint folder, or shipped weights. "
             "Left out: the newest run, else shipped weights.",
             show_default=False,
+            autocompletion=completion.all_runs,
         ),
     ] = None
     dataset: Annotated[

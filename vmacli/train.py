@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from vmacli import options
+from vmacli import completion, options
 from vmacli.output import figures, nats, reporting, table
 from vmacli.processes import processes, stopping
 from vmacli.runs import load_data
@@ -27,38 +28,30 @@ if TYPE_CHECKING:
     from vmacore.training import StepReport, TrainingSummary, ValidationReport
 
 
+unset = partial(typer.Option, show_default=False)  # an option that has no default to show
+of_run = partial(unset, metavar="RUN", autocompletion=completion.all_runs)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What a new run is made of."""
 
-    dataset: Annotated[
-        options.DatasetName | None, typer.Option("--dataset", help="What to train on.", show_default=False)
-    ] = None
+    dataset: Annotated[options.DatasetName | None, unset("--dataset", help="What to train on.")] = None
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="Settings; left out: those for the data set.", show_default=False),
+        unset("--recipe", help="Settings; left out: those for the data set.", autocompletion=completion.recipes),
     ] = None
     protocol: Annotated[
         Literal["45-5", "30-20"] | None,
-        typer.Option("--protocol", help="How Omniglot's alphabets are split; 45-5 if left out.", show_default=False),
+        unset("--protocol", help="How Omniglot's alphabets are split; 45-5 if left out."),
     ] = None
     estimator: Annotated[
         options.EstimatorName | None,
-        typer.Option(
-            "--estimator",
-            help="How gradients are estimated; left out: the recipe's.",
-            show_default=False,
-        ),
+        unset("--estimator", help="How gradients are estimated; left out: the recipe's."),
     ] = None
     steps: Annotated[
         int | None,
-        typer.Option(
-            "--steps",
-            min=1,
-            max=10**9,
-            help="Steps in all, those of a resumed run included.",
-            show_default=False,
-        ),
+        unset("--steps", min=1, max=10**9, help="Steps in all, those of a resumed run included."),
     ] = None
 
 
@@ -66,13 +59,8 @@ class Recipe:
 class Origin:
     """The runs that a new run takes weights from."""
 
-    init: Annotated[
-        str | None, typer.Option("--init", metavar="RUN", help="Start from its weights.", show_default=False)
-    ] = None
-    addresses: Annotated[
-        str | None,
-        typer.Option("--addresses-from", metavar="RUN", help="Take h and h_q from its weights.", show_default=False),
-    ] = None
+    init: Annotated[str | None, of_run("--init", help="Start from its weights.")] = None
+    addresses: Annotated[str | None, of_run("--addresses-from", help="Take h and h_q from its weights.")] = None
     revive: Annotated[
         bool, typer.Option("--revive", help="With --init: draw units and latents that are out of use anew.")
     ] = False
@@ -82,22 +70,15 @@ class Origin:
 def train(
     session: Session,
     wanted: Recipe,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the new run; left out: made up.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, unset("--name", help="Name of the new run; left out: made up.")] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Go on with this run.", show_default=False)
+        str | None, of_run("--resume", help="Go on with this run.", autocompletion=completion.own_runs)
     ] = None,
     *,
     origin: Origin,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting, as model.latent=32; repeatable.",
-            show_default=False,
-        ),
+        unset("--set", metavar="KEY=VALUE", help="A setting, as model.latent=32; repeatable."),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard events into the run too.")
