@@ -48,7 +48,7 @@ def _asked(runs: Path, words: str) -> dict[str, str]:
         ),
         ("vma export omniglot-v", ["omniglot-vae"]),
         ("vma info ot", ["other"]),
-        ("vma train --resume o", ["one", "other"]),
+        ("vma train --resume ", ["one", "other"]),
         ("vma train --init omniglot-v", ["omniglot-vae"]),
         ("vma train --addresses-from ot", ["other"]),
         ("vma score --runs-dir elsewhere on", []),
