@@ -11,7 +11,7 @@ from vmacli.output import reporting
 from vmacli.session import Session, uses
 
 
-@uses("data_dir", "device", "seed", "offline")
+@uses("data_dir", "offline")
 def download(
     session: Session,
     name: Annotated[

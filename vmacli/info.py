@@ -17,7 +17,7 @@ from vmacli.runs import choose_device
 from vmacli.session import Session, uses
 
 
-@uses("data_dir", "runs_dir", "device", "seed", "offline")
+@uses("data_dir", "runs_dir", "device")
 def info(
     session: Session,
     run: Annotated[

@@ -17,7 +17,7 @@ from vmacli.session import Session, common, uses
 OUTPUT = ["--json", "--quiet", "--debug"]
 READING = ["--data-dir", "--runs-dir", "--device", "--seed", "--weights", "--json", "--quiet", "--offline", "--debug"]
 OFFERED = {
-    "download": ["--data-dir", "--device", "--seed", "--json", "--quiet", "--offline", "--debug"],
+    "download": ["--data-dir", "--json", "--quiet", "--offline", "--debug"],
     "train": ["--data-dir", "--runs-dir", "--device", "--seed", "--json", "--quiet", "--offline", "--debug"],
     "score": READING,
     "sample": READING,
@@ -25,7 +25,7 @@ OFFERED = {
     "export": ["--runs-dir", *OUTPUT],
     "reproduce": ["--data-dir", "--runs-dir", "--device", "--json", "--quiet", "--offline", "--debug"],
     "bench": ["--device", *OUTPUT],
-    "info": ["--data-dir", "--runs-dir", "--device", "--seed", "--json", "--quiet", "--offline", "--debug"],
+    "info": ["--data-dir", "--runs-dir", "--device", *OUTPUT],
 }
 
 
