@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,10 @@ def test_the_library_prints_nothing(runs: Path, capfd: pytest.CaptureFixture[str
     train(RunDirectory.create(tmp_path / "quiet", synthetic.config(training={"steps": 2})), synthetic.dataset())
     vmacore.load("small", runs_dir=runs)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("package", ["vmacore", "vmacli"])
+def test_type_checkers_find_the_types_of_an_installed_package(package: str) -> None:
+    assert resources.files(package).joinpath("py.typed").is_file()
+    project = tomllib.loads((Path(vmacore.__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    assert "py.typed" in project["tool"]["setuptools"]["package-data"][package]

@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from vmacli import options
 from vmacli.output import figures, reporting, table
 from vmacli.runs import choose_device
+from vmacli.session import Session, uses
 
 if TYPE_CHECKING:
     from vmacore.bench import Measured, Report
@@ -20,18 +20,16 @@ if TYPE_CHECKING:
 SECONDS, SECONDS_QUICK = 60.0, 15.0
 
 
+@uses("device")
 def bench(
+    session: Session,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: sooner, and less exact.")] = False,
-    device: options.Device = "auto",
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """Measure the speed of training, scoring, classifying and sampling, with the paper's network on random images."""
-    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+    with reporting(session) as output:
         from vmacore.bench import QUICK, measure
 
-        where = choose_device(device)
+        where = choose_device(session.device)
         output.note(f"measuring on {where}, in turns with the reference; other work on this machine disturbs it")
         with output.progress("rounds") as progress:
             found = measure(

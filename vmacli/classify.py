@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +16,7 @@ from rich.text import Text
 from vmacli import options
 from vmacli.output import Progress, reporting, table
 from vmacli.runs import open_run
+from vmacli.session import Session, uses
 
 if TYPE_CHECKING:
     from vmacore.evaluation.baselines import Baseline
@@ -46,18 +46,18 @@ INTERVALS = "±: half a 95 % interval; over classes: for other classes than thes
 EMBEDDINGS = "h and h_q: memory embedded by h, queries by h_q; h_q: both by h_q; Euclidean distance at unit length"
 
 
-def classify(
-    run: options.Run = None,
-    dataset: options.OfDataset = None,
-    split: options.Split = "test",
+@dataclass(frozen=True)
+class Tasks:
+    """The tasks of each cell of the table."""
+
     way: Annotated[
         list[int] | None,
         typer.Option("--way", min=2, help="Classes of a task; repeatable.", show_default="5"),
-    ] = None,
+    ] = None
     shot: Annotated[
         list[int] | None,
         typer.Option("--shot", min=1, help="Drawings of each class; repeatable.", show_default="1"),
-    ] = None,
+    ] = None
     episodes: Annotated[
         int | None,
         typer.Option(
@@ -66,7 +66,7 @@ def classify(
             help="Tasks drawn for each cell.",
             show_default=f"{EPISODES}, or {EPISODES_DECODING} if a rule decodes",
         ),
-    ] = None,
+    ] = None
     queries: Annotated[
         int | None,
         typer.Option(
@@ -75,7 +75,13 @@ def classify(
             help="Queries of each class in a task, of the drawings left over.",
             show_default=f"all, or {QUERIES_DECODING} if a rule decodes",
         ),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What chooses the class of a query."""
+
     rule: Annotated[
         list[Rule] | None,
         typer.Option(
@@ -85,55 +91,59 @@ def classify(
             "slot decoded for every query. mixture: w log p(c|x) + (1 − w) log q(c|x) of these two.",
             show_default="posterior",
         ),
-    ] = None,
+    ] = None
     samples: Annotated[
         int, typer.Option("--samples", min=1, help="Samples of z for each query and slot, where a rule decodes.")
-    ] = 4,
+    ] = 4
     weight: Annotated[
         float, typer.Option("--mixture-weight", min=0, max=1, help="w, the weight of the likelihood in the mixture.")
-    ] = 0.3,
+    ] = 0.3
+
+    @property
+    def rules(self) -> list[str]:
+        """The names of the rules, each once."""
+        return list(dict.fromkeys(chosen.value for chosen in self.rule or [Rule.POSTERIOR]))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What stands beside the model."""
+
     with_baselines: Annotated[
         bool, typer.Option("--baselines", help="Beside it scikit-learn, on pixels and on the model's embeddings.")
-    ] = False,
+    ] = False
     baseline_episodes: Annotated[
         int, typer.Option("--baseline-episodes", min=2, help="The most tasks for --baselines, which are slower.")
-    ] = 100,
-    data_dir: options.DataDir = Path("data"),
-    runs_dir: options.RunsDir = Path("runs"),
-    device: options.Device = "auto",
-    seed: options.Seed = 0,
-    weights: options.Weights = "averaged",
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    offline: options.Offline = False,
-    debug: options.Debug = False,
+    ] = 100
+
+
+@uses("data_dir", "runs_dir", "device", "seed", "weights", "offline")
+def classify(
+    session: Session,
+    wanted: options.Wanted,
+    split: options.Split = "test",
+    *,
+    tasks: Tasks,
+    choice: Choice,
+    baselines: Beside,
 ) -> None:
     """Classify drawings of new classes, every --way with every --shot, by every --rule on the same tasks."""
-    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+    with reporting(session) as output:
         from vmacore.evaluation.classification import Classifier
         from vmacore.evaluation.rules import DECODING
 
-        rules = list(dict.fromkeys(chosen.value for chosen in rule or [Rule.POSTERIOR]))
-        decoding = any(name in DECODING for name in rules)
-        opened = open_run(
-            output,
-            run,
-            addresses_suffice=not decoding,
-            dataset=dataset,
-            weights=weights,
-            runs_dir=runs_dir,
-            data_dir=data_dir,
-            device=device,
-            offline=offline,
-        )
-        episodes = episodes or (EPISODES_DECODING if decoding else EPISODES)
-        queries = queries or (QUERIES_DECODING if decoding else None)
-        fitted = min(episodes, baseline_episodes) if with_baselines else 0
+        decoding = any(name in DECODING for name in choice.rules)
+        opened = open_run(output, wanted, session, addresses_suffice=not decoding)
+        episodes = tasks.episodes or (EPISODES_DECODING if decoding else EPISODES)
+        queries = tasks.queries or (QUERIES_DECODING if decoding else None)
+        fitted = min(episodes, baselines.baseline_episodes) if baselines.with_baselines else 0
 
-        classifier = Classifier(opened.model, opened.characters(split), seed=seed, device=opened.device)
-        cells = list(product(way or [5], shot or [1]))
+        classifier = Classifier(opened.model, opened.characters(split), seed=session.seed, device=opened.device)
+        cells = list(product(tasks.way or [5], tasks.shot or [1]))
         for w, s in cells:  # all of them first: a cell that cannot be measured must not cost the others
-            classifier.check(way=w, shot=s, episodes=episodes, rules=rules, samples=samples, queries=queries)
+            classifier.check(
+                way=w, shot=s, episodes=episodes, rules=choice.rules, samples=choice.samples, queries=queries
+            )
         found: list[Classification] = []
         beside: list[Baseline] = []
         with output.progress("episodes", len(cells) * (episodes + fitted)) as progress:
@@ -143,26 +153,28 @@ def classify(
                     way=w,
                     shot=s,
                     episodes=episodes,
-                    rules=rules,
-                    samples=samples,
+                    rules=choice.rules,
+                    samples=choice.samples,
                     queries=queries,
-                    weight=weight,
+                    weight=choice.weight,
                     progress=_after(progress, before),
                 )
                 if fitted:
-                    from vmacore.evaluation.baselines import baselines
+                    from vmacore.evaluation.baselines import baselines as fit_baselines
 
                     counted = _after(progress, before + episodes)
-                    beside += baselines(classifier, way=w, shot=s, episodes=fitted, queries=queries, progress=counted)
-        document = opened.document("classify", split=split, seed=seed) | {
-            "samples": samples if decoding else None,  # q(a|x) is computed, nothing is sampled
+                    beside += fit_baselines(
+                        classifier, way=w, shot=s, episodes=fitted, queries=queries, progress=counted
+                    )
+        document = opened.document("classify", split=split) | {
+            "samples": choice.samples if decoding else None,  # q(a|x) is computed, nothing is sampled
             "queries_per_class": queries,
             "results": [_cell(item) for item in found],
             "baselines": [asdict(item) for item in beside],
         }
         drawn = f"{episodes} episodes" + (f", scikit-learn's rows the first {fitted}" if 0 < fitted < episodes else "")
         asked = f"queries of each class: {queries or 'all drawings left over'}"
-        heading = opened.heading(split, drawn, asked, f"seed {seed}")
+        heading = opened.heading(split, drawn, asked)
         shown: list[RenderableType] = [heading, _grid(found, beside), Text(INTERVALS)]
         if beside:
             shown.append(Text(EMBEDDINGS))

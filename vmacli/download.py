@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from vmacli import options
 from vmacli.output import reporting
+from vmacli.session import Session, uses
 
 
+@uses("data_dir", "offline")
 def download(
+    session: Session,
     name: Annotated[
         Literal["omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn"],
         typer.Argument(help="Which data set.", show_default=False),
@@ -20,16 +22,9 @@ def download(
         Path | None,
         typer.Option("--from", metavar="PATH", help="Import a copy: a file, a folder or a zip.", show_default=False),
     ] = None,
-    data_dir: options.DataDir = Path("data"),
-    device: options.Device = "auto",
-    seed: options.Seed = 0,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    offline: options.Offline = False,
-    debug: options.Debug = False,
 ) -> None:
     """Download a data set, or import it with --from."""
-    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+    with reporting(session) as output:
         from vmacore.data import download as sources
 
         with output.progress("MB") as progress:
@@ -37,7 +32,7 @@ def download(
             def report(done: int, total: int | None) -> None:
                 progress.update(done / 1e6, total and total / 1e6)
 
-            got = sources.download(name, data_dir, source, report, offline=offline)
+            got = sources.download(name, session.data_dir, source, report, offline=session.offline)
         document = {
             "command": "download",
             "dataset": name,

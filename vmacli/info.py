@@ -11,29 +11,29 @@ import typer
 from rich.console import RenderableType
 from rich.table import Table
 
-from vmacli import options
+from vmacli import completion
 from vmacli.output import Output, reporting, table
 from vmacli.runs import choose_device
+from vmacli.session import Session, uses
 
 
+@uses("data_dir", "runs_dir", "device")
 def info(
+    session: Session,
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="Show what this run was made of instead.", show_default=False),
+        typer.Argument(
+            metavar="[RUN]",
+            help="Show what this run was made of instead.",
+            show_default=False,
+            autocompletion=completion.all_runs,
+        ),
     ] = None,
-    data_dir: options.DataDir = Path("data"),
-    runs_dir: options.RunsDir = Path("runs"),
-    device: options.Device = "auto",
-    seed: options.Seed = 0,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    offline: options.Offline = False,
-    debug: options.Debug = False,
 ) -> None:
     """Show versions, devices, data sets and runs."""
-    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+    with reporting(session) as output:
         if run is not None:
-            _show_run(output, run, runs_dir)
+            _show_run(output, run, session.runs_dir)
             return
 
         from importlib.metadata import version
@@ -45,24 +45,24 @@ def info(
             "vma": version("vma"),
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "device": str(choose_device(device)),
+            "device": str(choose_device(session.device)),
             "devices": _devices(),
             "threads": torch.get_num_threads(),
-            "data_dir": str(data_dir),
-            "data": _data(data_dir),
-            "runs_dir": str(runs_dir),
-            "runs": _runs(runs_dir),
+            "data_dir": str(session.data_dir),
+            "data": _data(session.data_dir),
+            "runs_dir": str(session.runs_dir),
+            "runs": _runs(session.runs_dir),
             "shipped": _shipped(),
         }
         head = [
             f"vma {document['vma']}, Python {document['python']}, torch {document['torch']}",
             f"device {document['device']} of {', '.join(document['devices'])}; {document['threads']} threads",
         ]
-        shown: list[RenderableType] = [*head, _data_table(document["data"], data_dir)]
+        shown: list[RenderableType] = [*head, _data_table(document["data"], session.data_dir)]
         if document["runs"]:
-            shown.append(_runs_table(document["runs"], runs_dir))
+            shown.append(_runs_table(document["runs"], session.runs_dir))
         else:
-            shown.append(f"no runs in {runs_dir}: vma train --dataset glyphs")
+            shown.append(f"no runs in {session.runs_dir}: vma train --dataset glyphs")
         if document["shipped"]:
             names = ", ".join(weights["name"] for weights in document["shipped"])
             shown.append(textwrap.fill(f"shipped weights: {names}", 80, break_on_hyphens=False))

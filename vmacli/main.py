@@ -9,6 +9,7 @@ import typer
 from vmacli.bench import bench
 from vmacli.classify import classify
 from vmacli.download import download
+from vmacli.export import export
 from vmacli.info import info
 from vmacli.reproduce import reproduce
 from vmacli.sample import sample
@@ -18,10 +19,9 @@ from vmacli.train import train
 app = typer.Typer(
     help="Variational memory addressing: generative models of images that read from an external memory.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (download, train, score, sample, classify, reproduce, bench, info):
+for command in (download, train, score, sample, classify, export, reproduce, bench, info):
     app.command()(command)
 
 

@@ -20,6 +20,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from vmacli.session import Session
+
 MEMORY_WORDS = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
 INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 
@@ -145,11 +147,11 @@ def _count(number: float) -> str:
 
 
 @contextmanager
-def reporting(*, as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
+def reporting(session: Session) -> Iterator[Output]:
     """Runs a command: a foreseen failure becomes one line and exit code 1, an interrupt exit code 130."""
     from vmacore.errors import VmaError
 
-    output = Output(as_json=as_json, quiet=quiet)
+    output = Output(as_json=session.as_json, quiet=session.quiet)
     try:
         yield output
     except KeyboardInterrupt:
@@ -158,14 +160,14 @@ def reporting(*, as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
     except BrokenPipeError:
         raise  # whoever read the output has left; nobody is there to be told
     except (VmaError, OSError) as error:
-        if debug:
+        if session.debug:
             raise
         output.error(str(error) if isinstance(error, VmaError) else _explain(error))
         raise typer.Exit(1) from None
     except (MemoryError, RuntimeError) as error:
         # torch says in words, not by a class of its own, that the processor's memory is used up.
         short = isinstance(error, MemoryError) or any(word in str(error) for word in MEMORY_WORDS)
-        if debug or not short:
+        if session.debug or not short:
             raise
         output.error("not enough memory for this: lower the sizes, samples, classes or shots asked for")
         raise typer.Exit(1) from None

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING
 import typer
 
 from vmacli.runs import choose_device
+from vmacli.session import Session
 
 if TYPE_CHECKING:
     import torch
 
 
 @contextmanager
-def processes(name: str) -> Iterator[torch.device]:
-    """The device of that name; where torchrun started several processes, joined with them.
+def processes(session: Session) -> Iterator[torch.device]:
+    """The device that was asked for; where torchrun started several processes, joined with them.
 
     Only the first of them to fail says why.
     """
     from vmacore.distributed import AnotherFailed, joined, launched
 
-    device = choose_device(name)
+    device = choose_device(session.device)
     if not launched():
         yield device
         return

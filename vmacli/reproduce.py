@@ -14,10 +14,10 @@ import typer
 from rich.console import RenderableType
 from rich.table import Table
 
-from vmacli import options
 from vmacli.output import Output, reporting, table
 from vmacli.processes import stopping
 from vmacli.runs import choose_device
+from vmacli.session import Session, uses
 
 if TYPE_CHECKING:
     from vmacore.experiments.result import Result
@@ -33,7 +33,9 @@ def budget(text: str) -> float:
     return sum(float(part or 0) * seconds for part, seconds in zip(parts.groups(), UNITS.values(), strict=True))
 
 
+@uses("data_dir", "runs_dir", "device", "offline")
 def reproduce(
+    session: Session,
     experiment: Annotated[
         str | None, typer.Argument(metavar="ID", help="An experiment; --list shows them.", show_default=False)
     ] = None,
@@ -61,18 +63,11 @@ def reproduce(
     out: Annotated[Path, typer.Option("--out", help="Where results go, a folder for each experiment.")] = Path(
         "reproduction"
     ),
-    data_dir: options.DataDir = Path("data"),
-    runs_dir: options.RunsDir = Path("runs"),
-    device: options.Device = "auto",
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    offline: options.Offline = False,
-    debug: options.Debug = False,
 ) -> None:
     """Reproduce an experiment of the paper: train what is missing, measure, draw, compare. Ctrl-C saves."""
     if (experiment is None) != listing:
         raise typer.BadParameter("name one experiment, or --list them", param_hint="ID")
-    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+    with reporting(session) as output:
         if experiment is None:
             _list(output)
             return
@@ -84,13 +79,13 @@ def reproduce(
 
         folder = out / known.id
         folder.mkdir(parents=True, exist_ok=True)
-        where = choose_device(device)
+        where = choose_device(session.device)
         output.note(f"{known.title}; the paper: {known.paper}; on {where}")
         began = time.monotonic()
         with stopping() as stop:
             lab = Lab(
-                data_dir=data_dir,
-                runs_dir=runs_dir,
+                data_dir=session.data_dir,
+                runs_dir=session.runs_dir,
                 out=folder,
                 device=where,
                 reporter=output,
@@ -98,7 +93,7 @@ def reproduce(
                 budget=limit,
                 steps=steps,
                 training=training,
-                offline=offline,
+                offline=session.offline,
                 stop=stop,
             )
             try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from vmacli.allocator import keep_freed_memory
-from vmacli.options import DatasetName, WeightsName
+from vmacli.options import Wanted
 from vmacli.output import Output
+from vmacli.session import Session
 
 if TYPE_CHECKING:
     import torch
@@ -29,13 +29,13 @@ class OpenRun:
     model: GenerativeModel
     dataset: Dataset
     device: torch.device
-    weights: WeightsName
+    session: Session
 
     def characters(self, split: str) -> Characters:
         """A split, binary: grey levels drawn once, by the seed of the run's data."""
         return self.dataset.split(split).binarised(self.location.config.data.seed)
 
-    def document(self, command: str, *, split: str, seed: int) -> dict[str, Any]:
+    def document(self, command: str, *, split: str) -> dict[str, Any]:
         """What stands in every JSON document about a run."""
         return {
             "command": command,
@@ -48,8 +48,8 @@ class OpenRun:
             "run": self.location.run,
             "checkpoint": str(self.location.path),
             "step": self.location.step,
-            "weights": self.weights,
-            "seed": seed,
+            "weights": self.session.weights,
+            "seed": self.session.seed,
         }
 
     def heading(self, split: str, *more: str) -> Text:
@@ -61,23 +61,13 @@ class OpenRun:
             data.preparation,
             data.binarisation,
             *more,
+            f"seed {self.session.seed}",
         )
         return Text("; ".join(words))
 
 
-def open_run(
-    output: Output,
-    name: str | None,
-    *,
-    dataset: DatasetName | None,
-    weights: WeightsName,
-    runs_dir: Path,
-    data_dir: Path,
-    device: str,
-    offline: bool,
-    addresses_suffice: bool = False,
-) -> OpenRun:
-    """The run of that name, or the newest on that data set; says on stderr which one it is.
+def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suffice: bool = False) -> OpenRun:
+    """The run that is wanted, by its name or as the newest on a data set; says on stderr which one it is.
 
     Raises:
         VmaError: there is no such run, it is of another data set, its data are missing, or it was trained on addresses
@@ -87,16 +77,16 @@ def open_run(
     from vmacore.runs.finding import find_run
     from vmacore.runs.weights import load_model
 
-    location = find_run(name, runs_dir=runs_dir, dataset=dataset)
+    location = find_run(wanted.run, runs_dir=session.runs_dir, dataset=wanted.dataset)
     config = location.config
     if config.objective.part == "addresses" and not addresses_suffice:
         raise VmaError(
             f"{location.run} was trained on addresses alone: classify with it, or take its h into another run "
             "(vma train --addresses-from)"
         )
-    where = choose_device(device)
-    output.note(f"{location.kind} {location.run}, step {location.step}, {weights} weights, on {where}")
-    found = load_data(config, data_dir, offline=offline)
+    where = choose_device(session.device)
+    output.note(f"{location.kind} {location.run}, step {location.step}, {session.weights} weights, on {where}")
+    found = load_data(config, session)
     if found.test.size != config.model.size:
         raise VmaError(
             f"{location.run} was trained on images of {_size(config.model.size)}, but {found.name} here is "
@@ -104,10 +94,10 @@ def open_run(
         )
     return OpenRun(
         location=location,
-        model=load_model(location, weights=weights, device=where),
+        model=load_model(location, weights=session.weights, device=where),
         dataset=found,
         device=where,
-        weights=weights,
+        session=session,
     )
 
 
@@ -115,7 +105,7 @@ def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
 
 
-def load_data(config: Config, data_dir: Path, *, offline: bool) -> Dataset:
+def load_data(config: Config, session: Session) -> Dataset:
     """The data set that a configuration names."""
     from vmacore.data import load_dataset
 
@@ -123,9 +113,9 @@ def load_data(config: Config, data_dir: Path, *, offline: bool) -> Dataset:
     return load_dataset(
         data.dataset,
         protocol=data.protocol,
-        data_dir=data_dir,
+        data_dir=session.data_dir,
         seed=data.seed,
-        offline=offline,
+        offline=session.offline,
         binarise=data.binarise,
     )
 

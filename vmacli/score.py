@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,44 +11,28 @@ from rich.table import Table
 from vmacli import options
 from vmacli.output import figures, nats, reporting, table
 from vmacli.runs import open_run
+from vmacli.session import Session, uses
 
 if TYPE_CHECKING:
     from vmacore.evaluation.likelihood import Score
 
 
+@uses("data_dir", "runs_dir", "device", "seed", "weights", "offline")
 def score(
-    run: options.Run = None,
-    dataset: options.OfDataset = None,
+    session: Session,
+    wanted: options.Wanted,
     split: options.Split = "test",
     classes: options.Classes = 8,
     shots: options.Shots = 4,
     samples: Annotated[int, typer.Option("--samples", min=1, help="K, the samples in the bound.")] = 1000,
     episodes: Annotated[int, typer.Option("--episodes", min=2, help="Memories drawn.")] = 20,
     targets: Annotated[int, typer.Option("--targets", min=1, help="Targets of each class in memory.")] = 4,
-    data_dir: options.DataDir = Path("data"),
-    runs_dir: options.RunsDir = Path("runs"),
-    device: options.Device = "auto",
-    seed: options.Seed = 0,
-    weights: options.Weights = "averaged",
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    offline: options.Offline = False,
-    debug: options.Debug = False,
 ) -> None:
     """Score a run: the K-sample bound in nats per image, and the ELBO with its parts."""
-    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+    with reporting(session) as output:
         from vmacore.evaluation.likelihood import score as measure
 
-        opened = open_run(
-            output,
-            run,
-            dataset=dataset,
-            weights=weights,
-            runs_dir=runs_dir,
-            data_dir=data_dir,
-            device=device,
-            offline=offline,
-        )
+        opened = open_run(output, wanted, session)
         with output.progress("episodes", episodes) as progress:
             found = measure(
                 opened.model,
@@ -59,11 +42,12 @@ def score(
                 samples=samples,
                 episodes=episodes,
                 targets=targets,
-                seed=seed,
+                seed=session.seed,
                 device=opened.device,
                 progress=progress.update,
             )
-        document = opened.document("score", split=split, seed=seed) | {
+        document = {
+            **opened.document("score", split=split),
             "memory": {"classes": classes, "shots": shots, "slots": found.slots},
             "samples": samples,
             "decoder": "float32",  # scripts may read it
@@ -86,7 +70,6 @@ def score(
             f"{found.slots} learned slots" if learned else f"memory {classes} classes × {shots} drawings",
             f"K = {samples}",
             f"{found.targets} targets in {found.episodes} episodes",
-            f"seed {seed}",
         )
         shown: list[RenderableType] = [heading, _numbers(found, samples), _breakdown(found, opened.model.latent_names)]
         output.result(document, shown, f"{found.nll:.4f}")

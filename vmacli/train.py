@@ -6,16 +6,19 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from vmacli import options
+from vmacli import completion, options
 from vmacli.output import figures, nats, reporting, table
 from vmacli.processes import processes, stopping
 from vmacli.runs import load_data
+from vmacli.session import LARGEST_SEED, Session, common, uses
 
 if TYPE_CHECKING:
     from vmacore.config import Config
@@ -25,90 +28,79 @@ if TYPE_CHECKING:
     from vmacore.training.tensorboard import Events
 
 
-def train(
-    dataset: Annotated[
-        options.DatasetName | None, typer.Option("--dataset", help="What to train on.", show_default=False)
-    ] = None,
+unset = partial(typer.Option, show_default=False)  # an option that has no default to show
+of_run = partial(unset, metavar="RUN", autocompletion=completion.all_runs)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a new run is made of."""
+
+    dataset: Annotated[options.DatasetName | None, unset("--dataset", help="What to train on.")] = None
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="Settings; left out: those for the data set.", show_default=False),
-    ] = None,
+        unset("--recipe", help="Settings; left out: those for the data set.", autocompletion=completion.recipes),
+    ] = None
     protocol: Annotated[
         Literal["45-5", "30-20"] | None,
-        typer.Option("--protocol", help="How Omniglot's alphabets are split; 45-5 if left out.", show_default=False),
-    ] = None,
+        unset("--protocol", help="How Omniglot's alphabets are split; 45-5 if left out."),
+    ] = None
     estimator: Annotated[
         options.EstimatorName | None,
-        typer.Option(
-            "--estimator",
-            help="How gradients are estimated; left out: the recipe's.",
-            show_default=False,
-        ),
-    ] = None,
+        unset("--estimator", help="How gradients are estimated; left out: the recipe's."),
+    ] = None
     steps: Annotated[
         int | None,
-        typer.Option(
-            "--steps",
-            min=1,
-            max=10**9,
-            help="Steps in all, those of a resumed run included.",
-            show_default=False,
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the new run; left out: made up.", show_default=False)
-    ] = None,
-    resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Go on with this run.", show_default=False)
-    ] = None,
-    init: Annotated[
-        str | None, typer.Option("--init", metavar="RUN", help="Start from its weights.", show_default=False)
-    ] = None,
-    addresses: Annotated[
-        str | None,
-        typer.Option("--addresses-from", metavar="RUN", help="Take h and h_q from its weights.", show_default=False),
-    ] = None,
+        unset("--steps", min=1, max=10**9, help="Steps in all, those of a resumed run included."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The runs that a new run takes weights from."""
+
+    init: Annotated[str | None, of_run("--init", help="Start from its weights.")] = None
+    addresses: Annotated[str | None, of_run("--addresses-from", help="Take h and h_q from its weights.")] = None
     revive: Annotated[
         bool, typer.Option("--revive", help="With --init: draw units and latents that are out of use anew.")
-    ] = False,
+    ] = False
+
+
+@uses("data_dir", "runs_dir", "device", "offline")
+def train(
+    session: Session,
+    wanted: Recipe,
+    name: Annotated[str | None, unset("--name", help="Name of the new run; left out: made up.")] = None,
+    resume: Annotated[
+        str | None, of_run("--resume", help="Go on with this run.", autocompletion=completion.own_runs)
+    ] = None,
+    *,
+    origin: Origin,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting, as model.latent=32; repeatable.",
-            show_default=False,
-        ),
+        unset("--set", metavar="KEY=VALUE", help="A setting, as model.latent=32; repeatable."),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard events into the run too.")
     ] = False,
-    data_dir: options.DataDir = Path("data"),
-    runs_dir: options.RunsDir = Path("runs"),
-    device: options.Device = "auto",
     seed: Annotated[
         int | None,
-        typer.Option(
+        common(
             "--seed",
             min=0,
-            max=options.LARGEST_SEED,
+            max=LARGEST_SEED,
             help="Decides initial weights, episodes and noise; left out: the recipe's.",
             show_default=False,
-            rich_help_panel=options.COMMON,
         ),
     ] = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    offline: options.Offline = False,
-    debug: options.Debug = False,
 ) -> None:
     """Train a model, or go on with --resume. Ctrl-C saves."""
-    if resume is None and dataset is None and recipe is None:
+    if resume is None and wanted.dataset is None and wanted.recipe is None:
         raise typer.BadParameter("say what to train on, such as --dataset glyphs", param_hint="--dataset")
     if name is not None and (not name or name.startswith((".", "-")) or name != Path(name).name):
         raise typer.BadParameter("a plain name without slashes is needed; --runs-dir says where", param_hint="--name")
 
-    with reporting(as_json=as_json, quiet=quiet, debug=debug) as output:
+    with reporting(session) as output:
         from vmacore.distributed import check_shares, from_first, rank, world_size
         from vmacore.runs.directory import RunDirectory
         from vmacore.runs.finding import find_run
@@ -117,32 +109,33 @@ def train(
         from vmacore.training.loop import train as fit
         from vmacore.training.start import Start
 
-        with processes(device) as where:
+        with processes(session) as where:
             leads = rank() == 0
             output.quiet = output.quiet or not leads
             first, of_addresses = (
-                None if asked is None else find_run(asked, runs_dir=runs_dir) for asked in (init, addresses)
+                None if asked is None else find_run(asked, runs_dir=session.runs_dir)
+                for asked in (origin.init, origin.addresses)
             )
-            start = Start(first, of_addresses, revive) if first or of_addresses or revive else None
+            start = Start(first, of_addresses, origin.revive) if first or of_addresses or origin.revive else None
             if resume is None:
                 run = None
-                config = _configuration(dataset, recipe, protocol, estimator, steps, seed, settings or [])
+                config = _configuration(wanted, seed, settings or [])
             else:
-                run = _existing(resume, runs_dir)
+                run = _existing(resume, session.runs_dir)
                 config = run.config
                 asked = {
-                    "--dataset": dataset, "--recipe": recipe, "--protocol": protocol, "--estimator": estimator,
-                    "--name": name, "--init": init, "--addresses-from": addresses, "--revive": revive or None,
-                    "--seed": seed,
+                    "--dataset": wanted.dataset, "--recipe": wanted.recipe, "--protocol": wanted.protocol,
+                    "--estimator": wanted.estimator, "--name": name, "--init": origin.init,
+                    "--addresses-from": origin.addresses, "--revive": origin.revive or None, "--seed": seed,
                 }  # fmt: skip
                 _refuse_conflicts(run, asked, settings or [])
-            data = load_data(config, data_dir, offline=offline)
+            data = load_data(config, session)
             if run is None:  # only now, so that missing data leave no empty run behind
                 config = prepare(config, data, start)
                 check_shares(config)
-                path = from_first(str(_new(name, config, runs_dir).path) if leads else None)
+                path = from_first(str(_new(name, config, session.runs_dir).path) if leads else None)
                 run = RunDirectory(Path(path), config)
-            done, total = run.newest() or 0, steps or config.training.steps
+            done, total = run.newest() or 0, wanted.steps or config.training.steps
             together = f"{world_size()} processes, " if world_size() > 1 else ""
             output.note(
                 f"training on {data.name} {data.protocol}; "
@@ -174,7 +167,7 @@ def train(
                 summary = fit(
                     run,
                     data,
-                    steps=steps,
+                    steps=wanted.steps,
                     device=where,
                     resume=resume is not None,
                     start=start,
@@ -213,26 +206,18 @@ def _events(run: RunDirectory, wanted: bool) -> Iterator[Events | None]:
         yield events
 
 
-def _configuration(
-    dataset: str | None,
-    recipe: str | None,
-    protocol: str | None,
-    estimator: str | None,
-    steps: int | None,
-    seed: int | None,
-    settings: list[str],
-) -> Config:
+def _configuration(wanted: Recipe, seed: int | None, settings: list[str]) -> Config:
     """The recipe, or the one named like the data set, with what the options and --set change in it."""
     from vmacore.config import load_recipe
 
-    config = load_recipe(recipe or dataset or "")
+    config = load_recipe(wanted.recipe or wanted.dataset or "")
     changes = []
-    if dataset is not None and dataset != config.data.dataset:
-        changes += [f"data.dataset={dataset}", "data.protocol=none"]
+    if wanted.dataset is not None and wanted.dataset != config.data.dataset:
+        changes += [f"data.dataset={wanted.dataset}", "data.protocol=none"]
     for key, value in (
-        ("data.protocol", protocol),
-        ("objective.estimator", estimator),
-        ("training.steps", steps),
+        ("data.protocol", wanted.protocol),
+        ("objective.estimator", wanted.estimator),
+        ("training.steps", wanted.steps),
         ("training.seed", seed),
     ):
         if value is not None:

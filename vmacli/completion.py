@@ -1,0 +1,32 @@
+"""What the shell offers for words that are no fixed choice. Nothing here imports torch: the shell waits for it.
+
+Typer leaves out the names that do not begin with what was typed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import typer
+
+import vmacore
+
+
+def own_runs(ctx: typer.Context) -> list[str]:
+    """Names of the runs in the runs folder. A run that is half made begins with a dot."""
+    folder = Path(ctx.params.get("runs_dir") or os.environ.get("VMA_RUNS") or "runs")
+    return sorted(file.parent.name for file in folder.glob("[!.]*/config.toml"))
+
+
+def all_runs(ctx: typer.Context) -> list[str]:
+    """Names of the runs in the runs folder, then of shipped weights."""
+    shipped = Path(vmacore.__file__).parent.glob("weights/*/state.json")
+    return own_runs(ctx) + sorted(file.parent.name for file in shipped)
+
+
+def recipes() -> list[str]:
+    """Names of recipes."""
+    from vmacore.config import recipe_names
+
+    return recipe_names()
