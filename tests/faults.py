@@ -37,9 +37,7 @@ DENSITIES, SCORE = "tests/models/test_densities.py::test_", "tests/vmacli/test_s
 LIKELIHOOD = "tests/evaluation/test_likelihood.py::test_"
 
 SOUND = "q, p = gaussian(posterior(self.evidence[level])), gaussian(prior)\n"
-LEAKING = (
-    "seen = posterior(self.evidence[level]); q, p = gaussian(seen), gaussian((prior + seen) / 2)\n"
-)
+LEAKING = "seen = posterior(self.evidence[level]); q, p = gaussian(seen), gaussian((prior + seen) / 2)\n"
 FAULTS = {
     # The prior of a latent gets half of the correction that depends on x.
     "prior sees x": Fault(LATENTS, SOUND, LEAKING, PLAIN + "priors_know_nothing_of_x"),

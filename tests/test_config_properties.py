@@ -147,7 +147,7 @@ def _of(config: Config, name: str) -> Any:
 
 def test_every_setting_is_drawn() -> None:
     """Fields of sections that are added later are found by themselves."""
-    assert {"data.dataset", "episode.shots_between", "model.stages", "objective.part", "optimiser.clip"} <= set(
+    assert {"data.dataset", "episode.shots_between", "model.stages", "objective.trains", "optimiser.clip"} <= set(
         FIELDS
     )
     assert {"training.seed", "recipe", "init", "revived"} <= set(FIELDS)

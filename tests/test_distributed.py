@@ -115,8 +115,8 @@ def test_rows_of_noise_are_those_of_one_process(draw: Any) -> None:
 
 def test_one_process_draws_what_torch_draws() -> None:
     like = torch.zeros(0)
-    draws = [(standard_normal, torch.randn), (uniform, torch.rand)]
-    for draw, plain in draws:
+    log_terms = [(standard_normal, torch.randn), (uniform, torch.rand)]
+    for draw, plain in log_terms:
         assert torch.equal(
             draw((7, 3), generator(0, 0, Stream.NOISE), like), plain(7, 3, generator=generator(0, 0, Stream.NOISE))
         )

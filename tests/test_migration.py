@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vmacore.config import Config
-from vmacore.config.migration import migrated
+from vmacore.config.migration import migrated, migrated_weight
 from vmacore.errors import VmaError
 from vmacore.runs.finding import SHIPPED
 
@@ -40,6 +40,22 @@ def test_what_is_gone_is_left_out_where_it_did_nothing() -> None:
 def test_a_run_that_used_what_is_gone_is_refused(section: str, key: str, value: object) -> None:
     with pytest.raises(VmaError, match=rf"{section}\.{key} = .* is of an earlier version"):
         migrated({section: {key: value}})
+
+
+def test_settings_that_were_renamed() -> None:
+    old = {"model": {"finer_latents": [1, 0], "meeting": 4}, "objective": {"part": "images", "label_slots": True}}
+    assert migrated(old) == {
+        "model": {"latent_maps": [1, 0], "posterior_hidden": 4},
+        "objective": {"trains": "images", "slot_class_weight": 1.0},
+    }
+    assert migrated({"objective": {"label_slots": False}})["objective"] == {"slot_class_weight": 0.0}
+    assert migrated(migrated(old)) == migrated(old)
+
+
+def test_weights_that_were_renamed() -> None:
+    assert migrated_weight("template.trunk.stem.weight") == "slot_encoder.trunk.stem.weight"
+    assert migrated_weight("key_network.template.stem.bias") == "key_network.pyramid.stem.bias"
+    assert migrated_weight("decoder.start.weight") == "decoder.start.weight"
 
 
 @pytest.mark.parametrize("folder", sorted(SHIPPED.glob("*/config.toml")), ids=lambda file: file.parent.name)

@@ -79,7 +79,7 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
 
     location = find_run(wanted.run, runs_dir=session.runs_dir, dataset=wanted.dataset)
     config = location.config
-    if config.objective.part == "addresses" and not addresses_suffice:
+    if config.objective.trains == "addresses" and not addresses_suffice:
         raise VmaError(
             f"{location.run} was trained on addresses alone: classify with it, or take its h into another run "
             "(vma train --addresses-from)"

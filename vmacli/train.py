@@ -152,7 +152,7 @@ def train(
                 _events(run, tensorboard and leads) as events,
             ):
                 progress.update(done)
-                part = config.objective.part
+                part = config.objective.trains
 
                 def on_step(report: StepReport) -> None:
                     progress.update(report.step, detail=_step_line(report, part))
@@ -291,7 +291,7 @@ def _document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[s
         "nll": summary.nll,
         "kl_address": summary.kl_address,
         "kl_latent": summary.kl_latent,
-        "part": config.objective.part,
+        "part": config.objective.trains,
         "samples": config.objective.samples,
         "weights": "raw",
         "seed": config.training.seed,

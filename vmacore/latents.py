@@ -51,8 +51,8 @@ class Posterior:
     """Every latent drawn from q. Adds up log p, log q [P], and keeps KL(q ‖ p) of each latent, in closed form.
 
     evidence: what x shows of each latent, coarse to fine, [P, …]. noise: standard normal, for all latents [P, N].
-    pathwise: let gradients pass through z. warm: the factor of log p and log q of all but the finest latent; below 1
-    the weights are those of no bound.
+    pathwise: let gradients pass through z. coarse_weight: the factor of log p and log q of all but the finest latent;
+    below 1 the weights are those of no bound.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Posterior:
         noise: Tensor,
         *,
         pathwise: bool = True,
-        warm: float = 1.0,
+        coarse_weight: float = 1.0,
     ) -> None:
-        self.evidence, self.pathwise, self.warm = evidence, pathwise, warm
+        self.evidence, self.pathwise, self.coarse_weight = evidence, pathwise, coarse_weight
         self.left = noise
         self.log_p = self.log_q = noise.new_zeros(len(noise))
         self.kl: list[Tensor] = []
@@ -76,7 +76,7 @@ class Posterior:
         noise, self.left = self.left[:, :size].view(q.mean.shape), self.left[:, size:]
         z = q.mean + q.stddev * noise
         z = z if self.pathwise else z.detach()
-        counts = 1.0 if level == len(self.evidence) - 1 else self.warm
+        counts = 1.0 if level == len(self.evidence) - 1 else self.coarse_weight
         self.log_p = self.log_p + counts * p.log_prob(z)
         self.log_q = self.log_q + counts * q.log_prob(z)
         self.kl.append(kl_divergence(q, p))

@@ -67,8 +67,10 @@ def test_the_table_holds_the_models_own_terms() -> None:
     on = _Episode(model, episode, 2, torch.Generator().manual_seed(0))
     address = torch.arange(8).repeat_interleave(2).expand(8, -1)
     with torch.no_grad():
-        draws = model.draws(episode.targets, model.read(episode.memory), address, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(on.table.log_weight, draws.log_weight)
+        log_terms = model.log_terms(
+            episode.targets, model.read(episode.memory), address, torch.Generator().manual_seed(0)
+        )
+    torch.testing.assert_close(on.table.log_weight, log_terms.log_weight)
 
 
 def test_bias_is_found_where_there_is_some_and_nowhere_else() -> None:

@@ -38,12 +38,12 @@ def test_a_step_of_vma_needs_what_the_reference_does_where_nothing_can_be_shared
     model = reference_model(vma_model(config), "cpu", torch.contiguous_format)
     targets, slots = images(B, config, seed=1), images(B, config, seed=2)
     with FlopCounterMode(display=False) as counter:
-        addressing, draws = model(targets, slots, torch.arange(B)[:, None], torch.randn(B, config.model.latent))
+        addressing, log_terms = model(targets, slots, torch.arange(B)[:, None], torch.randn(B, config.model.latent))
     counted = config.model.model_copy(update={"address_prior": "flat"})  # torch counts no product with a vector
     needed = total(vma_flops(counted, Work(targets=B, slots=B, used=B, pairs=B, samples=B)).values())
     assert needed.forward == counter.get_total_flops()
     with FlopCounterMode(display=False) as counter:
-        _backward(draws.log_weight.sum() + draws.kl_z.sum() + (addressing.log_q + addressing.log_p).sum())
+        _backward(log_terms.log_weight.sum() + log_terms.kl_z.sum() + (addressing.log_q + addressing.log_p).sum())
     assert needed.training == needed.forward + counter.get_total_flops()
 
 
@@ -62,7 +62,7 @@ def test_a_step_of_soft_attention_needs_what_a_plain_one_does(config: Config, re
         weights = (query(z) @ plain.embed(plain.key_network, slots).T).softmax(1)
         seen = slots if read == "features" else (weights @ slots.flatten(1)).view(slots.shape)
         maps = []
-        for convolution in plain.template.get_submodule("pyramid.convolutions").children():
+        for convolution in plain.slot_encoder.get_submodule("pyramid.convolutions").children():
             maps.append(seen := F.relu(convolution(seen)))
         _backward(plain.decode(z, maps).sum() + weights.square().sum())
     parts = soft_attention_flops(

@@ -124,9 +124,7 @@ def test_a_run_trains_on_what_it_asks_for_and_validates_on_plain_episodes() -> N
     trained = [training_sampler(config, MADE, "cpu").at(step) for step in range(20)]
     assert {len(episode.targets) for episode in trained} == {8}
     assert {len(episode.memory) for episode in trained} == {4, 8, 12}
-    changed = [
-        not torch.equal(episode.memory[:, 0], MADE.images[episode.memory_index].float()) for episode in trained
-    ]
+    changed = [not torch.equal(episode.memory[:, 0], MADE.images[episode.memory_index].float()) for episode in trained]
     assert any(changed)
     for step in range(20):
         one, two = (validation_sampler(c, MADE, "cpu").at(step) for c in (config, plain))

@@ -16,7 +16,7 @@ from vmacore.estimators.gumbel import Gumbel
 from vmacore.estimators.vimco import Vimco
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 from vmacore.objectives import importance_bound
 
 S, D, K = 3, 4, 2
@@ -30,9 +30,11 @@ class _Bump(torch.nn.Module):
         draw = torch.Generator().manual_seed(5)
         self.weight = torch.nn.Parameter(torch.randn(D, D, dtype=torch.float64, generator=draw))
 
-    def draws(self, targets: Tensor, memory: EncodedMemory, address: Tensor, generator: None, pathwise: bool) -> Draws:
+    def log_terms(
+        self, targets: Tensor, memory: EncodedMemory, address: Tensor, generator: None, pathwise: bool
+    ) -> LogTerms:
         log_px = -((targets[:, None] - (memory.slots @ self.weight).tanh()[address]) ** 2).sum(2)
-        return Draws(log_px, torch.zeros_like(log_px), torch.zeros_like(log_px), torch.zeros_like(log_px)[None])
+        return LogTerms(log_px, torch.zeros_like(log_px), torch.zeros_like(log_px), torch.zeros_like(log_px)[None])
 
 
 def _parts(targets: int) -> tuple[_Bump, dict[str, Tensor], Tensor]:
@@ -52,8 +54,10 @@ def _objective(
     """The mean surrogate, the bounds [B], and the weights y [B, K, S] of a relaxed draw."""
     both = Addressing(leaves["q"].log_softmax(1).expand(len(x), S), leaves["p"].log_softmax(0))
     drawn = estimator.draw(both, torch.Generator().manual_seed(seed))
-    draws = drawn.terms(cast(GenerativeModel, model), x, EncodedMemory(leaves["slots"], leaves["slots"], leaves["p"]))
-    objective = estimator.objective(draws, both, drawn)
+    log_terms = drawn.terms(
+        cast(GenerativeModel, model), x, EncodedMemory(leaves["slots"], leaves["slots"], leaves["p"])
+    )
+    objective = estimator.objective(log_terms, both, drawn)
     return objective.surrogate.mean(), objective.bound, drawn.relaxed
 
 

@@ -87,13 +87,13 @@ def test_without_a_path_z_is_a_constant() -> None:
         )
         return [torch.zeros(1) if one is None else one for one in found]
 
-    draws = drawn.terms(model, targets, memory, torch.Generator().manual_seed(2))
-    assert all(float(one.abs().max()) == 0 for one in of(draws.log_px + draws.log_pz))
+    log_terms = drawn.terms(model, targets, memory, torch.Generator().manual_seed(2))
+    assert all(float(one.abs().max()) == 0 for one in of(log_terms.log_px + log_terms.log_pz))
 
     target, slot = torch.arange(B).repeat_interleave(K), drawn.address.flatten()
-    q = gaussian(model.recognise(targets, model.templates(slots), target, slot)[0])
+    q = gaussian(model.recognise(targets, model.encode_slots(slots), target, slot)[0])
     noise = torch.randn(B * K, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     z = (q.base_dist.loc + q.base_dist.scale * noise).detach()
-    for found, expected in zip(of(draws.log_qz), of(q.log_prob(z)), strict=True):
+    for found, expected in zip(of(log_terms.log_qz), of(q.log_prob(z)), strict=True):
         torch.testing.assert_close(found, expected)
-    assert max(float(one.abs().max()) for one in of(draws.log_qz)) > 1e-3
+    assert max(float(one.abs().max()) for one in of(log_terms.log_qz)) > 1e-3

@@ -10,14 +10,14 @@ import torch
 from tests.estimators import toy
 from tests.estimators.toy import B, K, S
 from vmacore.addressing import Addressing
-from vmacore.estimators import Drawn, Estimator
+from vmacore.estimators import Addresses, Estimator
 from vmacore.estimators.enumeration import Enumeration
 from vmacore.estimators.importance import Importance
 from vmacore.estimators.nvil import Nvil
 from vmacore.estimators.rloo import Rloo
 from vmacore.estimators.top_k import TopK
 from vmacore.estimators.vimco import Vimco
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 
 TOLERANCE = 1e-10
 
@@ -48,7 +48,7 @@ def test_nvil_has_the_gradient_of_the_elbo(samples: int) -> None:
     for joint in itertools.product(toy.tuples(samples), repeat=B):
         address = torch.stack(joint)
         probability = both.log_q.gather(1, address).sum().exp().detach()
-        one = toy.expected_gradient(estimator, of, Drawn(address), probability.expand(B))
+        one = toy.expected_gradient(estimator, of, Addresses(address), probability.expand(B))
         expected = {name: expected[name] + one[name] for name in of}
     assert toy.distance(expected, toy.gradient(toy.elbo(of), of)) < TOLERANCE
 
@@ -86,10 +86,10 @@ def test_top_k_has_the_gradient_of_the_elbo(samples: int) -> None:
     outside = 1 - log_q.gather(1, address[:, :-1]).exp().sum(1)
     probability = log_q.gather(1, address[:, -1:])[:, 0].exp() / outside
     assert probability.sum() == pytest.approx(B)
-    expected = toy.expected_gradient(estimator, of, Drawn(address, share), probability)
+    expected = toy.expected_gradient(estimator, of, Addresses(address, share), probability)
     assert toy.distance(expected, toy.gradient(toy.elbo(of), of)) < TOLERANCE
 
-    bounds = estimator.objective(toy.at(of, address), Addressing(log_q, both.log_p), Drawn(address, share)).bound
+    bounds = estimator.objective(toy.at(of, address), Addressing(log_q, both.log_p), Addresses(address, share)).bound
     assert float((probability * bounds).sum().detach()) == pytest.approx(float(toy.elbo(of).detach()))
 
 
@@ -118,7 +118,7 @@ def test_top_k_where_the_tail_has_no_probability_left() -> None:
     both = Addressing(q.log_softmax(1), torch.zeros(4, dtype=torch.float64).log_softmax(0))
     drawn = TopK(3).draw(both, torch.Generator().manual_seed(0))
     terms = torch.tensor([[-80.0, -90.0, -70.0]], dtype=torch.float64)
-    objective = TopK(3).objective(Draws(terms, 0 * terms, 0 * terms, terms), both, drawn)
+    objective = TopK(3).objective(LogTerms(terms, 0 * terms, 0 * terms, terms), both, drawn)
     assert float(objective.bound.detach()) == pytest.approx(-80 - torch.tensor(4.0).log().item())
     objective.surrogate.sum().backward()
     assert q.grad is not None
@@ -132,7 +132,7 @@ def test_the_plain_bound_is_its_own_surrogate() -> None:
     estimator: Estimator = Importance(3)
     drawn = estimator.draw(both)
     assert drawn.address.tolist() == [[0, 0, 0]]
-    objective = estimator.objective(Draws(log_px, zero, zero, zero), both, drawn)
+    objective = estimator.objective(LogTerms(log_px, zero, zero, zero), both, drawn)
     expected = log_px.exp().mean().log()
     assert float(objective.bound.detach()) == pytest.approx(float(expected.detach()))
     (found,) = torch.autograd.grad(objective.surrogate.sum(), log_px)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vmacore.addressing import Addressing
 from vmacore.config import ObjectiveConfig
-from vmacore.estimators import Drawn, estimator_for
+from vmacore.estimators import Addresses, estimator_for
 from vmacore.estimators.vimco import Vimco
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 
 B, K, S = 3, 4, 5
 
@@ -28,9 +28,9 @@ def parts() -> dict[str, Tensor]:
     return {name: _random(*shape, seed=seed).requires_grad_() for seed, (name, shape) in enumerate(leaves.items())}
 
 
-def _made(parts: dict[str, Tensor]) -> tuple[Draws, Addressing]:
+def _made(parts: dict[str, Tensor]) -> tuple[LogTerms, Addressing]:
     addressing = Addressing(parts["q"].log_softmax(1), parts["p"].log_softmax(0))
-    return Draws(parts["log_px"], parts["log_pz"], parts["log_qz"], torch.zeros(B, K)), addressing
+    return LogTerms(parts["log_px"], parts["log_pz"], parts["log_qz"], torch.zeros(B, K)), addressing
 
 
 ADDRESS = torch.tensor([[0, 1, 1, 4], [2, 2, 2, 2], [3, 0, 4, 1]])
@@ -50,14 +50,14 @@ def test_it_draws_k_addresses_from_the_posterior(parts: dict[str, Tensor]) -> No
 
 
 def test_the_bound(parts: dict[str, Tensor]) -> None:
-    draws, addressing = _made(parts)
-    objective = Vimco(K).objective(draws, addressing, Drawn(ADDRESS))
+    log_terms, addressing = _made(parts)
+    objective = Vimco(K).objective(log_terms, addressing, Addresses(ADDRESS))
     for b in range(B):
         weights = [
             math.exp(
-                draws.log_px[b, k].item()
-                + draws.log_pz[b, k].item()
-                - draws.log_qz[b, k].item()
+                log_terms.log_px[b, k].item()
+                + log_terms.log_pz[b, k].item()
+                - log_terms.log_qz[b, k].item()
                 + addressing.log_p[ADDRESS[b, k]].item()
                 - addressing.log_q[b, ADDRESS[b, k]].item()
             )
@@ -67,11 +67,11 @@ def test_the_bound(parts: dict[str, Tensor]) -> None:
 
 
 def test_the_gradient_of_equations_8_to_10(parts: dict[str, Tensor]) -> None:
-    draws, addressing = _made(parts)
-    Vimco(K).objective(draws, addressing, Drawn(ADDRESS)).surrogate.sum().backward()
+    log_terms, addressing = _made(parts)
+    Vimco(K).objective(log_terms, addressing, Addresses(ADDRESS)).surrogate.sum().backward()
     with torch.no_grad():
         log_qa = addressing.log_q.gather(1, ADDRESS)
-        w = (draws.log_weight + addressing.log_p[ADDRESS] - log_qa).exp()
+        w = (log_terms.log_weight + addressing.log_p[ADDRESS] - log_qa).exp()
         normalised = w / w.sum(1, keepdim=True)
         others = (w.sum(1, keepdim=True) - w) / (K - 1)
         signal = w.mean(1, keepdim=True).log() - others.log() - normalised

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from vmacore.addressing import Addressing
-from vmacore.estimators import Drawn, Estimator
-from vmacore.models.terms import Draws
+from vmacore.estimators import Addresses, Estimator
+from vmacore.models.terms import LogTerms
 
 B, S, K = 2, 4, 3
 Leaves = dict[str, Tensor]
@@ -38,11 +38,11 @@ def log_weights(of: Leaves) -> Tensor:
     return of["log_px"] + of["log_pz"] - of["log_qz"] + both.log_p - both.log_q
 
 
-def at(of: Leaves, address: Tensor) -> Draws:
+def at(of: Leaves, address: Tensor) -> LogTerms:
     """The terms at addresses [N, K], rows of which belong to targets 0 … B − 1, 0 … B − 1, …"""
     target = torch.arange(len(address)) % B
     log_px, log_pz, log_qz = (of[name][target].gather(1, address) for name in ("log_px", "log_pz", "log_qz"))
-    return Draws(log_px, log_pz, log_qz, torch.zeros_like(log_px))
+    return LogTerms(log_px, log_pz, log_qz, torch.zeros_like(log_px))
 
 
 def tuples(samples: int = K) -> Tensor:
@@ -50,7 +50,7 @@ def tuples(samples: int = K) -> Tensor:
     return torch.tensor(list(itertools.product(range(S), repeat=samples)))
 
 
-def expected_gradient(estimator: Estimator, of: Leaves, drawn: Drawn, probability: Tensor) -> Leaves:
+def expected_gradient(estimator: Estimator, of: Leaves, drawn: Addresses, probability: Tensor) -> Leaves:
     """Σ_n probability_n · (gradient of the surrogate of draw n), summed over targets.
 
     drawn: N·B rows, target within draw. probability: of each row given its target [N·B], a constant.
@@ -66,7 +66,7 @@ def over_all_tuples(estimator: Estimator, of: Leaves, samples: int = K) -> Leave
     """The expected gradient of an estimator that draws K addresses of q(a|x), one target apart from another."""
     address = tuples(samples).repeat_interleave(B, 0)
     log_qa = addressing(of).log_q.repeat(len(address) // B, 1).gather(1, address)
-    return expected_gradient(estimator, of, Drawn(address), log_qa.sum(1).exp())
+    return expected_gradient(estimator, of, Addresses(address), log_qa.sum(1).exp())
 
 
 def bound(of: Leaves, samples: int = K) -> Tensor:

@@ -74,7 +74,7 @@ def numbers_of(name: str, images: list[str], seed: int) -> tuple[dict[str, Any],
     addressing = model.address(targets, memory)
     rng = torch.Generator().manual_seed(seed)
     address = addressing.draw(SAMPLES, rng)
-    terms = model.draws(targets, memory, address, rng, CHUNK)
+    terms = model.log_terms(targets, memory, address, rng, CHUNK)
     log_w = terms.log_weight + addressing.log_weight(address)
     means = model.generate(memory, PICTURED, torch.Generator().manual_seed(seed)).sigmoid()
     means = means.view(-1, *config.model.size)

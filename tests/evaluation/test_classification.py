@@ -19,7 +19,7 @@ from vmacore.evaluation.classification import Classification, Classifier, classi
 from vmacore.evaluation.rules import slot_log_joint
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
@@ -63,10 +63,10 @@ class Rigged(VariationalMemoryAddressing):
         log_prior = self.functions[3] or (lambda images: torch.zeros(len(images)).log_softmax(0))
         return EncodedMemory(slots, self.keys(slots), log_prior(slots))
 
-    def draws(self, targets: Tensor, memory: EncodedMemory, address: Tensor, *_: Any, **__: Any) -> Draws:
+    def log_terms(self, targets: Tensor, memory: EncodedMemory, address: Tensor, *_: Any, **__: Any) -> LogTerms:
         assert self.functions[2] is not None
         log_w = self.functions[2](targets, memory.slots).gather(1, address)
-        return Draws(log_w, torch.zeros_like(log_w), torch.zeros_like(log_w), torch.zeros_like(log_w))
+        return LogTerms(log_w, torch.zeros_like(log_w), torch.zeros_like(log_w), torch.zeros_like(log_w))
 
 
 def _class(images: Tensor) -> Tensor:

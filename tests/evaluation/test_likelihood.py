@@ -52,15 +52,15 @@ def test_score_equals_the_reference_model(config: ModelConfig) -> None:
         with torch.no_grad():
             address = model.address(episode.targets, model.read(episode.memory)).draw(4, noise)
             epsilon = torch.randn(24, config.latent, generator=noise)
-            addressing, draws = reference(episode.targets, episode.memory, address, epsilon)
+            addressing, log_terms = reference(episode.targets, episode.memory, address, epsilon)
         q = torch.distributions.Categorical(logits=addressing.log_q)
         p = torch.distributions.Categorical(logits=addressing.log_p)
-        log_w = draws.log_px + draws.log_pz + p.log_prob(address) - draws.log_qz - q.log_prob(address.T).T
+        log_w = log_terms.log_px + log_terms.log_pz + p.log_prob(address) - log_terms.log_qz - q.log_prob(address.T).T
         each.append(-(log_w.logsumexp(1) - math.log(4)))
         nll.append(each[-1].mean())
-        reconstruction.append(-draws.log_px.mean())
+        reconstruction.append(-log_terms.log_px.mean())
         kl_a.append(torch.distributions.kl_divergence(q, p).mean())
-        kl_z.append(draws.kl_z.mean())
+        kl_z.append(log_terms.kl_z.mean())
         prior.append(p.entropy())
         posterior.append(q.entropy().mean())
 
@@ -97,14 +97,14 @@ def _exact(model: VariationalMemoryAddressing, targets: Tensor, slots: Tensor) -
     """log p(x|M) [B] in float64: a sum over addresses, and over a grid of latents out to seven deviations."""
     side = torch.linspace(-7, 7, 141, dtype=torch.float64)
     z, area = torch.cartesian_prod(side, side), float(side[1] - side[0]) ** 2
-    memory, templates = model.read(slots), model.templates(slots)
+    memory, encoded = model.read(slots), model.encode_slots(slots)
     of_slots = []
     for slot in range(len(slots)):
-        mean, log_scale = templates.prior[slot].chunk(2)
+        mean, log_scale = encoded.prior[slot].chunk(2)
         log_pz = torch.distributions.Normal(mean, log_scale.exp()).log_prob(mean + log_scale.exp() * z).sum(1)
         at = torch.full((len(z),), slot)
         latents = synthetic.Given(mean + log_scale.exp() * z)
-        likelihood = torch.distributions.Bernoulli(logits=model.decode(latents, templates, at))
+        likelihood = torch.distributions.Bernoulli(logits=model.decode(latents, encoded, at))
         log_px = torch.stack([likelihood.log_prob(x).sum(1) for x in targets.flatten(1)])  # [B, grid]
         width = math.log(area) + log_scale.sum()
         of_slots.append((log_px + log_pz).logsumexp(1) + width)
@@ -163,7 +163,7 @@ def test_the_budget_limits_what_is_decoded_at_a_time(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("latent", [0, 2])
 def test_kl_of_the_latents_by_stage(latent: int) -> None:
     config = ModelConfig(
-        network="residual", size=(8, 8), stages=(4, 6), blocks=(1, 1), finer_latents=(1, 2), latent=latent,
+        network="residual", size=(8, 8), stages=(4, 6), blocks=(1, 1), latent_maps=(1, 2), latent=latent,
         embedding=6, hidden=8,
     )  # fmt: skip
     scored = _score(_model(config, 0.05))

@@ -65,8 +65,10 @@ def test_equals_enumeration_of_slots_and_samples(
             total = 0.0
             for k in range(K):
                 with torch.no_grad():
-                    addressing, draws = reference(queries[q : q + 1], slots, torch.tensor([[s]]), eps[q, s, k : k + 1])
-                total += math.exp(draws.log_px.item() + draws.log_pz.item() - draws.log_qz.item())
+                    addressing, log_terms = reference(
+                        queries[q : q + 1], slots, torch.tensor([[s]]), eps[q, s, k : k + 1]
+                    )
+                total += math.exp(log_terms.log_px.item() + log_terms.log_pz.item() - log_terms.log_qz.item())
             expected = addressing.log_p[s].item() + math.log(total / K)
             assert found[q, s].item() == pytest.approx(expected, abs=1e-9)
     assert addressing.log_p.std() > 0.01
@@ -92,11 +94,11 @@ def test_many_samples_give_the_integral_over_z() -> None:
     z = torch.linspace(-12, 12, 4001, dtype=torch.float64)[:, None]
     step = math.log(24 / 4000)
     with torch.no_grad():
-        memory, templates = model.read(slots), model.templates(slots)
+        memory, encoded = model.read(slots), model.encode_slots(slots)
         for s in range(3):
             slot = torch.full((len(z),), s)
-            logits = model.decode(synthetic.Given(z), templates, slot)
-            prior = gaussian(templates.prior[slot]).log_prob(z)
+            logits = model.decode(synthetic.Given(z), encoded, slot)
+            prior = gaussian(encoded.prior[slot]).log_prob(z)
             for q in range(2):
                 likelihood = pixels_log_prob(logits, queries[q].flatten().expand(len(z), -1))
                 exact = memory.log_prior[s] + (prior + likelihood).logsumexp(0) + step

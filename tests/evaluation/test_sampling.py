@@ -18,7 +18,7 @@ from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.sampling import SCALE, Grid, preview, sample_grid, save_grid
 from vmacore.latents import Latents
-from vmacore.memory.encoded import Templates
+from vmacore.memory.encoded import EncodedSlots
 from vmacore.models.vma import VariationalMemoryAddressing
 
 CHARACTERS = synthetic.characters([6] * 8)
@@ -72,13 +72,14 @@ def test_the_seed_decides() -> None:
 
 def test_latents_come_from_the_prior_of_the_rows_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model()
+
     # Pixels that tell z: their logits are its four numbers over and over.
-    def decode(latents: Latents, templates: Templates, slot: Tensor) -> Tensor:
-        return latents.draw(templates.prior[slot]).repeat(1, 16)
+    def decode(latents: Latents, encoded: EncodedSlots, slot: Tensor) -> Tensor:
+        return latents.draw(encoded.prior[slot]).repeat(1, 16)
 
     monkeypatch.setattr(model, "decode", decode)
     with torch.no_grad():
-        mean, log_scale = model.templates(_slots()[[0, 2, 4, 1, 3, 5]]).prior.chunk(2, 1)
+        mean, log_scale = model.encode_slots(_slots()[[0, 2, 4, 1, 3, 5]]).prior.chunk(2, 1)
     z = _grid(model, columns=4_000).samples.double().logit().view(6, 4_000, 16, 4)[:, :, 0]
     scale = log_scale.exp().double()
     assert bool(((z.mean(1) - mean).abs() < 4.5 * scale / 4_000**0.5).all())
@@ -91,8 +92,8 @@ def test_a_row_is_decoded_from_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch, "randn", lambda *shape, **options: torch.zeros(*shape))
     grid = _grid(model)
     with torch.no_grad():
-        templates = model.templates(grid.slots[:, None])
-        logits = model.decode(synthetic.Given(templates.prior[:, :4]), templates, torch.arange(6))
+        encoded = model.encode_slots(grid.slots[:, None])
+        logits = model.decode(synthetic.Given(encoded.prior[:, :4]), encoded, torch.arange(6))
         expected = logits.sigmoid().view(6, 1, 8, 8)
     torch.testing.assert_close(grid.samples, expected.expand(6, 4, 8, 8))
 

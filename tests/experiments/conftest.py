@@ -109,7 +109,7 @@ def tiny(name: str) -> Config:
 BEST = (
     "model.stages=[4,4]",
     "model.blocks=[1,1]",
-    "model.finer_latents=[1,1]",
+    "model.latent_maps=[1,1]",
     "episode.classes=4",
     "episode.shots_between=[1,2]",
     "model.latent=0",

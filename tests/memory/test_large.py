@@ -96,10 +96,10 @@ def test_models_see_no_difference(tmp_path: Path) -> None:
     address = expected.draw(40, torch.Generator().manual_seed(0))
     assert torch.equal(addressing.draw(40, torch.Generator().manual_seed(0)), address)
     for chunk in (None, 7):
-        draws, same = (
-            model.draws(targets, kind, address, torch.Generator().manual_seed(1), chunk) for kind in (memory, whole)
+        log_terms, same = (
+            model.log_terms(targets, kind, address, torch.Generator().manual_seed(1), chunk) for kind in (memory, whole)
         )
-        torch.testing.assert_close(vars(draws), vars(same))
+        torch.testing.assert_close(vars(log_terms), vars(same))
     noise = [torch.Generator().manual_seed(2) for _ in range(2)]
     one, other = (model.generate(kind, address[0], own) for kind, own in zip((memory, whole), noise, strict=True))
     torch.testing.assert_close(one, other)

@@ -79,7 +79,7 @@ def _answers(kind: str) -> dict[str, Tensor]:
     with torch.no_grad():
         own = model.address(targets, memory)
         theirs = own.draw(6, generator(0, 1, Stream.NOISE))
-        draws = model.draws(targets, memory, theirs, generator(0, 2, Stream.NOISE))
+        log_terms = model.log_terms(targets, memory, theirs, generator(0, 2, Stream.NOISE))
     return {
         "log_q": addressing.log_q,
         "log_p": addressing.log_p,
@@ -92,7 +92,7 @@ def _answers(kind: str) -> dict[str, Tensor]:
         "address": address,
         "prior_address": addressing.draw_prior((50, 400), generator(0, 3, Stream.NOISE)),
         "contents": memory.contents(address[:, :9].flatten()),
-        "bound": (draws.log_weight + own.log_weight(theirs)).logsumexp(1),
+        "bound": (log_terms.log_weight + own.log_weight(theirs)).logsumexp(1),
     }
 
 

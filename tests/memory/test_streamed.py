@@ -13,15 +13,15 @@ from torch import Tensor
 from vmacore.addressing import Addressing, address_posterior, address_prior, query_side, slot_side
 from vmacore.memory import streamed as streaming
 from vmacore.memory.encoded import EncodedMemory
-from vmacore.memory.streamed import RUN, Runs, StreamedAddressing
+from vmacore.memory.streamed import SEGMENT, Segments, StreamedAddressing
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks, the last of them not full; what is in production 2048 and more."""
-    production = Runs.blocks
-    monkeypatch.setattr(Runs, "blocks", lambda self, _: production(self, 4 * RUN))
-    monkeypatch.setattr(streaming, "ROWS", 8 * RUN * 3)  # three runs at a time
+    production = Segments.blocks
+    monkeypatch.setattr(Segments, "blocks", lambda self, _: production(self, 4 * SEGMENT))
+    monkeypatch.setattr(streaming, "ROWS", 8 * SEGMENT * 3)  # three segments at a time
 
 
 def _normal(*shape: int, seed: int = 0) -> Tensor:
@@ -36,7 +36,7 @@ def _both(
     queries, point = scale * _normal(4, 6, seed=2), _normal(6, seed=3)
     log_p = address_prior(keys, point, similarity)
     streamed = StreamedAddressing(
-        slot_side(keys, similarity), query_side(queries, similarity), log_p, Runs.of(slots, labels)
+        slot_side(keys, similarity), query_side(queries, similarity), log_p, Segments.of(slots, labels)
     )
     return Addressing(address_posterior(keys, queries, similarity), log_p), streamed
 
@@ -45,7 +45,7 @@ def _close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
-SLOTS = [1, RUN, 4 * RUN, 1000]
+SLOTS = [1, SEGMENT, 4 * SEGMENT, 1000]
 
 
 @pytest.mark.parametrize("slots", SLOTS)
@@ -157,9 +157,9 @@ def test_sums_over_classes(order: str) -> None:
     assert bool((expected[:, [2, 7]] == -math.inf).all())
     _close(streamed.class_log_mass(labels, 9).logsumexp(1), streamed.log_normaliser)
     one_each = torch.arange(600) // 60
-    alone = StreamedAddressing(streamed.keys, streamed.queries, streamed.log_p, Runs.of(600, one_each))
+    alone = StreamedAddressing(streamed.keys, streamed.queries, streamed.log_p, Segments.of(600, one_each))
     _close(alone.class_log_prob(one_each, 10), dense.class_log_prob(one_each, 10))
-    # Of other labels too, by a pass of their own; and whatever the runs are, the draws are the same.
+    # Of other labels too, by a pass of their own; and whatever the segments are, the draws are the same.
     other = labels.flip(0)
     _close(streamed.class_log_prob(other, 9), dense.class_log_prob(other, 9))
     drawn = streamed.draw(500, torch.Generator().manual_seed(1))
@@ -168,22 +168,22 @@ def test_sums_over_classes(order: str) -> None:
 
 def test_runs_are_of_one_class_each() -> None:
     labels = torch.tensor([0] * 10 + [1] * 150 + [2] * 40)
-    assert Runs.of(200, labels).starts.tolist() == [0, 10, 10 + RUN, 10 + 2 * RUN, 160, 200]
-    assert Runs.of(200).starts.tolist() == [*range(0, 200, RUN), 200]
-    assert Runs.of(1).starts.tolist() == [0, 1]
+    assert Segments.of(200, labels).starts.tolist() == [0, 10, 10 + SEGMENT, 10 + 2 * SEGMENT, 160, 200]
+    assert Segments.of(200).starts.tolist() == [*range(0, 200, SEGMENT), 200]
+    assert Segments.of(1).starts.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("wanted", [1, 50, 64, 100, 10_000])
 def test_blocks_hold_whole_runs(monkeypatch: pytest.MonkeyPatch, wanted: int) -> None:
     monkeypatch.undo()
     labels = torch.arange(40).repeat_interleave(torch.arange(40))
-    for runs in (Runs.of(len(labels), labels), Runs.of(len(labels)), Runs.of(1)):
-        blocks = runs.blocks(wanted)
+    for segments in (Segments.of(len(labels), labels), Segments.of(len(labels)), Segments.of(1)):
+        blocks = segments.blocks(wanted)
         assert [first.start for first, _ in blocks] == [0, *(last.stop for last, _ in blocks[:-1])]
-        assert blocks[-1][0].stop == len(runs.starts) - 1
+        assert blocks[-1][0].stop == len(segments.starts) - 1
         for which, rows in blocks:
-            assert [rows.start, rows.stop] == runs.starts[[which.start, which.stop]].tolist()
-            assert 0 < rows.stop - rows.start < wanted + RUN
+            assert [rows.start, rows.stop] == segments.starts[[which.start, which.stop]].tolist()
+            assert 0 < rows.stop - rows.start < wanted + SEGMENT
 
 
 def test_shards_combine_to_the_whole() -> None:

@@ -62,9 +62,9 @@ def _fitted(size: tuple[int, int], slots: Tensor, steps: int = 40, **fields: Any
     noise = torch.Generator().manual_seed(0)
     for step in range(steps):
         part = torch.arange(32) + 32 * (step % 4)
-        draws = model.draws(images[part], model.read(slots), address[part, None], noise)
+        log_terms = model.log_terms(images[part], model.read(slots), address[part, None], noise)
         optimiser.zero_grad()
-        (draws.kl_z - draws.log_px).mean().backward()
+        (log_terms.kl_z - log_terms.log_px).mean().backward()
         for weight, count in means.items():
             weight.grad[count:] = 0  # standard deviations stay
         optimiser.step()
@@ -92,13 +92,13 @@ def _sum(model: VariationalMemoryAddressing, samples: int) -> tuple[float, float
     memory, noise = model.read(EVERY[[5, 22, 43]]), torch.Generator().manual_seed(1)
     addressing = model.address(EVERY, memory)
     address = addressing.draw(samples, noise)
-    weights = (model.draws(EVERY, memory, address, noise).log_weight + addressing.log_weight(address)).exp()
+    weights = (model.log_terms(EVERY, memory, address, noise).log_weight + addressing.log_weight(address)).exp()
     return float(weights.mean(1).sum()), float(weights.var(1).sum().div(samples).sqrt())
 
 
 @pytest.mark.parametrize(
     "kind",
-    [{"latent": 1, "finer_latents": (1, 2)}, {"latent": 0, "finer_latents": (1, 1), "meeting": 4}],
+    [{"latent": 1, "latent_maps": (1, 2)}, {"latent": 0, "latent_maps": (1, 1), "posterior_hidden": 4}],
     ids=["vector", "meeting"],
 )
 def test_probabilities_of_all_images_sum_to_one(monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def _bounds(model: VariationalMemoryAddressing, slots: Tensor, samples: int, ima
     exact = exact + addressing.log_weight(made_from[:, None])
     address = addressing.draw(samples, noise)
     drawn = plain.record(model)
-    lower = model.draws(x, memory, address, noise).log_weight + addressing.log_weight(address)
+    lower = model.log_terms(x, memory, address, noise).log_weight + addressing.log_weight(address)
     del model.decode
     others = plain.terms(model, x.repeat_interleave(samples, 0), slots[address.flatten()], drawn).log_weight
     others = others.view(lower.shape) + addressing.log_weight(address)
@@ -132,7 +132,7 @@ def _bounds(model: VariationalMemoryAddressing, slots: Tensor, samples: int, ima
 
 def test_lower_and_upper_bounds_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     slots = (torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < 0.4).double()
-    model = _fitted((4, 4), slots, latent=0, finer_latents=(1, 1), steps=60)
+    model = _fitted((4, 4), slots, latent=0, latent_maps=(1, 1), steps=60)
 
     def gap(samples: int) -> tuple[float, float]:
         lower, upper = _bounds(model, slots, samples)

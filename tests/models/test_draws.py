@@ -1,4 +1,4 @@
-"""The terms of `Draws` and the densities they are made of, against closed forms and torch.distributions."""
+"""The terms of `LogTerms` and the densities they are made of, against closed forms and torch.distributions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Independent, MultivariateNormal, Norm
 
 from tests import synthetic
 from vmacore.latents import gaussian
-from vmacore.models.terms import Draws, pixels_log_prob
+from vmacore.models.terms import LogTerms, pixels_log_prob
 from vmacore.models.vma import VariationalMemoryAddressing
 
 
@@ -21,7 +21,7 @@ def _random(*shape: int, seed: int = 0) -> Tensor:
 
 def test_log_weight() -> None:
     log_px, log_pz, log_qz, kl_z = (_random(2, 3, seed=seed) for seed in range(4))
-    torch.testing.assert_close(Draws(log_px, log_pz, log_qz, kl_z).log_weight, log_px + log_pz - log_qz)
+    torch.testing.assert_close(LogTerms(log_px, log_pz, log_qz, kl_z).log_weight, log_px + log_pz - log_qz)
 
 
 def test_diagonal_gaussian() -> None:
@@ -66,19 +66,19 @@ def test_the_model_draws_from_its_own_distributions() -> None:
     images = synthetic.characters([3, 3]).images.double()[:, None]
     targets, slots = images[:2], images[2:]
     address = torch.tensor([[0, 3, 3], [1, 1, 2]])
-    draws = model.draws(targets, model.read(slots), address, torch.Generator().manual_seed(5))
+    log_terms = model.log_terms(targets, model.read(slots), address, torch.Generator().manual_seed(5))
     noise = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).view(2, 3, 4)
 
-    templates = model.templates(slots)
+    encoded = model.encode_slots(slots)
     for b in range(2):
         for k in range(3):
             a = address[b, k][None]
-            mean_q, log_q = model.recognise(targets, templates, torch.tensor([b]), a)[0][0].chunk(2)
-            mean_p, log_p = templates.prior[a][0].chunk(2)
+            mean_q, log_q = model.recognise(targets, encoded, torch.tensor([b]), a)[0][0].chunk(2)
+            mean_p, log_p = encoded.prior[a][0].chunk(2)
             q = Independent(Normal(mean_q, log_q.exp()), 1)
             p = Independent(Normal(mean_p, log_p.exp()), 1)
             z = mean_q + log_q.exp() * noise[b, k]
-            means = model.decode(synthetic.Given(z[None]), templates, a).sigmoid()[0]
+            means = model.decode(synthetic.Given(z[None]), encoded, a).sigmoid()[0]
             terms = {
                 "log_px": Bernoulli(means).log_prob(targets[b].flatten()).sum(),
                 "log_pz": p.log_prob(z),
@@ -86,7 +86,7 @@ def test_the_model_draws_from_its_own_distributions() -> None:
                 "kl_z": kl_divergence(q, p),
             }
             for name, expected in terms.items():
-                torch.testing.assert_close(getattr(draws, name)[b, k], expected, msg=lambda m, n=name: f"{n}: {m}")
+                torch.testing.assert_close(getattr(log_terms, name)[b, k], expected, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_z_follows_q() -> None:
@@ -96,10 +96,10 @@ def test_z_follows_q() -> None:
     images = synthetic.characters([3, 3]).images.float()[:, None]
     address = torch.zeros(1, 4_000, dtype=torch.int64)
     with torch.no_grad():
-        draws = model.draws(images[:1], model.read(images[1:]), address, torch.Generator().manual_seed(0))
-        parameters = model.recognise(images[:1], model.templates(images[1:]), address[0, :1], address[0, :1])[0]
+        log_terms = model.log_terms(images[:1], model.read(images[1:]), address, torch.Generator().manual_seed(0))
+        parameters = model.recognise(images[:1], model.encode_slots(images[1:]), address[0, :1], address[0, :1])[0]
     entropy = float(gaussian(parameters).entropy())
-    assert float(-draws.log_qz.mean()) == pytest.approx(entropy, abs=4 * float(draws.log_qz.std()) / 4_000**0.5)
-    difference = draws.log_qz - draws.log_pz
-    kl = float(draws.kl_z[0, 0])
+    assert float(-log_terms.log_qz.mean()) == pytest.approx(entropy, abs=4 * float(log_terms.log_qz.std()) / 4_000**0.5)
+    difference = log_terms.log_qz - log_terms.log_pz
+    kl = float(log_terms.kl_z[0, 0])
     assert float(difference.mean()) == pytest.approx(kl, abs=4 * float(difference.std()) / 4_000**0.5)

@@ -25,8 +25,8 @@ def model_of(
 ) -> VariationalMemoryAddressing:
     torch.manual_seed(0)
     config = ModelConfig(
-        network="residual", size=size, stages=stages, blocks=(1,) * len(stages), finer_latents=finer, latent=latent,
-        embedding=5, hidden=8, tied=tied, normalised=normalised, meeting=meeting,
+        network="residual", size=size, stages=stages, blocks=(1,) * len(stages), latent_maps=finer, latent=latent,
+        embedding=5, hidden=8, tied=tied, normalised=normalised, posterior_hidden=meeting,
     )  # fmt: skip
     model = VariationalMemoryAddressing(config).double()
     with torch.no_grad():  # from zero, prior and posterior would be the same and nothing would be tested
@@ -54,7 +54,9 @@ def test_densities_of_all_images_sum_to_one(
     addressing = model.address(every, memory)
     noise = torch.Generator().manual_seed(1)
     address = addressing.draw(4000, noise)
-    weights = (model.draws(every, memory, address, noise).log_weight + addressing.log_weight(address)).exp()  # [16, K]
+    weights = (
+        model.log_terms(every, memory, address, noise).log_weight + addressing.log_weight(address)
+    ).exp()  # [16, K]
     error = float(weights.var(1).sum().div(4000).sqrt())
     assert error < 0.02
     assert abs(float(weights.mean(1).sum()) - 1) < 4 * error
@@ -64,9 +66,9 @@ def test_densities_of_all_images_sum_to_one(
 def test_kl_is_the_mean_of_the_log_ratio() -> None:
     model = model_of()
     x, memory = images(1, (8, 8), 1), model.read(images(2, (8, 8), 2))
-    draws = model.draws(x, memory, torch.zeros(1, 4000, dtype=torch.long), torch.Generator().manual_seed(3))
-    difference = (draws.log_qz - draws.log_pz - draws.kl_z)[0]
-    assert float(draws.kl_z.min()) > 0
+    log_terms = model.log_terms(x, memory, torch.zeros(1, 4000, dtype=torch.long), torch.Generator().manual_seed(3))
+    difference = (log_terms.log_qz - log_terms.log_pz - log_terms.kl_z)[0]
+    assert float(log_terms.kl_z.min()) > 0
     assert abs(float(difference.mean())) < 4 * float(difference.std()) / math.sqrt(4000)
 
 
@@ -75,12 +77,12 @@ def test_kl_of_the_stages_and_of_the_vector_is_the_whole() -> None:
     model = model_of(meeting=3)
     x, memory = images(2, (8, 8), 1), model.read(images(2, (8, 8), 2))
     address = torch.tensor([[0, 1], [1, 1]])
-    draws = model.draws(x, memory, address, torch.Generator().manual_seed(3), chunk=3)
-    assert draws.kl.shape == (3, 2, 2)
-    assert bool((draws.kl > 0).all())
-    torch.testing.assert_close(draws.kl.sum(0), draws.kl_z)
+    log_terms = model.log_terms(x, memory, address, torch.Generator().manual_seed(3), chunk=3)
+    assert log_terms.kl.shape == (3, 2, 2)
+    assert bool((log_terms.kl > 0).all())
+    torch.testing.assert_close(log_terms.kl.sum(0), log_terms.kl_z)
     without = model_of(latent=0, meeting=3)
-    with_maps_alone = without.draws(x, without.read(memory.slots), address, torch.Generator().manual_seed(3))
+    with_maps_alone = without.log_terms(x, without.read(memory.slots), address, torch.Generator().manual_seed(3))
     assert bool((with_maps_alone.kl[0] == 0).all())  # of a vector of no numbers
     assert bool((with_maps_alone.kl[1:] > 0).all())
 
@@ -110,15 +112,15 @@ def test_warm_up_frees_the_coarse_latents() -> None:
     model = model_of(latent=0)
     x, memory = images(2, (8, 8), 1), model.read(images(2, (8, 8), 2))
 
-    def ratio(warm: float) -> Tensor:
-        model.warm = warm
-        draws = model.draws(x, memory, torch.tensor([[0, 1], [1, 1]]), torch.Generator().manual_seed(3))
-        return draws.log_pz - draws.log_qz
+    def ratio(coarse_weight: float) -> Tensor:
+        model.coarse_weight = coarse_weight
+        log_terms = model.log_terms(x, memory, torch.tensor([[0, 1], [1, 1]]), torch.Generator().manual_seed(3))
+        return log_terms.log_pz - log_terms.log_qz
 
     free, half, whole = ratio(0.0), ratio(0.5), ratio(1.0)
     torch.testing.assert_close(half, (free + whole) / 2)
-    model.warm = VariationalMemoryAddressing.warm
-    torch.testing.assert_close(whole, ratio(model.warm))
+    model.coarse_weight = VariationalMemoryAddressing.coarse_weight
+    torch.testing.assert_close(whole, ratio(model.coarse_weight))
     assert not torch.allclose(free, whole)
 
 
@@ -129,8 +131,8 @@ def test_shared_passes_chunks_and_order_change_nothing() -> None:
     address = torch.tensor([[0, 0, 3], [1, 1, 1], [3, 0, 2]])
 
     def terms(chunk: int | None = None) -> Tensor:
-        draws = model.draws(x, memory, address, torch.Generator().manual_seed(5), chunk)
-        return torch.stack([draws.log_px, draws.log_pz, draws.log_qz, draws.kl_z])
+        log_terms = model.log_terms(x, memory, address, torch.Generator().manual_seed(5), chunk)
+        return torch.stack([log_terms.log_px, log_terms.log_pz, log_terms.log_qz, log_terms.kl_z])
 
     together = terms()
     torch.testing.assert_close(terms(chunk=2), together)
@@ -144,8 +146,8 @@ def test_without_a_path_no_gradient_reaches_the_posteriors_through_z() -> None:
     for pathwise in (True, False):
         model.zero_grad()
         noise, address = torch.Generator().manual_seed(3), torch.zeros(1, 2, dtype=torch.long)
-        draws = model.draws(x, memory, address, noise, pathwise=pathwise)
-        draws.log_px.sum().backward()
+        log_terms = model.log_terms(x, memory, address, noise, pathwise=pathwise)
+        log_terms.log_px.sum().backward()
         level = model.decoder.levels["0"]  # type: ignore[index]
         gradient = level.evidence.weight.grad  # type: ignore[union-attr]
         assert (gradient is not None and bool(gradient.abs().sum() > 0)) is pathwise
@@ -195,8 +197,8 @@ def test_configurations_that_cannot_be(setting: str, message: str) -> None:
 def test_without_the_vector_maps_are_the_only_latents() -> None:
     model = model_of(latent=0, normalised=True)
     x, memory = images(2, (8, 8), 1), model.read(images(3, (8, 8), 2))
-    draws = model.draws(x, memory, torch.tensor([[0, 1], [2, 2]]), torch.Generator().manual_seed(3))
-    assert model.templates(memory.slots).prior.shape == (3, 0)
-    assert bool((draws.kl_z > 0).all())
+    log_terms = model.log_terms(x, memory, torch.tensor([[0, 1], [2, 2]]), torch.Generator().manual_seed(3))
+    assert model.encode_slots(memory.slots).prior.shape == (3, 0)
+    assert bool((log_terms.kl_z > 0).all())
     assert not any(name.startswith(("prior.", "decoder.start", "recognition.head")) for name in model.state_dict())
     assert model.generate(memory, torch.tensor([0, 1])).shape == (2, 64)

@@ -42,7 +42,7 @@ def _draws(
 ) -> Any:
     memory = model.read(slots, mask)
     address = model.address(targets, memory).draw(4, torch.Generator().manual_seed(0))
-    return model.draws(targets, memory, address, torch.Generator().manual_seed(5), chunk)
+    return model.log_terms(targets, memory, address, torch.Generator().manual_seed(5), chunk)
 
 
 def _read(read: SetRead, keys: Tensor, elements: Tensor, context: Tensor, hops: int) -> Tensor:
@@ -74,7 +74,7 @@ def _assert_close(name: str, got: Tensor, expected: Tensor) -> None:
 @pytest.mark.parametrize("chunk", [None, 5])
 def test_draws_are_those_of_the_equations(hops: int, mask: Tensor | None, chunk: int | None) -> None:
     model, targets, slots = _model(hops), _images(3), _images(5, seed=1)
-    draws = _draws(model, targets, slots, mask, chunk)
+    log_terms = _draws(model, targets, slots, mask, chunk)
     noise = torch.randn(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).view(3, 4, 3)
     for b in range(3):
         seen = slots if mask is None else slots[mask[b]]
@@ -97,7 +97,7 @@ def test_draws_are_those_of_the_equations(hops: int, mask: Tensor | None, chunk:
                 "kl_z": kl_divergence(q, p),
             }
             for name, expected in terms.items():
-                _assert_close(name, getattr(draws, name)[b, k], expected)
+                _assert_close(name, getattr(log_terms, name)[b, k], expected)
 
 
 def test_what_is_masked_changes_nothing() -> None:
@@ -159,9 +159,9 @@ def test_every_parameter_has_a_gradient(hops: int) -> None:
 @pytest.mark.parametrize("size", [(28, 28), (26, 26), (8, 8), (5, 9), (3, 3)])
 def test_networks_fit_images_of_any_size(size: tuple[int, int]) -> None:
     model = _model(size=size)
-    draws = _draws(model, _images(2, size=size), _images(3, 1, size), None)
-    assert draws.log_px.shape == (2, 4)
-    assert draws.log_weight.isfinite().all()
+    log_terms = _draws(model, _images(2, size=size), _images(3, 1, size), None)
+    assert log_terms.log_px.shape == (2, 4)
+    assert log_terms.log_weight.isfinite().all()
 
 
 def test_sizes_of_the_paper() -> None:
@@ -235,7 +235,7 @@ def test_it_learns_to_draw_what_it_has_seen() -> None:
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
 
     def elbo(mask: Tensor) -> Tensor:
-        return model.draws(images, model.read(images, mask), address, noise).log_weight.mean()
+        return model.log_terms(images, model.read(images, mask), address, noise).log_weight.mean()
 
     for _ in range(80):
         optimiser.zero_grad()

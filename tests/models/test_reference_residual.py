@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vmacore.config import ModelConfig
-from vmacore.estimators import Drawn
+from vmacore.estimators import Addresses
 from vmacore.estimators.vimco import Vimco
 from vmacore.models.reference_residual import ResidualReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
@@ -15,15 +15,15 @@ from vmacore.objectives import vimco
 
 # Sizes are odd and not square, so that no edge is left out and no axis can be taken for the other.
 LADDER = ModelConfig(
-    network="residual", size=(10, 7), stages=(4, 5, 6), blocks=(1, 2, 1), finer_latents=(2, 1, 3), latent=3, hidden=8,
-    embedding=5, meeting=4, normalised=True, normalised_embedding=False,
+    network="residual", size=(10, 7), stages=(4, 5, 6), blocks=(1, 2, 1), latent_maps=(2, 1, 3), latent=3, hidden=8,
+    embedding=5, posterior_hidden=4, normalised=True, normalised_embedding=False,
 )  # fmt: skip
 CONFIGS = {
     "vector and maps": LADDER,
     "maps alone": LADDER.model_copy(
-        update={"latent": 0, "meeting": 0, "normalised": False, "normalised_embedding": True, "tied": True}
+        update={"latent": 0, "posterior_hidden": 0, "normalised": False, "normalised_embedding": True, "tied": True}
     ),
-    "no finest maps": LADDER.model_copy(update={"finer_latents": (0, 2, 1), "normalised_embedding": None}),
+    "no finest maps": LADDER.model_copy(update={"latent_maps": (0, 2, 1), "normalised_embedding": None}),
 }
 TOLERANCE = 1e-9
 
@@ -50,11 +50,11 @@ def _plain(model: VariationalMemoryAddressing) -> dict[str, Tensor]:
     return {name: weight.detach().clone().requires_grad_() for name, weight in model.named_parameters()}
 
 
-@pytest.mark.parametrize("warm", [1.0, 0.3])
+@pytest.mark.parametrize("coarse_weight", [1.0, 0.3])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_values_and_gradients_equal_the_reference(config: ModelConfig, warm: float) -> None:
+def test_values_and_gradients_equal_the_reference(config: ModelConfig, coarse_weight: float) -> None:
     model = _ready(config)
-    model.warm = warm
+    model.coarse_weight = coarse_weight
     parameters = _plain(model)
     targets, slots = _images(3, 1), _images(4, 2)
     address = torch.tensor([[2, 2, 0], [1, 3, 2], [0, 3, 3]])  # with equal pairs, which the model computes once
@@ -63,18 +63,18 @@ def test_values_and_gradients_equal_the_reference(config: ModelConfig, warm: flo
 
     memory = model.read(slots)
     ours = model.address(targets, memory)
-    ours_draws = model.draws(targets, memory, address, torch.Generator().manual_seed(4))
-    theirs, their_draws = ResidualReferenceModel(config, parameters, warm)(targets, slots, address, noise)
-    assert bool((their_draws.kl[0 if config.latent else 1 :] > 0.1).all()), "q is too near p to test anything"
+    our_log_terms = model.log_terms(targets, memory, address, torch.Generator().manual_seed(4))
+    theirs, their_log_terms = ResidualReferenceModel(config, parameters, coarse_weight)(targets, slots, address, noise)
+    assert bool((their_log_terms.kl[0 if config.latent else 1 :] > 0.1).all()), "q is too near p to test anything"
 
     for name in ("log_q", "log_p"):
         _equal(name, getattr(ours, name), getattr(theirs, name))
     for name in ("log_px", "log_pz", "log_qz", "kl"):
-        _equal(name, getattr(ours_draws, name), getattr(their_draws, name))
+        _equal(name, getattr(our_log_terms, name), getattr(their_log_terms, name))
 
-    Vimco(3).objective(ours_draws, ours, Drawn(address)).surrogate.mean().backward()
+    Vimco(3).objective(our_log_terms, ours, Addresses(address)).surrogate.mean().backward()
     log_qa = theirs.log_q.gather(1, address)
-    log_w = their_draws.log_px + their_draws.log_pz - their_draws.log_qz + theirs.log_p[address] - log_qa.detach()
+    log_w = their_log_terms.log_weight + theirs.log_p[address] - log_qa.detach()
     vimco(log_w, log_qa).surrogate.mean().backward()
     for name, weight in model.named_parameters():
         gradient = parameters[name].grad
@@ -91,7 +91,7 @@ def test_generated_images_equal_the_reference(config: ModelConfig) -> None:
     ours = model.generate(model.read(slots), address, torch.Generator().manual_seed(5))
     draw = torch.Generator().manual_seed(5)
     places = [(2, 1), (3, 2), (5, 4)]  # sizes of the maps, coarsest first
-    shapes = [(config.latent,), *((*size, maps) for size, maps in zip(places, config.finer_latents[::-1], strict=True))]
+    shapes = [(config.latent,), *((*size, maps) for size, maps in zip(places, config.latent_maps[::-1], strict=True))]
     noise = torch.cat([torch.randn(3, *shape, dtype=torch.float64, generator=draw).flatten(1) for shape in shapes], 1)
     reference = ResidualReferenceModel(config, _plain(model))
     theirs = [reference.generate(slots[a][None], row) for a, row in zip(address.tolist(), noise, strict=True)]

@@ -63,7 +63,7 @@ def test_draws_are_those_of_the_equations(kind: dict[str, Any], chunk: int | Non
     assert addressing.kl().tolist() == [0.0] * 3
     address = addressing.draw(4, torch.Generator().manual_seed(0))
     assert address.tolist() == [[0] * 4] * 3
-    draws = model.draws(targets, memory, address, torch.Generator().manual_seed(5), chunk)
+    log_terms = model.log_terms(targets, memory, address, torch.Generator().manual_seed(5), chunk)
     noise = torch.randn(12, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).view(3, 4, 4)
 
     prior = Independent(Normal(torch.zeros(4).double(), 1.0), 1)
@@ -80,7 +80,7 @@ def test_draws_are_those_of_the_equations(kind: dict[str, Any], chunk: int | Non
                 "kl_z": kl_divergence(q, prior),
             }
             for name, expected in terms.items():
-                torch.testing.assert_close(getattr(draws, name)[b, k], expected, msg=lambda m, n=name: f"{n}: {m}")
+                torch.testing.assert_close(getattr(log_terms, name)[b, k], expected, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def _logits(model: VariationalAutoencoder | SoftAttention, z: Tensor, slots: Tensor) -> Tensor:
@@ -95,10 +95,10 @@ def _logits(model: VariationalAutoencoder | SoftAttention, z: Tensor, slots: Ten
         scores = scores / query.norm()
     weights = scores.softmax(0)
     if model.config.read == "pixels":
-        shares = model.templates((weights[:, None, None, None] * slots).sum(0, keepdim=True))
+        shares = model.encode_slots((weights[:, None, None, None] * slots).sum(0, keepdim=True))
     else:  # the maps of the pyramids are mixed, then every layer reads its own
-        maps = [sum(w * m for w, m in zip(weights, level, strict=True))[None] for level in model.template(slots)]
-        shares = model.decoder.memory_side(model.template.top(maps), maps)
+        maps = [sum(w * m for w, m in zip(weights, level, strict=True))[None] for level in model.slot_encoder(slots)]
+        shares = model.decoder.slot_side(model.slot_encoder.top(maps), maps)
     return model.decoder(z[None], shares, None, Prior()).flatten()
 
 
@@ -147,7 +147,7 @@ def test_a_vae_is_blind_to_memory_and_soft_attention_is_not() -> None:
     for kind, blind in ((KINDS["vae"], True), (KINDS["features"], False)):
         model = _model(kind)
         found = [
-            model.draws(
+            model.log_terms(
                 targets, model.read(_images(5, seed)), torch.zeros(3, 2).long(), torch.Generator().manual_seed(0)
             )
             for seed in (1, 2)
@@ -172,13 +172,13 @@ def test_several_memories_in_a_step_are_as_many_of_one() -> None:
     characters = synthetic.characters([8] * 6)
     episode = EpisodeSampler(characters, n_way=4, n_shot=2, n_target=3, seed=0, n_memories=2).at(0)
     address = torch.zeros(12, 2, dtype=torch.int64)
-    together = model.draws(
+    together = model.log_terms(
         episode.targets, model.read(episode.memory, episode.mask), address, torch.Generator().manual_seed(0)
     )
     noise_again = torch.Generator().manual_seed(0)
     for half in range(2):
         targets, slots = episode.targets[6 * half :][:6], episode.memory[4 * half :][:4]
-        alone = model.draws(targets, model.read(slots), address[:6], noise_again)
+        alone = model.log_terms(targets, model.read(slots), address[:6], noise_again)
         torch.testing.assert_close(alone.log_px, together.log_px[6 * half :][:6], rtol=1e-4, atol=1e-4)
 
 

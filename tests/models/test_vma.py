@@ -9,11 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests import synthetic
 from vmacore.config import ModelConfig
-from vmacore.estimators import Drawn
+from vmacore.estimators import Addresses
 from vmacore.estimators.vimco import Vimco
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.reference import ReferenceModel
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.objectives import vimco
 
@@ -52,20 +52,20 @@ def test_values_and_gradients_equal_the_reference(config: ModelConfig, dtype: to
 
     memory = model.read(slots)
     ours = model.address(targets, memory)
-    ours_draws = model.draws(targets, memory, address, torch.Generator().manual_seed(4))
-    theirs, their_draws = reference(targets, slots, address, noise)
+    our_log_terms = model.log_terms(targets, memory, address, torch.Generator().manual_seed(4))
+    theirs, their_log_terms = reference(targets, slots, address, noise)
 
     tolerance = 1e-5 if dtype == torch.float32 else 1e-10
     torch.testing.assert_close(ours.log_q, theirs.log_q, rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(ours.log_p, theirs.log_p, rtol=tolerance, atol=tolerance)
     for name in ("log_px", "log_pz", "log_qz", "kl_z"):
-        mine, other = getattr(ours_draws, name), getattr(their_draws, name)
+        mine, other = getattr(our_log_terms, name), getattr(their_log_terms, name)
         torch.testing.assert_close(mine, other, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
 
     estimator = Vimco(4)
-    estimator.objective(ours_draws, ours, Drawn(address)).surrogate.mean().backward()
+    estimator.objective(our_log_terms, ours, Addresses(address)).surrogate.mean().backward()
     log_qa = theirs.log_q.gather(1, address)
-    log_w = their_draws.log_weight + theirs.log_p[address] - log_qa.detach()
+    log_w = their_log_terms.log_weight + theirs.log_p[address] - log_qa.detach()
     vimco(log_w, log_qa).surrogate.mean().backward()
     names = [name for name, _ in model.named_parameters()]
     theirs_by_name = dict(reference.named_parameters())
@@ -84,8 +84,8 @@ def test_chunks_do_not_change_the_draws(chunk: int) -> None:
     targets, slots = _images(6, CONVOLUTIONAL, 1, torch.float64), _images(9, CONVOLUTIONAL, 2, torch.float64)
     memory = model.read(slots)
     address = model.address(targets, memory).draw(4, torch.Generator().manual_seed(3))
-    whole = model.draws(targets, memory, address, torch.Generator().manual_seed(4))
-    parts = model.draws(targets, memory, address, torch.Generator().manual_seed(4), chunk=chunk)
+    whole = model.log_terms(targets, memory, address, torch.Generator().manual_seed(4))
+    parts = model.log_terms(targets, memory, address, torch.Generator().manual_seed(4), chunk=chunk)
     for name in ("log_px", "log_pz", "log_qz", "kl_z"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
 
@@ -103,7 +103,7 @@ def test_equal_pairs_share_one_recognition_pass(monkeypatch: pytest.MonkeyPatch)
         return result
 
     monkeypatch.setattr(model.recognition, "forward", counted)
-    model.draws(targets, model.read(slots), address)
+    model.log_terms(targets, model.read(slots), address)
     assert passes == [5]
 
 
@@ -124,11 +124,11 @@ def test_every_layer_stays_in_channels_last() -> None:
             module.register_forward_hook(look(name))
     targets, slots = _images(6, CONVOLUTIONAL, 1, torch.float32), _images(9, CONVOLUTIONAL, 2, torch.float32)
     memory = model.read(slots)
-    model.draws(targets, memory, model.address(targets, memory).draw(4))
+    model.log_terms(targets, memory, model.address(targets, memory).draw(4))
     assert len(seen) == 4 * 5  # four pyramids, whose first layers are matrix products
     assert all(seen.values()), [name for name, fine in seen.items() if not fine]
-    templates = model.templates(slots)
-    assert all(side.is_contiguous(memory_format=torch.channels_last) for side in templates.decoder[1:])
+    encoded = model.encode_slots(slots)
+    assert all(side.is_contiguous(memory_format=torch.channels_last) for side in encoded.decoder[1:])
 
 
 def test_gradients_stay_in_channels_last() -> None:
@@ -136,7 +136,7 @@ def test_gradients_stay_in_channels_last() -> None:
     model = _ready(CONVOLUTIONAL, torch.float32)
     targets, slots = _images(6, CONVOLUTIONAL, 1, torch.float32), _images(9, CONVOLUTIONAL, 2, torch.float32)
     memory = model.read(slots)
-    draws = model.draws(targets, memory, model.address(targets, memory).draw(4))
+    log_terms = model.log_terms(targets, memory, model.address(targets, memory).draw(4))
     seen: list[bool] = []
 
     class Look(TorchDispatchMode):  # type: ignore[no-untyped-call,misc,unused-ignore]
@@ -147,7 +147,7 @@ def test_gradients_stay_in_channels_last() -> None:
             return func(*args, **(kwargs or {}))
 
     with Look():  # type: ignore[no-untyped-call]
-        (draws.log_weight.sum() + memory.keys.sum()).backward()
+        (log_terms.log_weight.sum() + memory.keys.sum()).backward()
     assert len(seen) > 50
     assert all(seen)
 
@@ -156,9 +156,9 @@ def test_generated_pixels_follow_the_slot() -> None:
     """Slots differ, so what is decoded from one latent must differ between them."""
     model = _ready(CONVOLUTIONAL, torch.float32)
     with torch.no_grad():
-        templates = model.templates(_images(2, CONVOLUTIONAL, 2, torch.float32))
+        encoded = model.encode_slots(_images(2, CONVOLUTIONAL, 2, torch.float32))
     with torch.no_grad():
-        logits = model.decode(synthetic.Given(torch.zeros(2, 5)), templates, torch.tensor([0, 1]))
+        logits = model.decode(synthetic.Given(torch.zeros(2, 5)), encoded, torch.tensor([0, 1]))
     assert logits.shape == (2, 26 * 26)
     assert float((logits[0] - logits[1]).abs().max()) > 1e-3
 
@@ -179,9 +179,9 @@ def test_learned_memory_has_a_gradient_in_pixels_and_vectors() -> None:
         targets = _images(3, config, 1, torch.float32)
         memory: EncodedMemory = model.read(model.learned_memory())
         addressing = model.address(targets, memory)
-        drawn = Drawn(addressing.draw(2, torch.Generator().manual_seed(0)))
-        draws: Draws = model.draws(targets, memory, drawn.address)
-        Vimco(2).objective(draws, addressing, drawn).surrogate.sum().backward()
+        drawn = Addresses(addressing.draw(2, torch.Generator().manual_seed(0)))
+        log_terms: LogTerms = model.log_terms(targets, memory, drawn.address)
+        Vimco(2).objective(log_terms, addressing, drawn).surrogate.sum().backward()
         gradient = model.learned_memory.slots.grad
         assert gradient is not None
         assert bool((gradient.flatten(1).norm(dim=1) > 0).all())

@@ -70,14 +70,14 @@ def head(network: Any, x: Tensor) -> Tensor:
     return result
 
 
-def template(network: Any, images: Tensor) -> list[Tensor]:
+def slot_encoder(network: Any, images: Tensor) -> list[Tensor]:
     """The pyramid over images: maps of every stage, finest first."""
     return trunk(network.trunk, F.conv2d(cut(images), network.stem.weight, network.stem.bias, padding=1))
 
 
 def embedding(network: Any, images: Tensor, normalised: bool) -> Tensor:
     """h and h_q."""
-    return head(network.head, vectors(template(network.template, images), normalised))
+    return head(network.head, vectors(slot_encoder(network.pyramid, images), normalised))
 
 
 def recognition(network: Any, x: Tensor, m: Tensor) -> list[Tensor]:
@@ -138,7 +138,7 @@ def terms(model: Any, x: Tensor, m: Tensor, latents: dict[Any, Tensor]) -> Terms
     p(z_l|z_<l, m) sees the decoder's features alone; q(z_l|z_<l, x, m) adds a correction that sees both networks'.
     """
     normalised, found = model.config.normalised, Terms()
-    maps, seen = template(model.template, m), recognition(model.recognition, x, m)
+    maps, seen = slot_encoder(model.slot_encoder, m), recognition(model.recognition, x, m)
     z = latents["z"]
     if z.shape[1]:
         prior = head(model.prior, vectors(maps, normalised))
@@ -177,8 +177,8 @@ def record(model: Any) -> dict[Any, Tensor]:
     drawn: dict[Any, Tensor] = {}
     decode = model.decode
 
-    def recording(latents: Latents, templates: Any, slot: Tensor) -> Tensor:
-        logits: Tensor = decode(Recorded(latents, ["z", *model.decoder.down], drawn), templates, slot)
+    def recording(latents: Latents, encoded: Any, slot: Tensor) -> Tensor:
+        logits: Tensor = decode(Recorded(latents, ["z", *model.decoder.down], drawn), encoded, slot)
         return logits
 
     model.decode = recording

@@ -11,19 +11,19 @@ from torch.nn import functional as F
 from vmacore.config import ModelConfig
 from vmacore.latents import Prior
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.networks.fully_connected import Decoder, PixelGain, Template
+from vmacore.networks.fully_connected import Decoder, PixelGain, SlotEncoder
 from vmacore.networks.layers import initialise
 
 SKIPS = ("matrix", "gain", "none")
 
 
-def _made(skip: str) -> tuple[Template, Decoder]:
+def _made(skip: str) -> tuple[SlotEncoder, Decoder]:
     torch.manual_seed(0)
-    template, decoder = Template(64, (16, 12)), Decoder(64, 64, (16, 12), 5, skip)
-    for network in (template, decoder):
+    slot_encoder, decoder = SlotEncoder(64, (16, 12)), Decoder(64, 64, (16, 12), 5, skip)
+    for network in (slot_encoder, decoder):
         initialise(network)
         network.double()
-    return template, decoder
+    return slot_encoder, decoder
 
 
 def _slots(count: int) -> Tensor:
@@ -32,12 +32,12 @@ def _slots(count: int) -> Tensor:
 
 @pytest.mark.parametrize("skip", SKIPS)
 def test_the_decoder_is_the_plain_formula(skip: str) -> None:
-    template, decoder = _made(skip)
+    slot_encoder, decoder = _made(skip)
     if skip == "gain":
         torch.nn.init.normal_(decoder.layers[-1].log_gain)  # type: ignore[arg-type]
     m, z = _slots(4), torch.randn(4, 5, dtype=torch.float64)
-    first = F.relu(template.layers[0](m))
-    second = F.relu(template.layers[1](first))
+    first = F.relu(slot_encoder.layers[0](m))
+    second = F.relu(slot_encoder.layers[1](first))
     x = F.relu(F.linear(torch.cat([z, second], 1), decoder.start.weight, decoder.start.bias))
     layer, last = decoder.layers
     x = F.relu(F.linear(torch.cat([x, first], 1), layer.weight, layer.bias))  # type: ignore[arg-type]
@@ -47,8 +47,8 @@ def test_the_decoder_is_the_plain_formula(skip: str) -> None:
     else:
         beside = torch.cat([x, m], 1) if skip == "matrix" else x
         plain = F.linear(beside, last.weight, last.bias)  # type: ignore[arg-type]
-    maps = template(m)
-    memory = decoder.memory_side(template.top(maps), maps)
+    maps = slot_encoder(m)
+    memory = decoder.slot_side(slot_encoder.top(maps), maps)
     torch.testing.assert_close(decoder(z, memory, torch.arange(4), Prior()), plain)
     torch.testing.assert_close(decoder(z, memory, None, Prior()), plain)
 
@@ -61,7 +61,7 @@ def test_a_pixel_of_the_slot_enters_at_its_own_pixel_at_all_or_at_none(skip: str
     z = torch.randn(1, 5, dtype=torch.float64)
 
     def logits(m: Tensor) -> Tensor:
-        pixels: Tensor = decoder(z, decoder.memory_side(top, [m, hidden, top]), None, Prior())
+        pixels: Tensor = decoder(z, decoder.slot_side(top, [m, hidden, top]), None, Prior())
         return pixels[0]
 
     jacobian = torch.autograd.functional.jacobian(logits, _slots(1))[:, 0]
@@ -97,6 +97,6 @@ def test_the_model_decodes_as_configured(skip: str) -> None:
     assert isinstance(model.decoder, Decoder)
     assert model.decoder.skip == skip
     slots = _slots(6).float().view(6, 1, 8, 8)
-    draws = model.draws(slots[:3], model.read(slots), torch.tensor([[0, 1], [2, 2], [5, 0]]))
-    (-draws.log_px.sum()).backward()
+    log_terms = model.log_terms(slots[:3], model.read(slots), torch.tensor([[0, 1], [2, 2], [5, 0]]))
+    (-log_terms.log_px.sum()).backward()
     assert all(weight.grad is not None for weight in model.decoder.parameters())

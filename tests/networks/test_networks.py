@@ -34,31 +34,31 @@ def test_the_pyramid_halves_every_second_layer(size: int, expected: list[int]) -
 @pytest.mark.parametrize("layers", [1, 2, 3, 6])
 def test_the_decoder_mirrors_the_pyramid(size: tuple[int, int], layers: int) -> None:
     channels = CHANNELS[:layers]
-    template = convolutional.Template(size, channels)
-    decoder = convolutional.Decoder(size, channels, 10, 5, template.out_features)
-    maps = template(_random(3, 1, *size))
-    top = template.top(maps)
-    assert top.shape == (3, template.out_features)
-    memory = decoder.memory_side(top, maps)
+    slot_encoder = convolutional.SlotEncoder(size, channels)
+    decoder = convolutional.Decoder(size, channels, 10, 5, slot_encoder.out_features)
+    maps = slot_encoder(_random(3, 1, *size))
+    top = slot_encoder.top(maps)
+    assert top.shape == (3, slot_encoder.out_features)
+    memory = decoder.slot_side(top, maps)
     assert decoder(_random(4, 5), memory, torch.tensor([0, 2, 2, 1]), Prior()).shape == (4, 1, *size)
 
 
 @pytest.mark.parametrize("layers", [(16,), (16, 12), (16, 12, 10)])
 def test_the_fully_connected_decoder(layers: tuple[int, ...]) -> None:
-    template = fully_connected.Template(20, layers)
+    slot_encoder = fully_connected.SlotEncoder(20, layers)
     decoder = fully_connected.Decoder(64, 20, layers, 5)
-    maps = template(_random(3, 20))
+    maps = slot_encoder(_random(3, 20))
     assert [layer.shape[1] for layer in maps] == [20, *layers]
-    memory = decoder.memory_side(template.top(maps), maps)
+    memory = decoder.slot_side(slot_encoder.top(maps), maps)
     assert decoder(_random(4, 5), memory, torch.tensor([0, 2, 2, 1]), Prior()).shape == (4, 64)
 
 
 def _decoders() -> list[tuple[nn.Module, nn.Module, Tensor]]:
-    template = convolutional.Template((8, 8), CHANNELS)
-    decoder = convolutional.Decoder((8, 8), CHANNELS, 10, 5, template.out_features)
-    flat_template = fully_connected.Template(64, (16, 12))
+    slot_encoder = convolutional.SlotEncoder((8, 8), CHANNELS)
+    decoder = convolutional.Decoder((8, 8), CHANNELS, 10, 5, slot_encoder.out_features)
+    flat_slot_encoder = fully_connected.SlotEncoder(64, (16, 12))
     flat_decoder = fully_connected.Decoder(64, 64, (16, 12), 5)
-    pairs = [(template, decoder), (flat_template, flat_decoder)]
+    pairs = [(slot_encoder, decoder), (flat_slot_encoder, flat_decoder)]
     for network in (part for pair in pairs for part in pair):
         initialise(network)
     return [(*pair, _random(3, 1, 8, 8)) for pair in pairs]
@@ -68,11 +68,11 @@ def _decoders() -> list[tuple[nn.Module, nn.Module, Tensor]]:
 def test_every_map_of_the_slot_reaches_the_pixels(which: int) -> None:
     """Skip connections into every resolution: pixels have a gradient with respect to each map, and to z."""
     torch.manual_seed(0)
-    template, decoder, slots = _decoders()[which]
-    maps = [layer.detach().requires_grad_() for layer in template(slots)]
-    top = template.top([layer.detach() for layer in maps]).requires_grad_()  # type: ignore[operator]
+    slot_encoder, decoder, slots = _decoders()[which]
+    maps = [layer.detach().requires_grad_() for layer in slot_encoder(slots)]
+    top = slot_encoder.top([layer.detach() for layer in maps]).requires_grad_()  # type: ignore[operator]
     z = _random(3, 5).requires_grad_()
-    pixels = decoder(z, decoder.memory_side(top, maps), torch.arange(3), Prior())  # type: ignore[operator]
+    pixels = decoder(z, decoder.slot_side(top, maps), torch.arange(3), Prior())  # type: ignore[operator]
     # The last fully connected map reaches the pixels as `top` alone.
     inputs = [z, top, *(maps if which == 0 else maps[:-1])]
     for gradient in torch.autograd.grad(pixels.square().sum(), inputs):
@@ -82,13 +82,13 @@ def test_every_map_of_the_slot_reaches_the_pixels(which: int) -> None:
 @pytest.mark.parametrize("which", [0, 1], ids=["convolutional", "fully connected"])
 def test_pixels_depend_on_their_own_latent_and_slot_alone(which: int) -> None:
     torch.manual_seed(0)
-    template, decoder, slots = _decoders()[which]
+    slot_encoder, decoder, slots = _decoders()[which]
     z, slot = _random(4, 5), torch.tensor([0, 2, 2, 1])
-    maps = template(slots)
-    pixels = decoder(z, decoder.memory_side(template.top(maps), maps), slot, Prior())  # type: ignore[operator]
+    maps = slot_encoder(slots)
+    pixels = decoder(z, decoder.slot_side(slot_encoder.top(maps), maps), slot, Prior())  # type: ignore[operator]
     for row in range(4):
-        one = template(slots[slot[row] : slot[row] + 1])
-        memory = decoder.memory_side(template.top(one), one)  # type: ignore[operator]
+        one = slot_encoder(slots[slot[row] : slot[row] + 1])
+        memory = decoder.slot_side(slot_encoder.top(one), one)  # type: ignore[operator]
         alone = decoder(z[row : row + 1], memory, torch.tensor([0]), Prior())
         torch.testing.assert_close(alone[0], pixels[row], rtol=1e-4, atol=1e-5)
 
@@ -101,7 +101,7 @@ def test_recognition_sees_the_target_and_the_slot_as_two_channels() -> None:
     pairs = torch.cat([x[target], m[slot]], 1)
     top = network.pyramid(network.first(pairs).relu())[-1]
     expected = network.head(top.permute(0, 2, 3, 1).flatten(1))
-    (found,) = network(x, network.memory_side(m), target, slot)
+    (found,) = network(x, network.slot_side(m), target, slot)
     assert found.shape == (5, 10)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -112,7 +112,7 @@ def test_fully_connected_recognition_sees_the_concatenation() -> None:
     x, m = _random(3, 1, 8, 8), _random(4, 10, seed=1)
     target, slot = torch.tensor([0, 1, 2, 2, 0]), torch.tensor([3, 0, 0, 1, 2])
     expected = network.rest(network.first(torch.cat([rows(x.flatten(1), target), m[slot]], 1)).relu())
-    (found,) = network(x, network.memory_side(m), target, slot)
+    (found,) = network(x, network.slot_side(m), target, slot)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -19,7 +19,7 @@ close = torch.testing.assert_close
 def _model(**changes: Any) -> VariationalMemoryAddressing:
     """Maps of 13×13, 7×7 and 4×4 with a latent at each, and weights away from zero, so that nothing hides behind it."""
     torch.manual_seed(0)
-    fields = {"size": (26, 26), "stages": (3, 4, 5), "blocks": (1, 1, 1), "finer_latents": (1, 2, 2), "latent": 3}
+    fields = {"size": (26, 26), "stages": (3, 4, 5), "blocks": (1, 1, 1), "latent_maps": (1, 2, 2), "latent": 3}
     config = ModelConfig(network="residual", embedding=5, hidden=8, **{**fields, **changes})
     model = VariationalMemoryAddressing(config).double()
     with torch.no_grad():
@@ -37,7 +37,7 @@ def _images(count: int, seed: int) -> Tensor:
 X, M, ADDRESS = _images(2, 1), _images(3, 2), torch.tensor([[0, 2, 2], [1, 1, 2]])
 KINDS = pytest.mark.parametrize(
     "kind",
-    [{}, {"normalised": True}, {"meeting": 4, "latent": 0}],
+    [{}, {"normalised": True}, {"posterior_hidden": 4, "latent": 0}],
     ids=["plain", "normalised", "meeting, no vector"],
 )
 
@@ -45,8 +45,8 @@ KINDS = pytest.mark.parametrize(
 def _both(model: VariationalMemoryAddressing, seed: int = 3) -> tuple[Any, plain.Terms]:
     """What the model says of six samples, and what its own latents are worth by the plain networks."""
     latents = plain.record(model)
-    draws = model.draws(X, model.read(M), ADDRESS, torch.Generator().manual_seed(seed))
-    return draws, plain.terms(model, X.repeat_interleave(3, 0), M[ADDRESS.flatten()], latents)
+    log_terms = model.log_terms(X, model.read(M), ADDRESS, torch.Generator().manual_seed(seed))
+    return log_terms, plain.terms(model, X.repeat_interleave(3, 0), M[ADDRESS.flatten()], latents)
 
 
 @KINDS
@@ -61,8 +61,8 @@ def test_embeddings(kind: dict[str, Any]) -> None:
 @torch.no_grad()
 def test_normalised_tops_have_mean_0_and_variance_1() -> None:
     for normalised in (True, False):
-        template: Any = _model(normalised=normalised).template
-        top = template.top(template(5 * M))
+        slot_encoder: Any = _model(normalised=normalised).slot_encoder
+        top = slot_encoder.top(slot_encoder(5 * M))
         assert torch.allclose(top.mean(1), top.new_zeros(3), atol=1e-6) is normalised
         assert torch.allclose(top.var(1, correction=0), top.new_ones(3), atol=1e-2) is normalised
 
@@ -73,7 +73,7 @@ def test_what_posteriors_see_of_x(kind: dict[str, Any]) -> None:
     """The vector's parameters, and the shares of x in the correction of every stage: linear in ReLUs of the maps."""
     model = _model(**kind)
     target, slot = torch.arange(2).repeat_interleave(3), ADDRESS.flatten()
-    parameters, *shares = model.recognise(X, model.templates(M), target, slot)
+    parameters, *shares = model.recognise(X, model.encode_slots(M), target, slot)
     maps = plain.recognition(model.recognition, X[target], M[slot])
     if model.config.latent:
         close(parameters, plain.head(model.recognition.head, plain.vectors(maps, model.config.normalised)))  # type: ignore[union-attr]
@@ -86,22 +86,22 @@ def test_what_posteriors_see_of_x(kind: dict[str, Any]) -> None:
 @KINDS
 @torch.no_grad()
 def test_pixels_see_every_latent_and_the_slot_at_every_size(kind: dict[str, Any]) -> None:
-    draws, terms = _both(_model(**kind))
-    close(draws.log_px.flatten(), terms.log_px)
+    log_terms, terms = _both(_model(**kind))
+    close(log_terms.log_px.flatten(), terms.log_px)
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2], ids=["13x13", "7x7", "4x4"])
 @torch.no_grad()
 def test_the_slot_reaches_the_pixels_at_this_size(stage: int) -> None:
     model = _model()
-    templates = model.templates(M)
+    encoded = model.encode_slots(M)
     slot = torch.arange(3)
 
     def logits() -> Tensor:
-        return model.decode(Prior(torch.Generator().manual_seed(0)), templates, slot)
+        return model.decode(Prior(torch.Generator().manual_seed(0)), encoded, slot)
 
     before = logits()
-    templates.decoder[1 + stage].add_(1.0)
+    encoded.decoder[1 + stage].add_(1.0)
     assert float((logits() - before).abs().amax(1).min()) > 1e-2
 
 
@@ -109,8 +109,8 @@ def test_the_slot_reaches_the_pixels_at_this_size(stage: int) -> None:
 @torch.no_grad()
 def test_priors_know_nothing_of_x(kind: dict[str, Any]) -> None:
     """log p(z_l|z_<l, m), at the latents drawn, is what networks say that never see x."""
-    draws, terms = _both(_model(**kind))
-    close(draws.log_pz.flatten(), sum(terms.log_p.values()))
+    log_terms, terms = _both(_model(**kind))
+    close(log_terms.log_pz.flatten(), sum(terms.log_p.values()))
     # The test can tell: posteriors are far from them.
     assert all(float(kl.min()) > 0.1 for kl in terms.kl.values())
 
@@ -118,10 +118,10 @@ def test_priors_know_nothing_of_x(kind: dict[str, Any]) -> None:
 @KINDS
 @torch.no_grad()
 def test_posteriors_and_divergences(kind: dict[str, Any]) -> None:
-    draws, terms = _both(_model(**kind))
-    close(draws.log_qz.flatten(), sum(terms.log_q.values()))
-    close(draws.kl_z.flatten(), sum(terms.kl.values()))
-    close(draws.kl[1:].flatten(1), torch.stack([terms.kl[stage] for stage in (2, 1, 0)]))
+    log_terms, terms = _both(_model(**kind))
+    close(log_terms.log_qz.flatten(), sum(terms.log_q.values()))
+    close(log_terms.kl_z.flatten(), sum(terms.kl.values()))
+    close(log_terms.kl[1:].flatten(1), torch.stack([terms.kl[stage] for stage in (2, 1, 0)]))
 
 
 @KINDS
@@ -143,7 +143,7 @@ def test_generation_has_new_noise_for_every_latent() -> None:
     latents = plain.record(model)
     logits = model.generate(model.read(M), torch.tensor([0, 2]), torch.Generator().manual_seed(3))
     slots = M[[0, 2]]
-    maps, noise = plain.template(model.template, slots), []
+    maps, noise = plain.slot_encoder(model.slot_encoder, slots), []
 
     def standardised(value: Tensor, parameters: Tensor) -> None:
         mean, log_scale = parameters.chunk(2, -1)
@@ -161,14 +161,14 @@ def test_generation_has_new_noise_for_every_latent() -> None:
     assert float(numbers.std()) == pytest.approx(1, abs=4 / (2 * len(numbers)) ** 0.5)
 
 
-@pytest.mark.parametrize("kind", [{}, {"latent": 0, "finer_latents": (0, 1, 2)}], ids=["all", "none at the finest"])
+@pytest.mark.parametrize("kind", [{}, {"latent": 0, "latent_maps": (0, 1, 2)}], ids=["all", "none at the finest"])
 @torch.no_grad()
 def test_warm_up_weighs_all_latents_but_the_finest(kind: dict[str, Any]) -> None:
     model = _model(**kind)
-    finest = 0 if model.config.finer_latents[0] else 1
-    for warm in (0.0, 0.25, 1.0):
-        model.warm = warm
-        draws, terms = _both(model)
-        weights = {name: 1.0 if name == finest else warm for name in terms.log_p}
-        close(draws.log_pz.flatten(), sum(weights[name] * term for name, term in terms.log_p.items()))
-        close(draws.log_qz.flatten(), sum(weights[name] * term for name, term in terms.log_q.items()))
+    finest = 0 if model.config.latent_maps[0] else 1
+    for coarse_weight in (0.0, 0.25, 1.0):
+        model.coarse_weight = coarse_weight
+        log_terms, terms = _both(model)
+        weights = {name: 1.0 if name == finest else coarse_weight for name in terms.log_p}
+        close(log_terms.log_pz.flatten(), sum(weights[name] * term for name, term in terms.log_p.items()))
+        close(log_terms.log_qz.flatten(), sum(weights[name] * term for name, term in terms.log_q.items()))

@@ -24,11 +24,11 @@ def test_patches_keep_neighbours_together() -> None:
 @pytest.mark.parametrize("size", [(26, 26), (8, 8), (7, 5)])
 def test_every_stage_halves(size: tuple[int, int]) -> None:
     stages, blocks = (4, 6, 8), (1, 0, 2)
-    template = residual_pyramid.Template(size, stages, blocks)
-    maps = template(torch.rand(2, 1, *size))
+    slot_encoder = residual_pyramid.SlotEncoder(size, stages, blocks)
+    maps = slot_encoder(torch.rand(2, 1, *size))
     assert [tuple(m.shape[2:]) for m in maps] == residual_pyramid.sizes_of(size, 3)
     assert [m.shape[1] for m in maps] == list(stages)
-    assert template.top(maps).shape == (2, template.out_features)
+    assert slot_encoder.top(maps).shape == (2, slot_encoder.out_features)
 
 
 def test_blocks_start_as_identities() -> None:
@@ -45,7 +45,7 @@ def test_recognition_is_a_network_over_both_images_as_channels() -> None:
     recognition = residual_pyramid.Recognition((8, 8), (4, 6), (1, 1), False, 16, 3).double()
     targets, slots = torch.rand(2, 1, 8, 8).double(), torch.rand(3, 1, 8, 8).double()
     target, slot = torch.tensor([0, 1, 1]), torch.tensor([2, 0, 2])
-    _, *maps = recognition(targets, recognition.memory_side(slots), target, slot)
+    _, *maps = recognition(targets, recognition.slot_side(slots), target, slot)
     both = torch.cat([residual_pyramid.patches(targets)[target], residual_pyramid.patches(slots)[slot]], 3)
     weight = torch.cat([recognition.target.weight, recognition.slot.weight], 1)
     first = torch.nn.functional.conv2d(both.permute(0, 3, 1, 2), weight, recognition.target.bias, padding=1)

@@ -73,10 +73,10 @@ def test_sharing_changes_no_number(slots: int, samples: int) -> None:
     for shares in (True, False):
         model = _vma(config)
         model.shares_passes = shares
-        draws = model.draws(targets, model.read(contents), address, torch.Generator().manual_seed(1))
-        (draws.log_weight.logsumexp(1).sum() + draws.kl_z.sum()).backward()
+        log_terms = model.log_terms(targets, model.read(contents), address, torch.Generator().manual_seed(1))
+        (log_terms.log_weight.logsumexp(1).sum() + log_terms.kl_z.sum()).backward()
         gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-        found.append(([draws.log_px, draws.log_pz, draws.log_qz, draws.kl_z], gradients))
+        found.append(([log_terms.log_px, log_terms.log_pz, log_terms.log_qz, log_terms.kl_z], gradients))
     (shared, shared_gradients), (alone, gradients) = found
     assert len(gradients) == len(shared_gradients) > 20
     for one, other in zip([*shared, *shared_gradients], [*alone, *gradients], strict=True):
@@ -239,9 +239,9 @@ def test_both_devices_compute_the_same() -> None:
             address = torch.arange(8, device=device)
             z = torch.randn(8, config.model.latent, generator=generator(0, 0, Stream.NOISE)).to(device)
             addressing = model.address(x, model.read(m))
-            templates = model.templates(m)
-            posterior = model.recognise(x, templates, address, address)[0]
-            logits = model.decode(synthetic.Given(z), templates, address)
+            encoded = model.encode_slots(m)
+            posterior = model.recognise(x, encoded, address, address)[0]
+            logits = model.decode(synthetic.Given(z), encoded, address)
             (addressing.kl().sum() + posterior.square().sum() + logits.square().sum()).backward()
             gradients = [weight.grad.cpu() for weight in model.parameters() if weight.grad is not None]
             found.append([addressing.log_q.cpu(), posterior.cpu(), logits.cpu(), *gradients])

@@ -28,7 +28,7 @@ from vmacore.training.trainer import Step, own_class, own_class_of_slots
 # It learns
 
 
-RESIDUAL = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "finer_latents": (2, 2)}
+RESIDUAL = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2)}
 
 
 @pytest.mark.parametrize("network", ["convolutional", "fully-connected", "residual"])

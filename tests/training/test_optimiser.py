@@ -24,7 +24,6 @@ from vmacore.training.trainer import Trainer
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA is not available")
 
 
-
 def _model(**fields: Any) -> GenerativeModel:
     return build_model(synthetic.config(model=fields))
 

@@ -18,7 +18,7 @@ from vmacore.training.loop import ValidationReport, train
 from vmacore.training.start import Start
 from vmacore.training.trainer import Trainer
 
-RESIDUAL: dict[str, Any] = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "finer_latents": (2, 2)}
+RESIDUAL: dict[str, Any] = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2)}
 PARTS = {**RESIDUAL, "tied": True}
 
 
@@ -26,7 +26,7 @@ PARTS = {**RESIDUAL, "tied": True}
 def test_one_part_trains_and_the_other_stays(tmp_path: Path, part: str) -> None:
     sections: dict[str, Any] = {
         "model": PARTS,
-        "objective": {"part": part, "labels": 2.0, "label_slots": True},
+        "objective": {"trains": part, "labels": 2.0, "slot_class_weight": 1.0},
         "training": {"steps": 60},
     }
     train(create_run(tmp_path / "first", model=PARTS, training={"steps": 1}), DATASET)
@@ -61,6 +61,6 @@ def test_coarse_latents_come_to_count_from_nothing(tmp_path: Path) -> None:
         run = create_run(tmp_path / str(warmup), **sections, objective={"coarse_warmup": warmup})
         trainer = Trainer(run, DATASET, torch.device("cpu"))
         trainer.update(training_sampler(run.config, DATASET.train, "cpu"))
-        rows.append(trainer.model.warm)
-        assert trainer.averaged.module.warm == 1  # what is validated is a bound
+        rows.append(trainer.model.coarse_weight)
+        assert trainer.averaged.module.coarse_weight == 1  # what is validated is a bound
     assert rows == [1.0, 0.0]

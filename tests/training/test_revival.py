@@ -30,8 +30,8 @@ def model_of(latent: int = 3, *, normalised: bool = False) -> VariationalMemoryA
     """Networks whose every latent is in use."""
     torch.manual_seed(0)
     config = ModelConfig(
-        network="residual", size=(8, 8), stages=(6, 8), blocks=(1, 1), finer_latents=(2, 2), latent=latent,
-        embedding=5, hidden=8, tied=True, meeting=4, normalised=normalised,
+        network="residual", size=(8, 8), stages=(6, 8), blocks=(1, 1), latent_maps=(2, 2), latent=latent,
+        embedding=5, hidden=8, tied=True, posterior_hidden=4, normalised=normalised,
     )  # fmt: skip
     model = VariationalMemoryAddressing(config).double()
     with torch.no_grad():
@@ -49,15 +49,15 @@ def terms(model: VariationalMemoryAddressing) -> Tensor:
     episode = EPISODES[0]
     memory = model.read(episode.memory)
     address = torch.arange(3).expand(len(episode.targets), 3)
-    draws = model.draws(episode.targets, memory, address, torch.Generator().manual_seed(5))
-    return torch.cat([torch.stack([draws.log_px, draws.log_pz, draws.log_qz]), draws.kl])
+    log_terms = model.log_terms(episode.targets, memory, address, torch.Generator().manual_seed(5))
+    return torch.cat([torch.stack([log_terms.log_px, log_terms.log_pz, log_terms.log_qz]), log_terms.kl])
 
 
 @torch.no_grad()
 def kill_units(model: VariationalMemoryAddressing) -> list[tuple[Block, int]]:
     """One hidden unit of every block of the generative half."""
     killed = []
-    for part in (model.template, model.recognition, model.decoder):
+    for part in (model.slot_encoder, model.recognition, model.decoder):
         for block in [module for module in part.modules() if isinstance(module, Block)]:
             block.first.weight[1] = 0
             assert block.first.bias is not None
@@ -70,7 +70,7 @@ def kill_units(model: VariationalMemoryAddressing) -> list[tuple[Block, int]]:
 def kill_maps(model: VariationalMemoryAddressing) -> None:
     """Map 2 of the coarse stage of both pyramids, and of the decoder."""
     decoder: Decoder = model.decoder  # type: ignore[assignment]
-    writers = [model.template.trunk.merges[0], model.recognition.trunk.merges[0], decoder.skips[1]]  # type: ignore
+    writers = [model.slot_encoder.trunk.merges[0], model.recognition.trunk.merges[0], decoder.skips[1]]  # type: ignore
     for writer in writers:
         writer.bias[2] = 3 * IDLE
 
@@ -105,8 +105,8 @@ def test_what_came_back_has_a_gradient() -> None:
         model.zero_grad()
         memory = model.read(episode.memory)
         address = torch.arange(3).expand(len(episode.targets), 3)
-        draws = model.draws(episode.targets, memory, address, torch.Generator().manual_seed(5))
-        draws.log_weight.sum().backward()
+        log_terms = model.log_terms(episode.targets, memory, address, torch.Generator().manual_seed(5))
+        log_terms.log_weight.sum().backward()
         found = []
         for block, unit in killed:
             gradient = block.second.weight.grad
@@ -176,8 +176,8 @@ def test_what_serves_a_restarted_latent_alone_starts_anew(normalised: bool) -> N
     episode = EPISODES[0]
     memory = model.read(episode.memory)
     address = torch.arange(3).expand(len(episode.targets), 3)
-    draws = model.draws(episode.targets, memory, address, torch.Generator().manual_seed(5))
-    draws.log_weight.sum().backward()
+    log_terms = model.log_terms(episode.targets, memory, address, torch.Generator().manual_seed(5))
+    log_terms.log_weight.sum().backward()
     gradient = level.evidence.weight.grad
     assert gradient is not None
     assert float(gradient.abs().sum()) > 0

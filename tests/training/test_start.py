@@ -18,7 +18,7 @@ from vmacore.training.loop import prepare, train
 from vmacore.training.start import EMBEDDING, POINT, Start
 
 RESIDUAL: dict[str, Any] = {
-    "network": "residual", "stages": (6, 8), "blocks": (1, 1), "finer_latents": (2, 2), "tied": True,
+    "network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2), "tied": True,
 }  # fmt: skip
 STILL = {"training": {"steps": 1}, "optimiser": {"learning_rate": 1e-20}}  # shows the weights it starts from
 
@@ -42,7 +42,7 @@ def test_addresses_come_from_another_run(tmp_path: Path) -> None:
     all_of_it = trained(tmp_path / "all", model=RESIDUAL)
     embedded = {**RESIDUAL, "normalised_embedding": True, "latent": 0}  # other latents matter not to h
     addresses = trained(
-        tmp_path / "h", model=embedded, objective={"part": "addresses", "labels": 2.0}, training={"seed": 1}
+        tmp_path / "h", model=embedded, objective={"trains": "addresses", "labels": 2.0}, training={"seed": 1}
     )
     both = started(tmp_path / "both", Start(all_of_it, addresses), model={**RESIDUAL, "normalised_embedding": True})
     found, theirs, of_h = weights(both), weights(all_of_it), weights(addresses)
@@ -55,7 +55,7 @@ def test_addresses_come_from_another_run(tmp_path: Path) -> None:
 
 
 def test_addresses_alone_are_enough_to_start_from(tmp_path: Path) -> None:
-    addresses = trained(tmp_path / "h", model=RESIDUAL, objective={"part": "addresses", "labels": 2.0})
+    addresses = trained(tmp_path / "h", model=RESIDUAL, objective={"trains": "addresses", "labels": 2.0})
     run = started(tmp_path / "run", Start(addresses=addresses), model=RESIDUAL)
     assert torch.equal(weights(run)["key_network.head.out.weight"], weights(addresses)["key_network.head.out.weight"])
     assert run.config.init is None
@@ -63,7 +63,7 @@ def test_addresses_alone_are_enough_to_start_from(tmp_path: Path) -> None:
 
 def test_a_revived_model_may_have_other_latents(tmp_path: Path) -> None:
     first = trained(tmp_path / "first", model=RESIDUAL)
-    run = started(tmp_path / "run", Start(first, revive=True), model={**RESIDUAL, "latent": 0, "meeting": 4})
+    run = started(tmp_path / "run", Start(first, revive=True), model={**RESIDUAL, "latent": 0, "posterior_hidden": 4})
     found, theirs = weights(run), weights(first)
     assert "decoder.levels.1.meeting.weight" in found
     assert "decoder.start.weight" not in found
@@ -97,7 +97,7 @@ def test_what_cannot_be_taken(tmp_path: Path, model: dict[str, Any], start: dict
 
 
 def test_images_alone_need_addresses(tmp_path: Path) -> None:
-    run = create_run(tmp_path / "run", model=RESIDUAL, objective={"part": "images"})
+    run = create_run(tmp_path / "run", model=RESIDUAL, objective={"trains": "images"})
     with pytest.raises(VmaError, match="would stay as they are drawn"):
         train(run, DATASET)
 

@@ -86,7 +86,7 @@ def test_a_resumed_run_goes_on_with_the_next_episode(tmp_path: Path) -> None:
     assert asked == [2, 3, 4]
 
 
-RESIDUAL: dict[str, Any] = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "finer_latents": (2, 2)}
+RESIDUAL: dict[str, Any] = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2)}
 
 
 def test_coarse_warm_up_ends_in_a_bound(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_coarse_warm_up_ends_in_a_bound(tmp_path: Path) -> None:
     shares = []
     for at in range(6):
         reported = float(trainer.update(sampler)[0])
-        shares.append(trainer.model.warm)
+        shares.append(trainer.model.coarse_weight)
         whole = float(step(sampler.at(at), generator(0, at, Stream.NOISE))[1][0])
         assert (reported == pytest.approx(whole, rel=1e-6)) is (at >= 4)
     assert shares == [0, 0.25, 0.5, 0.75, 1, 1]

@@ -52,7 +52,7 @@ def test_the_split_chooses_the_classes(trained: Shell) -> None:
 
 
 def test_table_and_document_say_at_which_size_the_latents_carry(shell: Shell) -> None:
-    networks = ("network=residual", "stages=[4,4]", "blocks=[1,1]", "finer_latents=[1,1]", "hidden=8")
+    networks = ("network=residual", "stages=[4,4]", "blocks=[1,1]", "latent_maps=[1,1]", "hidden=8")
     settings = [part for setting in networks for part in ("--set", f"model.{setting}")]
     shell("train", "--dataset", "digits", "--name", "levels", "--steps", "2", *settings)
     levels = shell.json("score", "levels", *QUICK)["kl_levels"]

@@ -124,16 +124,16 @@ def test_init_starts_from_weights(trained: Shell, shell: Shell) -> None:
 
 
 def test_addresses_trained_alone_are_taken_into_a_run(shell: Shell) -> None:
-    sizes = {"network": "residual", "stages": "[4,4]", "blocks": "[1,1]", "finer_latents": "[1,1]", "tied": "true"}
+    sizes = {"network": "residual", "stages": "[4,4]", "blocks": "[1,1]", "latent_maps": "[1,1]", "tied": "true"}
     made = [part for key, value in sizes.items() for part in ("--set", f"model.{key}={value}")]
     fresh = ("train", "--dataset", "digits", "--steps", "2", *TINY, *made)
-    alone = ("--set", "objective.part=addresses", "--set", "objective.labels=1.0")
+    alone = ("--set", "objective.trains=addresses", "--set", "objective.labels=1.0")
     told = shell(*fresh, "--name", "h", *alone)
     assert "step 2: validation NLL of the class " in told.stderr
     assert "KL_z" not in told.stderr
     shell(*fresh, "--name", "first")
-    options = ("--init", "first", "--addresses-from", "h", "--revive", "--set", "model.meeting=3")
-    document = shell.json(*fresh, "--name", "both", *options, "--set", "objective.part=images")
+    options = ("--init", "first", "--addresses-from", "h", "--revive", "--set", "model.posterior_hidden=3")
+    document = shell.json(*fresh, "--name", "both", *options, "--set", "objective.trains=images")
     assert document["part"] == "images"
     config = RunDirectory.open(shell.runs / "both").config
     assert (config.init, config.addresses_from, config.revived) == ("first, step 2", "h, step 2", True)

@@ -21,10 +21,10 @@ from vmacore.addressing import Addressing
 from vmacore.config import ObjectiveConfig
 from vmacore.episodes.base import Episode
 from vmacore.errors import VmaError
-from vmacore.estimators import Drawn, Estimator, estimator_for
+from vmacore.estimators import Addresses, Estimator, estimator_for
 from vmacore.estimators.vimco import Vimco
 from vmacore.memory.encoded import EncodedMemory
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 from vmacore.models.vma import VariationalMemoryAddressing
 
 GROUPS = {"h": "key_network", "h_q": "query_network", "e_p": "query_point"}
@@ -97,17 +97,17 @@ class _Episode:
         self.latents = latents
         with torch.no_grad():
             every = torch.arange(S, device=self.targets.device).repeat_interleave(latents).expand(B, -1)
-            self.table = model.draws(self.targets, self.memory, every, noise, chunk=2048)  # each [B, S · latents]
+            self.table = model.log_terms(self.targets, self.memory, every, noise, chunk=2048)  # each [B, S · latents]
 
     def gradient(self, estimator: Estimator) -> Tensor:
         """One step's gradient in log q(a|x) and log p(a), of the mean over targets, flat [B · S + S]."""
         drawn = estimator.draw(self.leaf, self.noise)
         if drawn.relaxed is None:
             which = torch.randint(self.latents, drawn.address.shape, generator=self.noise, device=drawn.address.device)
-            draws = self._looked_up(drawn.address * self.latents + which)
+            log_terms = self._looked_up(drawn.address * self.latents + which)
         else:
-            draws = drawn.terms(self.model, self.targets, self.memory, self.noise)
-        return self._in_addressing(estimator.objective(draws, self.leaf, drawn).surrogate.mean())
+            log_terms = drawn.terms(self.model, self.targets, self.memory, self.noise)
+        return self._in_addressing(estimator.objective(log_terms, self.leaf, drawn).surrogate.mean())
 
     def bound(self, samples: int, repetitions: int) -> Tensor:
         """The gradient of the K-sample bound, as `gradient` has it: VIMCO's, repeated so often that it is exact."""
@@ -117,10 +117,10 @@ class _Episode:
             rows = Addressing(self.leaf.log_q.repeat(at_once, 1), self.leaf.log_p)
             address = rows.draw(samples, self.noise)
             which = torch.randint(self.latents, address.shape, generator=self.noise, device=address.device)
-            draws = self._looked_up(
+            log_terms = self._looked_up(
                 address * self.latents + which, torch.arange(len(address), device=address.device) % B
             )
-            surrogate = estimator.objective(draws, rows, Drawn(address)).surrogate
+            surrogate = estimator.objective(log_terms, rows, Addresses(address)).surrogate
             found.append(self._in_addressing(surrogate.mean()))
         return torch.stack(found).mean(0)
 
@@ -155,10 +155,10 @@ class _Episode:
             for group, members in self.parameters.items()
         }
 
-    def _looked_up(self, index: Tensor, target: Tensor | None = None) -> Draws:
+    def _looked_up(self, index: Tensor, target: Tensor | None = None) -> LogTerms:
         table = self.table
         terms = (table.log_px, table.log_pz, table.log_qz, table.kl_z)
-        return Draws(*((term if target is None else term[target]).gather(1, index) for term in terms))
+        return LogTerms(*((term if target is None else term[target]).gather(1, index) for term in terms))
 
     def _in_addressing(self, surrogate: Tensor) -> Tensor:
         leaves = (self.leaf.log_q, self.leaf.log_p)
@@ -301,9 +301,9 @@ def step_seconds(
         memory = trained.read(episode.memory)
         addressing = trained.address(episode.targets, memory)
         drawn = estimator.draw(addressing)
-        draws = drawn.terms(trained, episode.targets, memory)
+        log_terms = drawn.terms(trained, episode.targets, memory)
         optimiser.zero_grad()
-        (-estimator.objective(draws, addressing, drawn).surrogate.mean()).backward()
+        (-estimator.objective(log_terms, addressing, drawn).surrogate.mean()).backward()
         optimiser.step()
 
     def now() -> float:

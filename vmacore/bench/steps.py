@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vmacore.bench.timing import Call
 from vmacore.config import Config
 from vmacore.episodes.base import Episode
-from vmacore.estimators import Drawn, estimator_for
+from vmacore.estimators import Addresses, estimator_for
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.models import GenerativeModel
 from vmacore.models.reference import ReferenceModel
@@ -108,8 +108,8 @@ def reference_step(
     def step() -> None:
         address = draw_addresses(model, x, m, K)  # the pass below computes the posterior again, with its gradient
         noise = torch.randn(targets * K, config.model.latent, device=device)
-        addressing, draws = model(x, m, address, noise)
-        loss = -estimator.objective(draws, addressing, Drawn(address)).surrogate.mean()
+        addressing, log_terms = model(x, m, address, noise)
+        loss = -estimator.objective(log_terms, addressing, Addresses(address)).surrogate.mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

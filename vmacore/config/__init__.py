@@ -93,9 +93,9 @@ class ModelConfig(_Section):
     # residual: maps and blocks of each stage, finest first, and maps of the latent there, finer than z (0: none).
     stages: tuple[int, ...] = (64, 96, 128)
     blocks: tuple[int, ...] = (1, 1, 1)
-    finer_latents: tuple[int, ...] = (0, 0, 0)
+    latent_maps: tuple[int, ...] = (0, 0, 0)
     # residual: hidden units of an MLP by which q of a finer latent sees decoder and recognition together; 0: none.
-    meeting: int = Field(0, ge=0)
+    posterior_hidden: int = Field(0, ge=0)
     # residual: inputs of blocks and MLPs have mean 0 and variance 1; those of h and h_q: None is as the rest.
     normalised: bool = False
     normalised_embedding: bool | None = None
@@ -124,13 +124,13 @@ class ModelConfig(_Section):
             raise ValueError(
                 "learned slots here are vectors, which have no gain at a pixel: set skip to matrix or none"
             )
-        lengths = {len(self.stages), len(self.blocks), len(self.finer_latents)}
-        if len(lengths) > 1 or min(self.stages, default=0) < 1 or min(self.blocks + self.finer_latents) < 0:
+        lengths = {len(self.stages), len(self.blocks), len(self.latent_maps)}
+        if len(lengths) > 1 or min(self.stages, default=0) < 1 or min(self.blocks + self.latent_maps) < 0:
             raise ValueError(
-                "stages, blocks and finer_latents need an entry for each size of the maps, stages at least 1"
+                "stages, blocks and latent_maps need an entry for each size of the maps, stages at least 1"
             )
-        if not self.latent and (self.network != "residual" or not any(self.finer_latents)):
-            raise ValueError("latent must be at least 1, but in residual networks with finer_latents")
+        if not self.latent and (self.network != "residual" or not any(self.latent_maps)):
+            raise ValueError("latent must be at least 1, but in residual networks with latent_maps")
         if self.network == "residual" and self.system != "vma":
             raise ValueError(f"a {self.system} model has no residual network: leave model.network out")
         if self.tied and self.learned_slots and self.network == "fully-connected":
@@ -171,11 +171,12 @@ class ObjectiveConfig(_Section):
     labels: float = Field(0.0, ge=0)
     # What is trained. "addresses": h and h_q alone, on log Σ_{a∈c} q(a|x) alone; nothing is decoded, and NLL and best
     # are of the class. "images": all but h and h_q, on the bound alone.
-    part: Literal["all", "addresses", "images"] = "all"
+    trains: Literal["all", "addresses", "images"] = "all"
     # Residual with finer latents: log p − log q of all but the finest come to count over so many steps, from nothing,
     # so that coarse ones come into use before the finest makes them superfluous (warm-up: Sønderby et al. 2016).
     coarse_warmup: int = Field(0, ge=0)
-    label_slots: bool = False  # with tied networks: the same of every slot among the others, added to it
+    # With tied networks: weight of the same for every slot among the others, beside that of the targets.
+    slot_class_weight: float = Field(0.0, ge=0)
 
 
 class OptimiserConfig(_Section):
@@ -229,14 +230,14 @@ class Config(_Section):
             raise ValueError(f"objective.samples must be at least 2: {_NEEDS_TWO[objective.estimator]}")
         if objective.labels and (self.model.system != "vma" or self.episode.memory != "few-shot"):
             raise ValueError("objective.labels is for addresses of a few-shot memory: leave it out")
-        if objective.label_slots and not (objective.labels and self.model.tied):
-            raise ValueError("objective.label_slots takes slots for targets: set objective.labels and model.tied too")
-        if objective.coarse_warmup and not any(self.model.finer_latents):
-            raise ValueError("objective.coarse_warmup is for residual networks with finer_latents: leave it out")
-        if objective.part == "addresses" and not objective.labels:
-            raise ValueError("addresses alone learn from the classes: set objective.labels, or objective.part to all")
-        if objective.part == "images" and (self.model.system != "vma" or self.model.learned_slots):
-            raise ValueError("only a vma model of images in memory has h to leave alone: leave objective.part out")
+        if objective.slot_class_weight and not (objective.labels and self.model.tied):
+            raise ValueError("slot_class_weight takes slots for targets: set objective.labels and model.tied too")
+        if objective.coarse_warmup and not any(self.model.latent_maps):
+            raise ValueError("objective.coarse_warmup is for residual networks with latent_maps: leave it out")
+        if objective.trains == "addresses" and not objective.labels:
+            raise ValueError("addresses alone learn from the classes: set objective.labels, or objective.trains to all")
+        if objective.trains == "images" and (self.model.system != "vma" or self.model.learned_slots):
+            raise ValueError("only a vma model of images in memory has h to leave alone: leave objective.trains out")
         if objective.labels and self.model.learned_slots:
             raise ValueError("learned slots have no classes: leave objective.labels out")
         if self.model.learned_slots and self.episode.plain != self.episode:

@@ -1,4 +1,4 @@
-"""Configurations that earlier versions wrote, in the words of this one."""
+"""Configurations and names of weights that earlier versions wrote, in the words of this one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ GONE: dict[tuple[str, str], tuple[Any, ...] | None] = {
 }
 
 
+RENAMED: dict[tuple[str, str], str] = {
+    ("model", "finer_latents"): "latent_maps",
+    ("model", "meeting"): "posterior_hidden",
+    ("objective", "part"): "trains",
+    ("objective", "label_slots"): "slot_class_weight",
+}
+
+
 def migrated(document: dict[str, Any]) -> dict[str, Any]:
     """A configuration of any earlier version as this version has it; the document given is left alone.
 
@@ -31,4 +39,16 @@ def migrated(document: dict[str, Any]) -> dict[str, Any]:
         value = values.pop(key)
         if harmless is not None and value not in harmless:
             raise VmaError(f"{section}.{key} = {value!r} is of an earlier version: use the version that wrote this run")
+    for (section, key), name in RENAMED.items():
+        values = document.get(section)
+        if isinstance(values, dict) and key in values:
+            value = values.pop(key)
+            values.setdefault(name, float(value) if isinstance(value, bool) else value)
     return document
+
+
+def migrated_weight(name: str) -> str:
+    """The name of a weight as this version has it."""
+    if name.startswith("template."):
+        return name.replace("template.", "slot_encoder.", 1)
+    return name.replace("_network.template.", "_network.pyramid.", 1)

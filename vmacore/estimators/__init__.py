@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vmacore.config import EstimatorName, ObjectiveConfig
-from vmacore.estimators.base import Drawn, Estimator
+from vmacore.estimators.base import Addresses, Estimator
 from vmacore.estimators.enumeration import Enumeration
 from vmacore.estimators.gumbel import Gumbel
 from vmacore.estimators.importance import Importance
@@ -15,7 +15,7 @@ from vmacore.estimators.rws import ReweightedWakeSleep
 from vmacore.estimators.top_k import TopK
 from vmacore.estimators.vimco import Vimco
 
-__all__ = ["ESTIMATORS", "Drawn", "Estimator", "estimator_for"]
+__all__ = ["ESTIMATORS", "Addresses", "Estimator", "estimator_for"]
 
 # By config.objective.estimator.
 ESTIMATORS: dict[EstimatorName, Callable[[ObjectiveConfig], Estimator]] = {

@@ -11,13 +11,13 @@ from torch import Tensor
 from vmacore.addressing import Addressing
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 from vmacore.networks.layers import mixed
 from vmacore.objectives import Objective
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class Addresses:
     """Addresses of B targets, and what else the terms of log w at these addresses need.
 
     address: slots, int64 [B, K].
@@ -38,11 +38,11 @@ class Drawn:
         targets: Tensor,
         memory: EncodedMemory,
         generator: torch.Generator | None = None,
-    ) -> Draws:
-        """The model's `draws` [B, K] for targets [B, 1, H, W] at these addresses."""
+    ) -> LogTerms:
+        """The model's `log_terms` [B, K] for targets [B, 1, H, W] at these addresses."""
         if self.relaxed is not None:
             memory = replace(memory, slots=mixed(memory.slots, self.relaxed.flatten(0, 1)))
-        return model.draws(targets, memory, self.address, generator, pathwise=self.pathwise)
+        return model.log_terms(targets, memory, self.address, generator, pathwise=self.pathwise)
 
     def mean(self, term: Tensor) -> Tensor:
         """The expectation [B] under q(a|x) of a term [B, K]."""
@@ -52,14 +52,14 @@ class Drawn:
 class Estimator(Protocol):
     """How addresses are drawn, and what is differentiated."""
 
-    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Drawn:
+    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Addresses:
         """Addresses [B, K]; K is the estimator's own."""
 
-    def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
+    def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """Bound and surrogate [B] of the draws made at those addresses."""
 
 
-def log_weights(draws: Draws, addressing: Addressing, drawn: Drawn) -> tuple[Tensor, Tensor]:
+def log_weights(log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> tuple[Tensor, Tensor]:
     """log w [B, K] with log q(a|x) detached inside, and log q(a|x) [B, K] with its gradient; nats."""
     log_qa = addressing.log_q.gather(1, drawn.address)
-    return draws.log_weight + addressing.log_p[drawn.address] - log_qa.detach(), log_qa
+    return log_terms.log_weight + addressing.log_p[drawn.address] - log_qa.detach(), log_qa

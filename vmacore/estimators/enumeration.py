@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from vmacore.addressing import Addressing
-from vmacore.estimators.base import Drawn, log_weights
-from vmacore.models.terms import Draws
+from vmacore.estimators.base import Addresses, log_weights
+from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, stratified
 
 
@@ -17,12 +17,12 @@ class Enumeration:
     distributions* (2019), with nothing left to sample. Decodes B · S samples, so it is for memories of few slots.
     """
 
-    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Drawn:
+    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Addresses:
         """Every slot, [B, S]."""
         B, S = addressing.log_q.shape
-        return Drawn(torch.arange(S, device=addressing.log_q.device).expand(B, S), addressing.log_q.detach().exp())
+        return Addresses(torch.arange(S, device=addressing.log_q.device).expand(B, S), addressing.log_q.detach().exp())
 
-    def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
+    def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """The ELBO and its gradient [B]."""
         assert drawn.share is not None
-        return stratified(*log_weights(draws, addressing, drawn), drawn.share, enumerated=drawn.share.shape[1])
+        return stratified(*log_weights(log_terms, addressing, drawn), drawn.share, enumerated=drawn.share.shape[1])

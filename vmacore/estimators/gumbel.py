@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from vmacore.addressing import Addressing
-from vmacore.estimators.base import Drawn
-from vmacore.models.terms import Draws
+from vmacore.estimators.base import Addresses
+from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, importance_bound
 from vmacore.seeds import exponential
 
@@ -27,7 +27,7 @@ class Gumbel:
     def __init__(self, samples: int, temperature: float, straight_through: bool = False) -> None:
         self.samples, self.temperature, self.straight_through = samples, temperature, straight_through
 
-    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Drawn:
+    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Addresses:
         """Relaxed addresses [B, K, S]."""
         log_q = addressing.log_q[:, None]
         B, S = addressing.log_q.shape
@@ -36,11 +36,11 @@ class Gumbel:
         if self.straight_through:
             hard = F.one_hot(y.argmax(2), S).to(y.dtype)
             y = hard + (y - y.detach())  # in this order, so that the value is `hard` to the last bit
-        return Drawn(torch.arange(B * self.samples, device=y.device).view(B, self.samples), relaxed=y)
+        return Addresses(torch.arange(B * self.samples, device=y.device).view(B, self.samples), relaxed=y)
 
-    def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
+    def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """The relaxed bound [B], which is its own surrogate."""
         assert drawn.relaxed is not None
         log_ratio = (addressing.log_p - addressing.log_q)[:, None]  # [B, 1, S]
-        bound = importance_bound(draws.log_weight + (drawn.relaxed * log_ratio).sum(2))
+        bound = importance_bound(log_terms.log_weight + (drawn.relaxed * log_ratio).sum(2))
         return Objective(bound=bound, surrogate=bound)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from vmacore.addressing import Addressing
-from vmacore.estimators.base import Drawn
-from vmacore.models.terms import Draws
+from vmacore.estimators.base import Addresses
+from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, importance_bound
 
 
@@ -19,12 +19,12 @@ class Importance:
     def __init__(self, samples: int) -> None:
         self.samples = samples
 
-    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Drawn:
+    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Addresses:
         """The one alternative, K times."""
         log_q = addressing.log_q
-        return Drawn(torch.zeros(len(log_q), self.samples, dtype=torch.int64, device=log_q.device))
+        return Addresses(torch.zeros(len(log_q), self.samples, dtype=torch.int64, device=log_q.device))
 
-    def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
+    def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """The K-sample bound [B], which is its own surrogate."""
-        bound = importance_bound(draws.log_weight)
+        bound = importance_bound(log_terms.log_weight)
         return Objective(bound=bound, surrogate=bound)

@@ -6,8 +6,8 @@ import torch
 
 from vmacore.addressing import Addressing
 from vmacore.distributed import everyone, own_rows
-from vmacore.estimators.base import Drawn, log_weights
-from vmacore.models.terms import Draws
+from vmacore.estimators.base import Addresses, log_weights
+from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, neighbours, reinforce
 
 
@@ -24,12 +24,12 @@ class Nvil:
     def __init__(self, samples: int) -> None:
         self.samples = samples
 
-    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Drawn:
+    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Addresses:
         """a ~ q(a|x), [B, K]."""
-        return Drawn(addressing.draw(self.samples, generator))
+        return Addresses(addressing.draw(self.samples, generator))
 
-    def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
+    def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """The K-sample bound to report, the gradient of the ELBO [B]."""
-        log_w, log_qa = log_weights(draws, addressing, drawn)
+        log_w, log_qa = log_weights(log_terms, addressing, drawn)
         baseline = neighbours(everyone(log_w), everyone(addressing.log_q))  # of the whole minibatch
         return reinforce(log_w, log_qa, own_rows(baseline))

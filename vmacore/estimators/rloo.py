@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from vmacore.addressing import Addressing
-from vmacore.estimators.base import Drawn, log_weights
-from vmacore.models.terms import Draws
+from vmacore.estimators.base import Addresses, log_weights
+from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, rloo
 
 
@@ -20,10 +20,10 @@ class Rloo:
     def __init__(self, samples: int) -> None:
         self.samples = samples
 
-    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Drawn:
+    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Addresses:
         """a ~ q(a|x), [B, K]."""
-        return Drawn(addressing.draw(self.samples, generator))
+        return Addresses(addressing.draw(self.samples, generator))
 
-    def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
+    def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """The K-sample bound to report, the gradient of the ELBO [B]."""
-        return rloo(*log_weights(draws, addressing, drawn))
+        return rloo(*log_weights(log_terms, addressing, drawn))

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 from vmacore.addressing import Addressing
-from vmacore.estimators.base import Drawn, log_weights
-from vmacore.models.terms import Draws
+from vmacore.estimators.base import Addresses, log_weights
+from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, wake, wake_address
 
 
@@ -26,13 +26,13 @@ class ReweightedWakeSleep:
     def __init__(self, samples: int, pathwise: bool = False) -> None:
         self.samples, self.pathwise = samples, pathwise
 
-    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Drawn:
+    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Addresses:
         """a ~ q(a|x), [B, K]."""
-        return replace(Drawn(addressing.draw(self.samples, generator)), pathwise=self.pathwise)
+        return replace(Addresses(addressing.draw(self.samples, generator)), pathwise=self.pathwise)
 
-    def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
+    def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """The K-sample bound to report, the gradients of the wake phases [B]."""
         if self.pathwise:
-            return wake_address(*log_weights(draws, addressing, drawn))
+            return wake_address(*log_weights(log_terms, addressing, drawn))
         log_qa = addressing.log_q.gather(1, drawn.address)
-        return wake(draws.log_px + draws.log_pz + addressing.log_p[drawn.address], draws.log_qz + log_qa)
+        return wake(log_terms.log_px + log_terms.log_pz + addressing.log_p[drawn.address], log_terms.log_qz + log_qa)

@@ -7,8 +7,8 @@ import math
 import torch
 
 from vmacore.addressing import Addressing
-from vmacore.estimators.base import Drawn, log_weights
-from vmacore.models.terms import Draws
+from vmacore.estimators.base import Addresses, log_weights
+from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, stratified
 
 
@@ -25,20 +25,20 @@ class TopK:
             raise ValueError("top-k needs at least 2 samples: one of them is drawn from the tail")
         self.samples = samples
 
-    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Drawn:
+    def draw(self, addressing: Addressing, generator: torch.Generator | None = None) -> Addresses:
         """The likeliest slots in order, then the draw, [B, K]."""
         log_q = addressing.log_q.detach()
         if log_q.shape[1] <= self.samples:
             top = log_q.argsort(1, descending=True)
-            return Drawn(top, log_q.gather(1, top).exp())
+            return Addresses(top, log_q.gather(1, top).exp())
         top = log_q.topk(self.samples - 1).indices
         tail = log_q.scatter(1, top, -math.inf)
         drawn = Addressing(tail, addressing.log_p).draw(1, generator)
         address = torch.cat([top, drawn], 1)
-        return Drawn(address, torch.cat([log_q.gather(1, top), tail.logsumexp(1, keepdim=True)], 1).exp())
+        return Addresses(address, torch.cat([log_q.gather(1, top), tail.logsumexp(1, keepdim=True)], 1).exp())
 
-    def objective(self, draws: Draws, addressing: Addressing, drawn: Drawn) -> Objective:
+    def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """An unbiased estimate of the ELBO and its gradient [B]."""
         assert drawn.share is not None
         enumerated = self.samples - 1 if addressing.log_q.shape[1] > self.samples else drawn.share.shape[1]
-        return stratified(*log_weights(draws, addressing, drawn), drawn.share, enumerated)
+        return stratified(*log_weights(log_terms, addressing, drawn), drawn.share, enumerated)

@@ -166,18 +166,18 @@ def score_targets(
     """Means over the targets [6 + stages]: the `Parts`, KL by stage of a decoder. And minus the bound of each [B]."""
     addressing = model.address(targets, memory)
     address = addressing.draw(samples, noise)
-    draws = model.draws(targets, memory, address, noise, chunk)
-    log_w = draws.log_weight + addressing.log_weight(address)
+    log_terms = model.log_terms(targets, memory, address, noise, chunk)
+    log_w = log_terms.log_weight + addressing.log_weight(address)
     nll = -importance_bound(log_w)
     means = torch.stack(
         [
             nll.mean(),
-            -draws.log_px.mean(),
+            -log_terms.log_px.mean(),
             addressing.kl().mean(),
-            draws.kl_z.mean(),
+            log_terms.kl_z.mean(),
             addressing.prior_entropy(),
             addressing.posterior_entropy().mean(),
-            *draws.kl.mean((1, 2)),
+            *log_terms.kl.mean((1, 2)),
         ]
     )
     return means, nll

@@ -61,8 +61,8 @@ def slot_log_joint(
     parts = []
     # Blocks are of a size that the task alone decides, so that the same noise falls to a query whatever the budget.
     for block in queries.split(max(1, BLOCK // (S * samples))):
-        draws = model.draws(block, memory, address.expand(len(block), -1), generator, chunk)
-        parts.append(importance_bound(draws.log_weight.view(-1, samples)).view(len(block), S))
+        log_terms = model.log_terms(block, memory, address.expand(len(block), -1), generator, chunk)
+        parts.append(importance_bound(log_terms.log_weight.view(-1, samples)).view(len(block), S))
     return torch.cat(parts) + memory.log_prior
 
 

@@ -21,7 +21,7 @@ from vmacore.models.vma import VariationalMemoryAddressing
 
 # Trained on as images alone, with h from a training of its own and more drawings in memory.
 IMAGES = (
-    "objective.part=images",
+    "objective.trains=images",
     "objective.coarse_warmup=0",
     "episode.shots_between=[1,16]",
     "optimiser.decay=0.7",

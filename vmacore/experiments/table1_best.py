@@ -16,7 +16,7 @@ from vmacore.experiments.table1 import CLASSES, ITEMS, PAPER, SEED, VMA, Setting
 
 # Trained on as images alone, with larger memories, a lower rate and what had fallen out of use brought back.
 IMAGES = (
-    "objective.part=images",
+    "objective.trains=images",
     "objective.coarse_warmup=500",
     "episode.shots_between=[1,12]",
     "optimiser.learning_rate=1e-3",

@@ -19,8 +19,8 @@ STREAMED_FROM = 2**24
 class EncodedMemory:
     """A memory that has been read: what addressing needs of every slot, and the slots themselves.
 
-    What generation needs of a slot is made from `slots` for the addresses that are drawn (`Templates`), so that a large
-    memory costs no more than its drawings and keys.
+    What generation needs of a slot is made from `slots` for the addresses that are drawn (`EncodedSlots`), so that a
+    large memory costs no more than its drawings and keys.
 
     slots: contents m_a, images [S, 1, H, W] or vectors [S, D].
     keys: embeddings e_a = h(m_a) [S, E].
@@ -48,7 +48,7 @@ class EncodedMemory:
 
 
 @dataclass(frozen=True, eq=False)
-class Templates:
+class EncodedSlots:
     """All that q(z|x, m), p(z|m) and p(x|z, m) need of some slots [T], computed once a slot.
 
     prior: mean and log standard deviation of p(z|m) [T, 2Z].

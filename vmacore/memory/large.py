@@ -24,7 +24,7 @@ from vmacore.addressing import query_side, slot_side
 from vmacore.errors import VmaError
 from vmacore.files import replacing
 from vmacore.memory.encoded import EncodedMemory
-from vmacore.memory.streamed import Runs, StreamedAddressing
+from vmacore.memory.streamed import Segments, StreamedAddressing
 from vmacore.models.vma import VariationalMemoryAddressing
 
 FORMAT = "vma-memory 1"
@@ -78,12 +78,12 @@ class LargeMemory(EncodedMemory):
 
     def address(self, queries: Tensor, similarity: str) -> StreamedAddressing:
         """q(a|x, M) and p(a|M) for queries [B, E], streamed; the similarity is the one that the keys were made for."""
-        return StreamedAddressing(self.keys, query_side(queries, similarity), self.log_prior, self.runs)
+        return StreamedAddressing(self.keys, query_side(queries, similarity), self.log_prior, self.segments)
 
     @cached_property
-    def runs(self) -> Runs:
+    def segments(self) -> Segments:
         """Neighbouring slots of one class, the unit in which addressing is streamed."""
-        return Runs.of(len(self), self.labels, self.keys.device)
+        return Segments.of(len(self), self.labels, self.keys.device)
 
 
 def fingerprint(model: VariationalMemoryAddressing) -> str:

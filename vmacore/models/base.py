@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
 from vmacore.memory.encoded import EncodedMemory, LearnedMemory
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 from vmacore.networks.base import networks_for
 
 
@@ -25,7 +25,7 @@ class GenerativeModel(nn.Module, ABC):
     # Slots that are drawn are encoded once, equal (target, address) pairs recognised once. Without, every slot and
     # every pair is: the same numbers, from tensors whose shapes do not depend on what is drawn, as CUDA graphs need.
     shares_passes = True
-    warm = 1.0  # by how much the densities of latents coarser than the finest count; below 1 nothing is a bound
+    coarse_weight = 1.0  # factor of the log densities of latents coarser than the finest; below 1 nothing is a bound
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
     def __init__(self, config: ModelConfig) -> None:
@@ -57,7 +57,7 @@ class GenerativeModel(nn.Module, ABC):
         return Addressing(targets.new_zeros(len(targets), 1), targets.new_zeros(1))
 
     @abstractmethod
-    def draws(
+    def log_terms(
         self,
         targets: Tensor,
         memory: EncodedMemory,
@@ -65,11 +65,11 @@ class GenerativeModel(nn.Module, ABC):
         generator: torch.Generator | None = None,
         chunk: int | None = None,
         pathwise: bool = True,
-    ) -> Draws:
+    ) -> LogTerms:
         """Terms of log w for z ~ q(z|x, ·) at the addresses given.
 
-        targets [B, 1, H, W], address int64 [B, K] → Draws of [B, K]. chunk: decode at most so many samples at a time,
-        with the same noise whatever the chunk.
+        targets [B, 1, H, W], address int64 [B, K] → LogTerms of [B, K]. chunk: decode at most so many samples at a
+        time, with the same noise whatever the chunk.
         """
 
     @abstractmethod

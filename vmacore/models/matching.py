@@ -21,7 +21,7 @@ from vmacore.config import ModelConfig
 from vmacore.latents import Latents, Prior
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.terms import Draws, latent_draws
+from vmacore.models.terms import LogTerms, latent_log_terms
 from vmacore.networks.layers import MLP, ConcatLinear, initialise
 from vmacore.networks.strided_residual import ResidualDecoder, ResidualEncoder
 
@@ -131,7 +131,7 @@ class GenerativeMatchingNetwork(GenerativeModel):
         read = self.likelihood_read(memory.keys[2], memory.features, visible, z)
         return self.decoder(torch.cat([z, read], 1))
 
-    def draws(
+    def log_terms(
         self,
         targets: Tensor,
         memory: EncodedMemory,
@@ -139,7 +139,7 @@ class GenerativeMatchingNetwork(GenerativeModel):
         generator: torch.Generator | None = None,
         chunk: int | None = None,
         pathwise: bool = True,
-    ) -> Draws:
+    ) -> LogTerms:
         """Terms of log w [B, K] for z ~ q(z|x, X); of `address` [B, K] only the shape counts."""
         assert isinstance(memory, EncodedSet)
         posterior, prior = self.latent_posterior(targets, memory), self.latent_prior(memory)
@@ -147,7 +147,7 @@ class GenerativeMatchingNetwork(GenerativeModel):
         def decode(latents: Latents, target: Tensor) -> Tensor:
             return self.decode(latents.draw(prior.expand(len(targets), -1)[target]), memory, target)
 
-        return latent_draws(posterior, targets, address.shape[1], decode, generator, chunk)
+        return latent_log_terms(posterior, targets, address.shape[1], decode, generator, chunk)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images, z ~ p(z|X); of `address` [P] only the shape counts.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 from vmacore.networks.convolutional import sizes_of
 
 
@@ -32,7 +32,7 @@ class ReferenceModel(nn.Module):
             self.key_network = self._pyramid_and_head(1, E)
             self.query_network = self._pyramid_and_head(1, E)
             self.recognition = self._pyramid_and_head(2, 2 * Z)
-            self.template = nn.ModuleDict({"pyramid": self._pyramid(1)})
+            self.slot_encoder = nn.ModuleDict({"pyramid": self._pyramid(1)})
             features = self._features()
             self.prior: nn.Module = nn.Sequential(
                 nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 2 * Z)
@@ -51,12 +51,14 @@ class ReferenceModel(nn.Module):
             self.key_network = nn.ModuleDict({"network": _mlp(D, first, second, E)})
             self.query_network = nn.ModuleDict({"network": _mlp(D, first, second, E)})
             self.recognition = nn.ModuleDict({"first": nn.Linear(2 * D, first), "rest": _mlp(first, second, 2 * Z)})
-            self.template = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(D, first), nn.Linear(first, second)])})
+            self.slot_encoder = nn.ModuleDict(
+                {"layers": nn.ModuleList([nn.Linear(D, first), nn.Linear(first, second)])}
+            )
             self.prior = nn.Linear(second, 2 * Z)
             layers = [nn.Linear(second + first, first), nn.Linear(first + D, D)]
             self.decoder = nn.ModuleDict({"start": nn.Linear(Z + second, second), "layers": nn.ModuleList(layers)})
 
-    def forward(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, Draws]:
+    def forward(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, LogTerms]:
         """targets [B, 1, H, W], slots [S, 1, H, W], address [B, K], noise [B·K, Z] of a standard normal."""
         K = address.shape[1]
         e_a, e_x = self.embed(self.key_network, slots), self.embed(self.query_network, targets)
@@ -75,7 +77,7 @@ class ReferenceModel(nn.Module):
         ratio = (2 * (log_scale_q - log_scale_p)).exp()
         shift = ((mean_q - mean_p) / log_scale_p.exp()) ** 2
         kl_z = 0.5 * (ratio + shift - 1 - ratio.log()).sum(1)
-        return addressing, Draws.of(torch.stack([log_px, log_pz, log_qz, kl_z]), K)
+        return addressing, LogTerms.of(torch.stack([log_px, log_pz, log_qz, kl_z]), K)
 
     def embed(self, network: nn.Module, images: Tensor) -> Tensor:
         """h or h_q."""
@@ -96,10 +98,10 @@ class ReferenceModel(nn.Module):
     def encode_template(self, m: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Parameters of p(z|m), and what p(x|z, m) takes from m."""
         if self.config.network == "convolutional":
-            maps = _run_pyramid(self.template["pyramid"], m)
+            maps = _run_pyramid(self.slot_encoder["pyramid"], m)
             return self.prior(_nhwc(maps[-1])), maps
         maps = [m.flatten(1)]
-        for layer in self.template["layers"].children():
+        for layer in self.slot_encoder["layers"].children():
             maps.append(F.relu(layer(maps[-1])))
         return self.prior(maps[-1]), maps
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
-from vmacore.models.terms import Draws
+from vmacore.models.terms import LogTerms
 
 
 @dataclass
@@ -56,16 +56,16 @@ VECTOR = -1  # the level of the latent that is a vector; the others' are the sta
 class ResidualReferenceModel:
     """The residual model for a memory of images, as a textbook would write it.
 
-    parameters: those of the model by name. warm: by how much the densities of all latents but the finest count.
+    parameters: those of the model by name. coarse_weight: factor of the log densities of all latents but the finest.
     """
 
-    def __init__(self, config: ModelConfig, parameters: Mapping[str, Tensor], warm: float = 1.0) -> None:
-        self.config, self.parameters, self.warm = config, parameters, warm
+    def __init__(self, config: ModelConfig, parameters: Mapping[str, Tensor], coarse_weight: float = 1.0) -> None:
+        self.config, self.parameters, self.coarse_weight = config, parameters, coarse_weight
         self.stages = range(len(config.stages))
-        drawn = [stage for stage in self.stages if config.finer_latents[stage]]
+        drawn = [stage for stage in self.stages if config.latent_maps[stage]]
         self.levels = [VECTOR, *reversed(drawn)]  # coarse to fine
 
-    def __call__(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, Draws]:
+    def __call__(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, LogTerms]:
         """targets [B, 1, H, W], slots [S, 1, H, W], address [B, K], noise [B·K, N] of a standard normal.
 
         The numbers of each sample's noise go to the vector first, then to the maps from the coarsest to the finest, as
@@ -77,7 +77,7 @@ class ResidualReferenceModel:
             for b in range(B)
             for k in range(K)
         ]
-        return self.address(targets, slots), Draws.of(torch.stack(samples, 1), K)
+        return self.address(targets, slots), LogTerms.of(torch.stack(samples, 1), K)
 
     def address(self, targets: Tensor, slots: Tensor) -> Addressing:
         """q(a|x, M) and p(a|M) (equations 4 to 6)."""
@@ -94,14 +94,14 @@ class ResidualReferenceModel:
         each latent, coarse to fine.
 
         All in nats [3 + latents]. log p(z|m) and log q(z|x, m) are sums over latents, those of all but the finest times
-        `warm`; the KL counts whole.
+        `coarse_weight`; the KL counts whole.
         """
         maps = self.recognise(x, m)
         ladder = Ladder(maps, noise)
         logits = self.decode(self.encode_slot(m), ladder)
         log_px = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum()
         assert not len(ladder.noise), "more noise than latents"
-        count = {level: 1.0 if level == self.levels[-1] else self.warm for level in ladder.kl}
+        count = {level: 1.0 if level == self.levels[-1] else self.coarse_weight for level in ladder.kl}
         log_pz = torch.stack([count[level] * ladder.log_p[level] for level in ladder.kl]).sum()
         log_qz = torch.stack([count[level] * ladder.log_q[level] for level in ladder.kl]).sum()
         kl = [ladder.kl.get(level, x.new_zeros(())) for level in self.levels]
@@ -115,8 +115,8 @@ class ResidualReferenceModel:
         """h or h_q: an image [1, 1, H, W] → its embedding [E]."""
         of_keys = self.config.normalised_embedding
         normalised = self.config.normalised if of_keys is None else of_keys
-        stem = self._stem(f"{network}.template.stem", image)
-        maps = self._trunk(f"{network}.template.trunk", stem, normalised)
+        stem = self._stem(f"{network}.pyramid.stem", image)
+        maps = self._trunk(f"{network}.pyramid.trunk", stem, normalised)
         return self._head(f"{network}.head", self._top(maps, normalised))
 
     def recognise(self, x: Tensor, m: Tensor) -> list[Tensor]:
@@ -129,7 +129,7 @@ class ResidualReferenceModel:
 
     def encode_slot(self, m: Tensor) -> list[Tensor]:
         """The maps of the pyramid over a slot at every stage."""
-        return self._trunk("template.trunk", self._stem("template.stem", m), self.config.normalised)
+        return self._trunk("slot_encoder.trunk", self._stem("slot_encoder.stem", m), self.config.normalised)
 
     def decode(self, slot: list[Tensor], ladder: Ladder) -> Tensor:
         """Logits [1, 1, H, W] of p(x|z, m), every latent drawn on the way up."""
@@ -140,7 +140,7 @@ class ResidualReferenceModel:
         for stage in reversed(self.stages):
             if stage < self.stages[-1]:
                 x = self._enlarged(f"decoder.expansions.{stage}", F.relu(x), sizes[stage]) + self._skip(stage, slot)
-            if self.config.finer_latents[stage]:
+            if self.config.latent_maps[stage]:
                 x = x + self._level(stage, F.relu(x), ladder)
             x = self._blocks(f"decoder.stages.{stage}", x, self.config.blocks[stage], self.config.normalised)
         H, W = self.config.size
@@ -173,7 +173,7 @@ class ResidualReferenceModel:
             seen = torch.cat([features, F.relu(ladder.evidence[stage])], 1)
             of_evidence = self.parameters[f"{name}.evidence.weight"]
             posterior = prior + _at_places(seen, torch.cat([of_share, of_evidence], 1), bias_share)
-            if self.config.meeting:
+            if self.config.posterior_hidden:
                 hidden = [self.parameters[f"{name}.{side}.weight"] for side in ("both_hidden", "evidence_hidden")]
                 h = F.relu(_at_places(seen, torch.cat(hidden, 1), self.parameters[f"{name}.both_hidden.bias"]))
                 out = self.parameters[f"{name}.meeting.weight"], self.parameters[f"{name}.meeting.bias"]

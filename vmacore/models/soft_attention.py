@@ -20,7 +20,7 @@ from vmacore.config import ModelConfig
 from vmacore.latents import Latents, Prior
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.terms import Draws, latent_draws
+from vmacore.models.terms import LogTerms, latent_log_terms
 from vmacore.networks.base import networks_for
 from vmacore.networks.layers import MLP, initialise, mixed
 
@@ -37,8 +37,8 @@ class SoftAttention(GenerativeModel):
         networks = networks_for(config)
         self.key_network = networks.key(config.embedding)
         self.recognition = networks.encoder(2 * config.latent)
-        self.template = networks.template()
-        self.decoder = networks.decoder(self.template.out_features)
+        self.slot_encoder = networks.slot_encoder()
+        self.decoder = networks.decoder(self.slot_encoder.out_features)
         self.query_network = MLP(config.latent, config.hidden, config.embedding)
         initialise(self)
 
@@ -58,28 +58,28 @@ class SoftAttention(GenerativeModel):
         """Parameters [B, 2Z] of q(z|x) for targets [B, 1, H, W]."""
         return self.recognition(targets)
 
-    def templates(self, slots: Tensor) -> list[Tensor]:
+    def encode_slots(self, slots: Tensor) -> list[Tensor]:
         """What p(x|z, m) needs of slots [T, 1, H, W]: their share of every decoder layer, each [T, …]."""
-        maps = self.template(slots)
-        return self.decoder.memory_side(self.template.top(maps), maps)
+        maps = self.slot_encoder(slots)
+        return self.decoder.slot_side(self.slot_encoder.top(maps), maps)
 
-    def decode(self, latents: Latents, target: Tensor, memory: EncodedMemory, templates: list[Tensor] | None) -> Tensor:
-        """Logits [P, D] for z ~ N(0, I) of targets [P]; templates: those of all slots, where features are mixed."""
+    def decode(self, latents: Latents, target: Tensor, memory: EncodedMemory, encoded: list[Tensor] | None) -> Tensor:
+        """Logits [P, D] for z ~ N(0, I) of targets [P]; encoded: those of all slots, where features are mixed."""
         z = latents.draw(memory.keys.new_zeros(len(target), 2 * self.config.latent))
         weights = self.attention(z, memory, target)
-        if templates is None:
-            read = self.templates(mixed(memory.slots, weights))
+        if encoded is None:
+            read = self.encode_slots(mixed(memory.slots, weights))
         else:
-            read = [mixed(share, weights) for share in templates]
+            read = [mixed(share, weights) for share in encoded]
         return self.decoder(z, read, None, latents).flatten(1)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images, z ~ N(0, I) attending to the whole memory; of `address` only P counts."""
         target = torch.zeros_like(address)
-        templates = self.templates(memory.slots) if self.config.read == "features" else None
-        return self.decode(Prior(generator), target, memory, templates)
+        encoded = self.encode_slots(memory.slots) if self.config.read == "features" else None
+        return self.decode(Prior(generator), target, memory, encoded)
 
-    def draws(
+    def log_terms(
         self,
         targets: Tensor,
         memory: EncodedMemory,
@@ -87,11 +87,11 @@ class SoftAttention(GenerativeModel):
         generator: torch.Generator | None = None,
         chunk: int | None = None,
         pathwise: bool = True,
-    ) -> Draws:
+    ) -> LogTerms:
         """Terms of log w [B, K] for z ~ q(z|x); of `address` [B, K] only the shape counts."""
-        templates = self.templates(memory.slots) if self.config.read == "features" else None
+        encoded = self.encode_slots(memory.slots) if self.config.read == "features" else None
 
         def decode(latents: Latents, target: Tensor) -> Tensor:
-            return self.decode(latents, target, memory, templates)
+            return self.decode(latents, target, memory, encoded)
 
-        return latent_draws(self.latent_posterior(targets), targets, address.shape[1], decode, generator, chunk)
+        return latent_log_terms(self.latent_posterior(targets), targets, address.shape[1], decode, generator, chunk)

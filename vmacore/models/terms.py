@@ -15,7 +15,7 @@ from vmacore.seeds import standard_normal
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class LogTerms:
     """Terms for K samples (a, z) of each of B targets, each [B, K], in nats.
 
     log_px: log p(x|z, m_a).
@@ -30,10 +30,10 @@ class Draws:
     kl: Tensor
 
     @staticmethod
-    def of(terms: Tensor, samples: int) -> Draws:
+    def of(terms: Tensor, samples: int) -> LogTerms:
         """Of rows [3 + L, B · K]: log p(x|z, m), log p(z|m), log q(z|x, m), then the KL of each latent."""
         log_px, log_pz, log_qz, *kl = terms.view(len(terms), -1, samples)
-        return Draws(log_px, log_pz, log_qz, torch.stack(kl))
+        return LogTerms(log_px, log_pz, log_qz, torch.stack(kl))
 
     @property
     def kl_z(self) -> Tensor:
@@ -52,14 +52,14 @@ def pixels_log_prob(logits: Tensor, pixels: Tensor) -> Tensor:
     return bernoulli.log_prob(pixels)
 
 
-def latent_draws(
+def latent_log_terms(
     posterior: Tensor,
     targets: Tensor,
     samples: int,
     decode: Callable[[Latents, Tensor], Tensor],
     generator: torch.Generator | None = None,
     chunk: int | None = None,
-) -> Draws:
+) -> LogTerms:
     """Terms of log w [B, K] of a model without an address, for z ~ q(z|x).
 
     posterior: parameters [B, 2Z] of q(z|x). targets [B, 1, H, W]. decode: draws z for targets [P] and returns the
@@ -73,4 +73,4 @@ def latent_draws(
         latents = Posterior([rows(posterior, target[part])], noise[part])
         log_px = pixels_log_prob(decode(latents, target[part]), rows(x, target[part]))
         parts.append(torch.stack([log_px, latents.log_p, latents.log_q, *latents.kl]))
-    return Draws.of(torch.cat(parts, 1), K)
+    return LogTerms.of(torch.cat(parts, 1), K)

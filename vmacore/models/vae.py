@@ -12,7 +12,7 @@ from vmacore.config import ModelConfig
 from vmacore.latents import Latents, Prior
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.terms import Draws, latent_draws
+from vmacore.models.terms import LogTerms, latent_log_terms
 from vmacore.networks.base import networks_for
 from vmacore.networks.layers import initialise, rows
 
@@ -43,7 +43,7 @@ class VariationalAutoencoder(GenerativeModel):
         """Logits [P, D] of images, z ~ N(0, I); of `address` [P] only the shape counts."""
         return self.decode(Prior(generator), memory.log_prior.expand(len(address)))
 
-    def draws(
+    def log_terms(
         self,
         targets: Tensor,
         memory: EncodedMemory,
@@ -51,10 +51,10 @@ class VariationalAutoencoder(GenerativeModel):
         generator: torch.Generator | None = None,
         chunk: int | None = None,
         pathwise: bool = True,
-    ) -> Draws:
+    ) -> LogTerms:
         """Terms of log w [B, K] for z ~ q(z|x); of `address` [B, K] only the shape counts."""
 
         def decode(latents: Latents, target: Tensor) -> Tensor:
             return self.decode(latents, rows(targets, target))
 
-        return latent_draws(self.latent_posterior(targets), targets, address.shape[1], decode, generator, chunk)
+        return latent_log_terms(self.latent_posterior(targets), targets, address.shape[1], decode, generator, chunk)

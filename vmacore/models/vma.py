@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from vmacore.addressing import Addressing, address_prior
 from vmacore.config import ModelConfig
 from vmacore.latents import Latents, Posterior, Prior
-from vmacore.memory.encoded import EncodedMemory, LearnedMemory, Templates
+from vmacore.memory.encoded import EncodedMemory, EncodedSlots, LearnedMemory
 from vmacore.models.base import GenerativeModel
-from vmacore.models.terms import Draws, pixels_log_prob
+from vmacore.models.terms import LogTerms, pixels_log_prob
 from vmacore.networks.base import networks_for
 from vmacore.networks.layers import initialise, rows
 from vmacore.seeds import standard_normal
@@ -42,9 +42,9 @@ class VariationalMemoryAddressing(GenerativeModel):
         query_network = networks.query(config.embedding)
         self.query_network: nn.Module | None = None if config.tied else query_network
         self.recognition = networks.recognition()
-        self.template = networks.template()
-        self.prior = networks.prior(self.template.out_features)
-        self.decoder = networks.decoder(self.template.out_features)
+        self.slot_encoder = networks.slot_encoder()
+        self.prior = networks.prior(self.slot_encoder.out_features)
+        self.decoder = networks.decoder(self.slot_encoder.out_features)
         self.latent_names = self.decoder.latent_names
         initialise(self)
         # Zero makes p(a|M) flat at first, so that no slot is preferred before the keys mean anything.
@@ -80,27 +80,27 @@ class VariationalMemoryAddressing(GenerativeModel):
 
     # Generation and recognition, given the slot.
 
-    def templates(self, slots: Tensor) -> Templates:
+    def encode_slots(self, slots: Tensor) -> EncodedSlots:
         """What p(z|m), q(z|x, m) and p(x|z, m) need of slots [T, …]."""
-        maps = self.template(slots)
-        top = self.template.top(maps)
-        return Templates(self.prior(top), self.recognition.memory_side(slots), self.decoder.memory_side(top, maps))
+        maps = self.slot_encoder(slots)
+        top = self.slot_encoder.top(maps)
+        return EncodedSlots(self.prior(top), self.recognition.slot_side(slots), self.decoder.slot_side(top, maps))
 
-    def recognise(self, targets: Tensor, templates: Templates, target: Tensor, slot: Tensor) -> list[Tensor]:
-        """What x shows of each latent, for pairs (targets[target], template slot), both indices [U]."""
-        return self.decoder.evidence(self.recognition(targets, templates.recognition, target, slot))
+    def recognise(self, targets: Tensor, encoded: EncodedSlots, target: Tensor, slot: Tensor) -> list[Tensor]:
+        """What x shows of each latent, for pairs (targets[target], encoded slot), both indices [U]."""
+        return self.decoder.evidence(self.recognition(targets, encoded.recognition, target, slot))
 
-    def decode(self, latents: Latents, templates: Templates, slot: Tensor) -> Tensor:
-        """Logits [P, D] of the pixels for template indices [P] and latents drawn on the way."""
-        z = latents.draw(rows(templates.prior, slot))
-        return self.decoder(z, templates.decoder, slot, latents).flatten(1)
+    def decode(self, latents: Latents, encoded: EncodedSlots, slot: Tensor) -> Tensor:
+        """Logits [P, D] of the pixels for slot indices [P] and latents drawn on the way."""
+        z = latents.draw(rows(encoded.prior, slot))
+        return self.decoder(z, encoded.decoder, slot, latents).flatten(1)
 
     def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [P, D] of images made from the slots at addresses [P], z ~ p(z|m_a)."""
         used, slot = address.unique(return_inverse=True)
-        return self.decode(Prior(generator), self.templates(memory.contents(used)), slot)
+        return self.decode(Prior(generator), self.encode_slots(memory.contents(used)), slot)
 
-    def draws(
+    def log_terms(
         self,
         targets: Tensor,
         memory: EncodedMemory,
@@ -108,14 +108,14 @@ class VariationalMemoryAddressing(GenerativeModel):
         generator: torch.Generator | None = None,
         chunk: int | None = None,
         pathwise: bool = True,
-    ) -> Draws:
+    ) -> LogTerms:
         """Terms of log w [B, K] for z ~ q(z|x, m_a) at addresses [B, K]; chunks are in the order of their slots."""
         B, K = address.shape
         noise = standard_normal((B * K, self.config.latent + self.decoder.finer), generator, targets)
         target = torch.arange(B, device=address.device).repeat_interleave(K)
         flat = address.flatten()
         if chunk is None:
-            return Draws.of(self._terms(targets, memory, target, flat, noise, pathwise), K)
+            return LogTerms.of(self._terms(targets, memory, target, flat, noise, pathwise), K)
         # In the order of their slots, so that a slot is encoded once, and half as many slots at a time as samples:
         # what is kept of a slot is about what decoding one sample holds.
         order = flat.argsort(stable=True)
@@ -124,7 +124,7 @@ class VariationalMemoryAddressing(GenerativeModel):
             self._terms(targets, memory, target[part], flat[part], noise[part], pathwise, chunk)
             for part in order.split((place // max(1, chunk // 2)).bincount().tolist())
         ]
-        return Draws.of(torch.cat(parts, 1)[:, order.argsort()], K)
+        return LogTerms.of(torch.cat(parts, 1)[:, order.argsort()], K)
 
     def _terms(
         self,
@@ -138,18 +138,18 @@ class VariationalMemoryAddressing(GenerativeModel):
     ) -> Tensor:
         """log p(x|z, m), log p(z|m), log q(z|x, m) and the KL of each latent for samples [P]: [3 + latents, P]."""
         used, slot, pair_target, pair_slot, pair = self._passes(target, address, len(memory))
-        templates = self.templates(memory.contents(used))
+        encoded = self.encode_slots(memory.contents(used))
         step = chunk or len(target)
         passes = zip(pair_target.split(step), pair_slot.split(step), strict=True)
-        recognised = [self.recognise(targets, templates, *part) for part in passes]
+        recognised = [self.recognise(targets, encoded, *part) for part in passes]
         seen = [torch.cat(level) for level in zip(*recognised, strict=True)]  # each [U, …]
         x = targets.flatten(1)
         parts = []
         for part in torch.arange(len(target), device=target.device).split(step):
             mine = part if pair is None else pair[part]
             evidence = [rows(level, mine) for level in seen]
-            latents = Posterior(evidence, noise[part], pathwise=pathwise, warm=self.warm)
-            log_px = pixels_log_prob(self.decode(latents, templates, slot[part]), rows(x, target[part]))
+            latents = Posterior(evidence, noise[part], pathwise=pathwise, coarse_weight=self.coarse_weight)
+            log_px = pixels_log_prob(self.decode(latents, encoded, slot[part]), rows(x, target[part]))
             parts.append(torch.stack([log_px, latents.log_p, latents.log_q, *latents.kl]))
         return torch.cat(parts, 1)
 

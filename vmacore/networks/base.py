@@ -11,7 +11,7 @@ from vmacore.config import ModelConfig
 from vmacore.latents import Latents
 
 
-class Template(nn.Module, ABC):
+class SlotEncoder(nn.Module, ABC):
     """The encoder over slots that p(z|m) and p(x|z, m) share: slots [T, …] → maps of every layer, finest first."""
 
     out_features: int
@@ -28,11 +28,11 @@ class Recognition(nn.Module, ABC):
     """q(z|x, m)."""
 
     @abstractmethod
-    def memory_side(self, slots: Tensor) -> Tensor:
+    def slot_side(self, slots: Tensor) -> Tensor:
         """What it needs of slots [T, …], computed once a slot."""
 
     @abstractmethod
-    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
+    def forward(self, targets: Tensor, slot_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
         """Pairs of targets[target] and slot, indices [U] → parameters of q(z|x, m) [U, 2Z], then maps, finest first."""
 
 
@@ -50,11 +50,11 @@ class Decoder(nn.Module, ABC):
         return recognised
 
     @abstractmethod
-    def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
+    def slot_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of every layer, [T, …] each, of its top and its maps."""
 
     @abstractmethod
-    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
+    def forward(self, z: Tensor, slot_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
         """z [P, Z] with slot [P] → logits [P, …]; slot None: a row for each z. latents: where finer ones come from."""
 
 
@@ -88,11 +88,11 @@ class Networks(ABC):
     def recognition(self) -> Recognition: ...
 
     @abstractmethod
-    def template(self) -> Template: ...
+    def slot_encoder(self) -> SlotEncoder: ...
 
     @abstractmethod
     def prior(self, features: int) -> nn.Module:
-        """p(z|m): the top of a template [T, F] → parameters [T, 2Z]."""
+        """p(z|m): the top of a slot encoder [T, F] → parameters [T, 2Z]."""
 
     @abstractmethod
     def decoder(self, features: int) -> Decoder: ...

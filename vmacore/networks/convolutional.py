@@ -101,18 +101,18 @@ class Recognition(base.Recognition):
         self.pyramid = Pyramid(size, channels, first_layer=1)
         self.head = MLP(self.pyramid.out_features, hidden, 2 * latent)
 
-    def memory_side(self, slots: Tensor) -> Tensor:
+    def slot_side(self, slots: Tensor) -> Tensor:
         """slots [S, 1, H, W] → what the first layer sees of them, and a 1 [S, H, W, 10]."""
         return taps(slots)
 
-    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
+    def forward(self, targets: Tensor, slot_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
         """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z]."""
         # What a layer sees is a fifth of what it gives, and less again to gather.
-        seen = torch.cat([taps(targets, constant=False).index_select(0, target), memory_side.index_select(0, slot)], 3)
+        seen = torch.cat([taps(targets, constant=False).index_select(0, target), slot_side.index_select(0, slot)], 3)
         return [self.head(nhwc_flat(self.pyramid(relu_of_taps(seen, self.first))[-1]))]
 
 
-class Template(base.Template):
+class SlotEncoder(base.SlotEncoder):
     """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
 
     def __init__(self, size: Size, channels: Sequence[int]) -> None:
@@ -149,14 +149,14 @@ class Decoder(base.Decoder):
         )
         output(self.layers[-1])
 
-    def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
+    def slot_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of every layer: [S, hidden], then the skip connections from coarse to fine."""
         skips = [layer.right(skip) for layer, skip in zip(self.layers, reversed(maps), strict=True)]
         return [self.start.right(self.vector(top)), *skips]
 
-    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
+    def forward(self, z: Tensor, slot_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
         """z [P, Z] with slot [P] → logits [P, 1, H, W]; there are no finer latents."""
-        start, *skips = memory_side
+        start, *skips = slot_side
         h = F.relu_(self.start.left(z) + rows(start, slot))
         x = nhwc_unflat(F.relu_(self.expand(h)), self.top_channels, *self.top_size)
         *inner, last = self.layers
@@ -211,8 +211,8 @@ class Family(base.Networks):
     def recognition(self) -> Recognition:
         return Recognition(self.config.size, self.config.channels, self.config.hidden, self.config.latent)
 
-    def template(self) -> Template:
-        return Template(self.config.size, self.config.channels)
+    def slot_encoder(self) -> SlotEncoder:
+        return SlotEncoder(self.config.size, self.config.channels)
 
     def prior(self, features: int) -> MLP:
         return MLP(features, self.config.hidden, 2 * self.config.latent)

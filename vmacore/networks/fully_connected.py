@@ -39,17 +39,17 @@ class Recognition(base.Recognition):
         self.first = ConcatLinear(pixels, slot, layers[0])
         self.rest = MLP(*layers, 2 * latent)
 
-    def memory_side(self, slots: Tensor) -> Tensor:
+    def slot_side(self, slots: Tensor) -> Tensor:
         """slots [S, …] → their share of the first layer [S, layers[0]]."""
         return self.first.right(slots.flatten(1))
 
-    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
+    def forward(self, targets: Tensor, slot_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
         """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z]."""
-        x = rows(self.first.left(targets.flatten(1)), target) + rows(memory_side, slot)
+        x = rows(self.first.left(targets.flatten(1)), target) + rows(slot_side, slot)
         return [self.rest(F.relu_(x))]
 
 
-class Template(base.Template):
+class SlotEncoder(base.SlotEncoder):
     """The encoder over a slot that p(z|m) and p(x|z, m) share: slots [S, …] → the slot itself, then hidden layers."""
 
     def __init__(self, slot: int, layers: Sequence[int]) -> None:
@@ -89,7 +89,7 @@ class PixelGain(nn.Linear):
 
 
 class Decoder(base.Decoder):
-    """p(x|z, m): the encoder mirrored, z beside the template's last layer, skip connections into every layer after.
+    """p(x|z, m): the encoder mirrored, z beside the slot encoder's last layer, skip connections into every layer after.
 
     The last skip connection enters at the pixels, from the slot itself: a slot holds more than a narrow hidden layer
     can carry, and one that has been seen should be drawn again exactly. skip: "matrix" maps the slot to the logits,
@@ -113,15 +113,15 @@ class Decoder(base.Decoder):
         self.skip = skip
         self.layers: Modules[Shared] = Modules([*hidden, output(last)])
 
-    def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
+    def slot_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of every layer, from coarse to fine."""
         beside = [*maps[-2:0:-1], maps[0][:, :0] if self.skip == "none" else maps[0]]
         skips = [layer.right(skip) for layer, skip in zip(self.layers, beside, strict=True)]
         return [self.start.right(top), *skips]
 
-    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
+    def forward(self, z: Tensor, slot_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
         """z [P, Z] with slot [P] → logits [P, D]; there are no finer latents."""
-        start, *skips = memory_side
+        start, *skips = slot_side
         x = self.start.left(z) + rows(start, slot)
         for layer, skip in zip(self.layers, skips, strict=True):
             x = layer.left(F.relu_(x)) + rows(skip, slot)
@@ -159,8 +159,8 @@ class Family(base.Networks):
     def recognition(self) -> Recognition:
         return Recognition(self.pixels, self.slot, self.config.layers, self.config.latent)
 
-    def template(self) -> Template:
-        return Template(self.slot, self.config.layers)
+    def slot_encoder(self) -> SlotEncoder:
+        return SlotEncoder(self.slot, self.config.layers)
 
     def prior(self, features: int) -> nn.Module:
         return nn.Linear(features, 2 * self.config.latent)

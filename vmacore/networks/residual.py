@@ -24,7 +24,7 @@ from vmacore.networks import base
 from vmacore.networks.convolutional import Size
 from vmacore.networks.layers import ConcatLinear, ModulesByName, nhwc_flat, nhwc_unflat, output, rows, zero
 
-__all__ = ["Decoder", "Embedding", "Family", "Head", "Recognition", "Template", "sizes_of"]
+__all__ = ["Decoder", "Embedding", "Family", "Head", "Recognition", "SlotEncoder", "sizes_of"]
 
 
 def sizes_of(size: Size, stages: int) -> list[Size]:
@@ -146,7 +146,7 @@ class Stem(nn.Conv2d):
         return super().forward(patches(images).permute(0, 3, 1, 2))
 
 
-class Template(base.Template):
+class SlotEncoder(base.SlotEncoder):
     """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
 
     def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool = False) -> None:
@@ -170,11 +170,11 @@ class Embedding(nn.Module):
         self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool, hidden: int, embedding: int
     ) -> None:
         super().__init__()
-        self.template = Template(size, stages, blocks, normalised)
-        self.head = Head(self.template.out_features, hidden, embedding)
+        self.pyramid = SlotEncoder(size, stages, blocks, normalised)
+        self.head = Head(self.pyramid.out_features, hidden, embedding)
 
     def forward(self, images: Tensor) -> Tensor:
-        embeddings: Tensor = self.head(self.template.top(self.template(images)))
+        embeddings: Tensor = self.head(self.pyramid.top(self.pyramid(images)))
         return embeddings
 
 
@@ -192,14 +192,14 @@ class Recognition(base.Recognition):
         self.trunk = Trunk(size, stages, blocks, normalised)
         self.head = gaussian_head(self.trunk.out_features, hidden, latent)
 
-    def memory_side(self, slots: Tensor) -> Tensor:
+    def slot_side(self, slots: Tensor) -> Tensor:
         """slots [S, 1, H, W] → their share of the first layer [S, C, h, w]."""
         share: Tensor = self.slot(slots)
         return share
 
-    def forward(self, targets: Tensor, memory_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
+    def forward(self, targets: Tensor, slot_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
         """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z], maps of every stage [U, …]."""
-        maps = self.trunk(rows(self.target(targets), target) + rows(memory_side, slot))
+        maps = self.trunk(rows(self.target(targets), target) + rows(slot_side, slot))
         return [self.head(self.trunk.top(maps)), *maps]
 
 
@@ -309,14 +309,14 @@ class Decoder(base.Decoder):
         parameters, *maps = recognised
         return [parameters, *(self.levels[str(at)].seen(F.relu(maps[at]).permute(0, 2, 3, 1)) for at in self.down)]
 
-    def memory_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
+    def slot_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of the start [S, hidden] and of every stage, finest first."""
         skips = [skip(F.relu(features)) for skip, features in zip(self.skips, maps, strict=True)]
         return [top.new_zeros(len(top), 0) if self.start is None else self.start.right(top), *skips]
 
-    def forward(self, z: Tensor, memory_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
-        """z [P, Z] with slot [P] → logits [P, 1, H, W]; slot None: memory_side has a row for each z already."""
-        start, *skips = memory_side
+    def forward(self, z: Tensor, slot_side: list[Tensor], slot: Tensor | None, latents: Latents) -> Tensor:
+        """z [P, Z] with slot [P] → logits [P, 1, H, W]; slot None: slot_side has a row for each z already."""
+        start, *skips = slot_side
         x = rows(skips[-1], slot)
         if self.start is not None and self.expand is not None:
             h = F.relu_(self.start.left(z) + rows(start, slot))
@@ -353,15 +353,15 @@ class Family(base.Networks):
     def recognition(self) -> Recognition:
         return Recognition(*self.shape, self.config.normalised, self.config.hidden, self.config.latent)
 
-    def template(self) -> Template:
-        return Template(*self.shape, self.config.normalised)
+    def slot_encoder(self) -> SlotEncoder:
+        return SlotEncoder(*self.shape, self.config.normalised)
 
     def prior(self, features: int) -> nn.Module:
         return gaussian_head(features, self.config.hidden, self.config.latent)
 
     def decoder(self, features: int) -> Decoder:
         c = self.config
-        return Decoder(*self.shape, c.normalised, c.finer_latents, c.hidden, c.latent, features, c.meeting)
+        return Decoder(*self.shape, c.normalised, c.latent_maps, c.hidden, c.latent, features, c.posterior_hidden)
 
     def plain_decoder(self) -> nn.Module:
         raise ValueError("residual networks have no decoder without a slot")

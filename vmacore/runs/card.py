@@ -56,7 +56,7 @@ def card(location: Location, name: str) -> str:
 
 def measured_by(config: Config, folder: str) -> str:
     """The command that measures the weights in a folder; addresses alone classify, and score nothing."""
-    return f"vma {'classify' if config.objective.part == 'addresses' else 'score'} {shlex.quote(folder)}"
+    return f"vma {'classify' if config.objective.trains == 'addresses' else 'score'} {shlex.quote(folder)}"
 
 
 def _training(config: Config, step: int) -> str:
@@ -66,8 +66,8 @@ def _training(config: Config, step: int) -> str:
     if config.model.system == "vma":
         parts.append(f"gradients by {config.objective.estimator}")
     parts += [f"K = {config.objective.samples}", f"seed {config.training.seed}"]
-    if config.objective.part != "all":
-        parts.append(f"{config.objective.part} alone")
+    if config.objective.trains != "all":
+        parts.append(f"{config.objective.trains} alone")
     if config.init:
         parts.append(f"started from {config.init}")
     if config.addresses_from:
@@ -86,7 +86,7 @@ def _chosen(step: int, best: dict[str, Any]) -> str:
 def _validation(config: Config, best: dict[str, Any]) -> str:
     if not best:
         return "none"
-    what = "NLL of the class" if config.objective.part == "addresses" else f"NLL at K = {config.objective.samples}"
+    what = "NLL of the class" if config.objective.trains == "addresses" else f"NLL at K = {config.objective.samples}"
     text = f"step {best['step']:,}: {what} {best['nll']:.2f} nats, on {config.training.validation_episodes} episodes"
     if best.get("accuracy") is not None:
         text += f"; 5-way 1-shot accuracy {best['accuracy']:.1%}"

@@ -66,7 +66,7 @@ def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = N
 
 def _default_run(runs_dir: Path, dataset: str | None) -> Location:
     for run in list_runs(runs_dir):
-        trained = run.newest() is not None and run.config.objective.part != "addresses"
+        trained = run.newest() is not None and run.config.objective.trains != "addresses"
         if trained and dataset in (None, run.config.data.dataset):
             return _of_run(run)
     # Those of a recipe of our own before those of the paper's.

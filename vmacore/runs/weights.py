@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from vmacore.config import Config
+from vmacore.config.migration import migrated_weight
 from vmacore.errors import VmaError
 from vmacore.files import write
 from vmacore.models import GenerativeModel, create_model
@@ -59,7 +60,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         VmaError: absent or damaged.
     """
     try:
-        return load_file(file)
+        return {migrated_weight(name): tensor for name, tensor in load_file(file).items()}
     except (OSError, SafetensorError) as error:
         raise VmaError(f"{file} is missing or damaged: use another checkpoint, or train again") from error
 

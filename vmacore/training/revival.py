@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vmacore.episodes.base import Episode
 from vmacore.errors import VmaError
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.networks.residual import Block, Decoder, Head, Level, Recognition, Template, Trunk
+from vmacore.networks.residual import Block, Decoder, Head, Level, Recognition, SlotEncoder, Trunk
 
 RARELY = 1e-3  # share of places below which a unit or map counts as never active
 UNUSED = 0.05  # KL in nats below which a latent counts as unused
@@ -71,7 +71,7 @@ def revive(
     found = Revived()
     decoder, recognition = cast(Decoder, model.decoder), cast(Recognition, model.recognition)
     found.latents = sorted(at for at, nats in zip(decoder.down, kl[1:], strict=True) if at and nats < UNUSED)
-    for trunk in (cast(Template, model.template).trunk, recognition.trunk):
+    for trunk in (cast(SlotEncoder, model.slot_encoder).trunk, recognition.trunk):
         for at, blocks in enumerate(trunk.stages):
             if at and not model.config.normalised:
                 maps = _unused_maps(blocks, seen)
@@ -123,8 +123,8 @@ def _look(
         for episode in episodes:
             memory = model.read(episode.memory)
             address = model.address(episode.targets, memory).draw(samples, noise)
-            draws = model.draws(episode.targets, memory, address, noise)
-            kl.append(draws.kl.mean((1, 2)))
+            log_terms = model.log_terms(episode.targets, memory, address, noise)
+            kl.append(log_terms.kl.mean((1, 2)))
     means = ({module: torch.stack(rows).mean(0) for module, rows in part.items() if rows} for part in noted)
     return _Seen(*means), torch.stack(kl).mean(0).tolist()
 

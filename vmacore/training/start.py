@@ -21,7 +21,7 @@ from vmacore.training.revival import Revived, revive
 
 EMBEDDING = ("key_network.", "query_network.")  # names of the weights of h and h_q begin so
 POINT = "query_point"  # e_p lives in the space of the keys
-MAY_DIFFER = ("latent", "meeting")  # in a revived model
+MAY_DIFFER = ("latent", "posterior_hidden")  # in a revived model
 # What h, h_q and p(a) depend on.
 OF_EMBEDDING = (
     "system", "network", "size", "channels", "layers", "stages", "blocks", "hidden", "normalised_embedding",
@@ -35,9 +35,9 @@ class Start:
     """Weights that a run starts from, averaged ones.
 
     init: of all networks. addresses: of h, h_q and e_p, the query point of p(a), which a training of h and h_q alone
-    (`objective.part = "addresses"`) leaves where p(a) is flat; None: as `init` says. revive: units, maps and latents of
-    `init` that are out of use are drawn anew (`vmacore.training.revival`), and the model may have another `latent` or
-    `meeting`: what both have in the same shape is taken, the rest is as a new run has it.
+    (`objective.trains = "addresses"`) leaves where p(a) is flat; None: as `init` says. revive: units, maps and latents
+    of `init` that are out of use are drawn anew (`vmacore.training.revival`), and the model may have another `latent`
+    or `posterior_hidden`: what both have in the same shape is taken, the rest is as a new run has it.
     """
 
     init: Location | None = None
@@ -62,7 +62,7 @@ class Start:
             if config.model.system != "vma" or config.model.learned_slots:
                 raise VmaError("only models with h of images take --addresses-from: leave it out")
             _compare(self.addresses, ours, OF_EMBEDDING)
-        if config.objective.part == "images" and self == Start():
+        if config.objective.trains == "images" and self == Start():
             raise VmaError(
                 "h and h_q would stay as they are drawn: take them from a run with --addresses-from or --init"
             )

@@ -62,27 +62,28 @@ class Step(nn.Module):
         slots = episode.memory if model.learned_memory is None else model.learned_memory()
         memory = model.read(slots, episode.mask)
         addressing = model.address(targets, memory)
-        if config.part == "addresses":
+        if config.trains == "addresses":
             return -config.labels * self.own(episode, memory, addressing), _of_addresses(addressing, episode)
         drawn = self.estimator.draw(addressing, noise)
-        draws = drawn.terms(model, targets, memory, noise)
-        objective = self.estimator.objective(draws, addressing, drawn)
+        log_terms = drawn.terms(model, targets, memory, noise)
+        objective = self.estimator.objective(log_terms, addressing, drawn)
         with torch.no_grad():
-            reconstruction, kl_z = -drawn.mean(draws.log_px).mean(), drawn.mean(draws.kl_z).mean()
+            reconstruction, kl_z = -drawn.mean(log_terms.log_px).mean(), drawn.mean(log_terms.kl_z).mean()
             kl_a = addressing.kl().mean()
             entropies = [addressing.prior_entropy(), addressing.posterior_entropy().mean()]
             elbo = -(reconstruction + kl_a + kl_z)
             metrics = torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies])
         loss = -objective.surrogate.mean()
-        if config.labels and config.part == "all":
+        if config.labels and config.trains == "all":
             loss = loss - config.labels * self.own(episode, memory, addressing)
         return loss, metrics
 
     def own(self, episode: Episode, memory: EncodedMemory, addressing: Addressing) -> Tensor:
         """What the labels add: the mean `own_class` of targets, and of slots if configured."""
         own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
-        if self.config.label_slots:
-            own = own + own_class_of_slots(memory, episode.memory_labels, self.model.config.similarity)
+        weight = self.config.slot_class_weight
+        if weight:
+            own = own + weight * own_class_of_slots(memory, episode.memory_labels, self.model.config.similarity)
         return own
 
 
@@ -138,7 +139,7 @@ class Trainer:
         step = Step(self.model, estimator, objective)
         for name, weight in self.model.named_parameters():
             of_addresses = name.startswith(EMBEDDING)
-            weight.requires_grad_(objective.part == "all" or of_addresses == (objective.part == "addresses"))
+            weight.requires_grad_(objective.trains == "all" or of_addresses == (objective.trains == "addresses"))
         # Every weight has a gradient in every step, and there are no buffers, so DDP's defaults fit.
         self.forward: nn.Module = step if alone else DistributedDataParallel(step)
         self.advance: Update = self._advance
@@ -156,7 +157,7 @@ class Trainer:
         self.optimiser.set_rates(self.step, self.run.config.training.steps)
         warmup = self.run.config.objective.coarse_warmup
         if warmup:
-            self.model.warm = min(1.0, self.step / warmup)
+            self.model.coarse_weight = min(1.0, self.step / warmup)
         metrics = self.advance(episode, noise)
         self._average()
         self.step += 1
@@ -202,7 +203,7 @@ class Trainer:
         if labelled and isinstance(model, VariationalMemoryAddressing):
             way = min(5, characters.n_classes)
             accuracy = classify(model, characters, way=way, shot=1, episodes=100, device=self.device).accuracy
-        if config.objective.part == "addresses":
+        if config.objective.trains == "addresses":
             numbers = self._score_addresses(model, sampler, episodes)
         else:
             score = score_episodes(
