@@ -128,7 +128,7 @@ def test_overrides_of_what_does_not_exist(setting: str) -> None:
         ("model.latent=", "model.latent"),
         ("model.latent=a\nb", "model.latent"),
         ("model.similarity=euclidean", "'normalised', 'inner' or 'cosine'"),
-        ("model.network=recurrent", "'convolutional', 'fully-connected' or 'residual'"),
+        ("model.network=recurrent", "choose one of convolutional, fully-connected, residual"),
         ("model.channels=[]", "at least one entry"),
         ("model.channels=[4, 0]", "every entry at least 1"),
         ("model.layers=[]", "at least one entry"),

@@ -17,8 +17,8 @@ from tests import synthetic
 from tests.processes import launched, together
 from vmacore import distributed
 from vmacore.config import Config
+from vmacore.episodes import training_sampler
 from vmacore.episodes.base import Episode
-from vmacore.episodes.samplers import training_sampler
 from vmacore.errors import VmaError
 from vmacore.estimators import ESTIMATORS, estimator_for
 from vmacore.runs.directory import MOMENTS, WEIGHTS, RunDirectory

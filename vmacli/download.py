@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from vmacli import options
 from vmacli.output import reporting
 from vmacli.session import Session, uses
 
@@ -15,7 +16,7 @@ from vmacli.session import Session, uses
 def download(
     session: Session,
     name: Annotated[
-        Literal["omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn"],
+        options.DatasetName,
         typer.Argument(help="Which data set.", show_default=False),
     ],
     source: Annotated[

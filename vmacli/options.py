@@ -1,28 +1,19 @@
 """Options that some commands share. Nothing here imports torch, so help and usage errors are quick."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from vmacli import completion
+from vmacore.shelf import DATASETS, ESTIMATORS
 
-# vmacore.data.DATASETS, which imports torch
-DatasetName = Literal["omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn", "glyphs", "digits"]
+if TYPE_CHECKING:
+    DatasetName: TypeAlias = str
+    EstimatorName: TypeAlias = str
+else:  # the files there are, read when a command starts
+    DatasetName, EstimatorName = Literal[DATASETS.names()], Literal[ESTIMATORS.names()]
 SplitName = Literal["train", "validation", "test"]
-# vmacore.config.EstimatorName; here too, so that help does not wait for pydantic
-EstimatorName = Literal[
-    "vimco",
-    "vimco-geometric",
-    "nvil",
-    "rloo",
-    "rws",
-    "rws-pathwise",
-    "gumbel",
-    "st-gumbel",
-    "enumeration",
-    "top-k",
-]
 
 
 @dataclass(frozen=True)

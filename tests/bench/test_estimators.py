@@ -76,7 +76,7 @@ def test_the_table_holds_the_models_own_terms() -> None:
 def test_bias_is_found_where_there_is_some_and_nowhere_else() -> None:
     model = _model()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    names: list[str] = list(ESTIMATORS)
+    names: list[str] = list(OBJECTIVES)
     quality = gradient_quality(
         model,
         [_episode()],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vmacore.data import DATASETS, PROTOCOLS, load_dataset
+from vmacore.data import DATASETS, load_dataset
 from vmacore.data.download import FETCHABLE
 from vmacore.data.sets import glyphs
 from vmacore.errors import VmaError
@@ -39,7 +39,7 @@ def few_glyphs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["glyphs", "digits"])
 def test_built_in_data_need_no_folder(name: str, tmp_path: Path) -> None:
     dataset = load_dataset(name, data_dir=tmp_path / "absent")
-    assert (dataset.name, dataset.protocol) == (name, PROTOCOLS[name][0])
+    assert (dataset.name, dataset.protocol) == (name, DATASETS[name].PROTOCOLS[0])
 
 
 @pytest.mark.usefixtures("few_glyphs")

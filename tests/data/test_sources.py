@@ -13,11 +13,12 @@ import pytest
 from torchvision.datasets import MNIST
 
 from tests.data import test_binarized_mnist as amat
-from tests.data import test_burda as chardata
+from tests.data import test_omniglot_burda as chardata
 from tests.data import test_omniglot_gmn as gmn
 from tests.data.drawings import ALPHABETS, drawing_files, part, write_files, zipped
 from vmacore.data.download import FETCHABLE, REMOTES, Remote, download
-from vmacore.data.sets import binarized_mnist, burda, mnist, omniglot, omniglot_gmn
+from vmacore.data.sets import binarized_mnist, mnist, omniglot, omniglot_gmn
+from vmacore.data.sets import omniglot_burda as burda
 from vmacore.errors import VmaError
 
 ONE, TWO = b"one" * 100_000, b"two"
@@ -224,8 +225,8 @@ def test_files_brought_by_hand_are_not_fetched(server: Server, tmp_path: Path) -
 
 
 def test_unknown_names_list_what_can_be_had(tmp_path: Path) -> None:
-    assert FETCHABLE == ("omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn")
-    with pytest.raises(VmaError, match="'glyphs' can't be downloaded; choose one of omniglot, mnist, omniglot-burda"):
+    assert set(FETCHABLE) == {"omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn"}
+    with pytest.raises(VmaError, match="'glyphs' can't be downloaded, it is built in or unknown; choose one of"):
         download("glyphs", tmp_path)
 
 

@@ -10,7 +10,7 @@ from tests import synthetic
 from vmacore.data.characters import Characters
 from vmacore.episodes.base import Episode
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.none import MinibatchSampler
 from vmacore.episodes.recall import RecallSampler
 from vmacore.errors import VmaError
 

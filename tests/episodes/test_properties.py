@@ -13,7 +13,7 @@ from tests import synthetic
 from vmacore.data.characters import Characters
 from vmacore.episodes.base import Episode, Sampler
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.none import MinibatchSampler
 from vmacore.episodes.recall import RecallSampler
 from vmacore.episodes.sequence import SequenceSampler
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tests import synthetic
 from vmacore.config import Config
+from vmacore.episodes import training_sampler, validation_sampler
 from vmacore.episodes.base import Episode, shuffled_drawings
 from vmacore.episodes.few_shot import EpisodeSampler, log_uniform
-from vmacore.episodes.samplers import training_sampler, validation_sampler
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 

@@ -9,7 +9,7 @@ import torch
 
 from tests import synthetic
 from vmacore.data.characters import Characters
-from vmacore.episodes.samplers import training_sampler
+from vmacore.episodes import training_sampler
 from vmacore.evaluation.baselines import baselines
 from vmacore.evaluation.classification import Classifier, classify
 from vmacore.evaluation.likelihood import score, score_episodes

@@ -12,7 +12,7 @@ import torch
 from tests.experiments.conftest import Recorder, model, number, row
 from vmacore.episodes.base import Episode
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.none import MinibatchSampler
 from vmacore.episodes.sequence import SetSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import Classifier

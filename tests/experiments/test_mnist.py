@@ -13,7 +13,7 @@ import torch
 
 from tests.experiments.conftest import STEPS
 from vmacore.config import Config, load_recipe
-from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.none import MinibatchSampler
 from vmacore.episodes.recall import RecallSampler
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.experiments import fig2a, mnist_learned, plans, run, systems

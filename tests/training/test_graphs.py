@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests import synthetic
 from vmacore.bench.steps import images
 from vmacore.config import Config, load_recipe
+from vmacore.episodes import training_sampler
 from vmacore.episodes.base import Episode
-from vmacore.episodes.samplers import training_sampler
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.weights import build_model

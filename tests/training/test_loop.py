@@ -14,7 +14,7 @@ from tests import synthetic
 from tests.small_runs import DATASET, create_run, files_of, metrics_of
 from vmacore.addressing import address_posterior
 from vmacore.config import Config, ObjectiveConfig
-from vmacore.episodes.samplers import training_sampler
+from vmacore.episodes import training_sampler
 from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.memory.encoded import EncodedMemory

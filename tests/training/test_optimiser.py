@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tests import synthetic
 from tests.small_runs import DATASET, create_run
 from vmacore.config import OptimiserConfig, load_recipe
-from vmacore.episodes.samplers import training_sampler
+from vmacore.episodes import training_sampler
 from vmacore.errors import VmaError
 from vmacore.models.base import GenerativeModel
 from vmacore.runs.directory import MOMENTS

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.small_runs import DATASET, create_run
-from vmacore.episodes.samplers import training_sampler
+from vmacore.episodes import training_sampler
 from vmacore.runs.directory import WEIGHTS, RunDirectory
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import read_tensors

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests import synthetic
 from vmacore.config import ModelConfig
-from vmacore.episodes.samplers import training_sampler
+from vmacore.episodes import training_sampler
 from vmacore.errors import VmaError
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.networks.residual import Block, Decoder, Level, Recognition

@@ -12,8 +12,8 @@ import torch
 from tests.small_runs import DATASET, create_run, metrics_of
 from vmacore.config import ObjectiveConfig
 from vmacore.data.characters import Characters
+from vmacore.episodes import training_sampler, validation_sampler
 from vmacore.episodes.base import Episode, Sampler
-from vmacore.episodes.samplers import training_sampler, validation_sampler
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes

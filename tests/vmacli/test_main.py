@@ -54,7 +54,7 @@ def test_version() -> None:
 
 
 def test_choices_are_those_of_the_library() -> None:
-    assert get_args(options.DatasetName) == DATASETS
+    assert get_args(options.DatasetName) == DATASETS.names()
 
 
 def test_info(trained: Shell) -> None:

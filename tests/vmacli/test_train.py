@@ -13,10 +13,10 @@ import torch
 
 from tests.vmacli.conftest import TINY, Shell
 from vmacli import options
-from vmacore.config import EstimatorName
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import export_weights
+from vmacore.shelf import ESTIMATORS
 from vmacore.training.graphs import bfloat16_units
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -46,7 +46,7 @@ def test_json_document(shell: Shell) -> None:
 
 
 def test_estimator(shell: Shell) -> None:
-    assert get_args(options.EstimatorName) == get_args(EstimatorName)
+    assert get_args(options.EstimatorName) == ESTIMATORS.names()
     run = shell.json("train", "--dataset", "digits", "--estimator", "rloo", "--steps", "3", *TINY)["run"]
     assert RunDirectory.open(Path(run)).config.objective.estimator == "rloo"
     assert "--estimator" in shell.refused("train", "--resume", run, "--estimator", "vimco", "--steps", "5")

@@ -5,13 +5,26 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vmacore.config.migration import migrated
 from vmacore.errors import VmaError
+from vmacore.shelf import EPISODES, ESTIMATORS, MODELS, NETWORKS, Shelf
+
+
+def _of(shelf: Shelf) -> AfterValidator:
+    """A name that stands on a shelf."""
+
+    def check(name: str) -> str:
+        try:
+            return shelf.check(name)
+        except VmaError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(check)
 
 
 class _Section(BaseModel):
@@ -41,7 +54,7 @@ class EpisodeConfig(_Section):
     drawing the earlier ones are the memory (Bartunov & Vetrov 2016).
     """
 
-    memory: Literal["few-shot", "recall", "none", "sequence"] = "few-shot"
+    memory: Annotated[str, _of(EPISODES)] = "few-shot"
     classes: int = Field(8, ge=1)
     memories: int = Field(1, ge=1)  # few-shot: memories that share the classes out; targets see their own alone
     targets: int = Field(4, ge=1)  # drawings of each class
@@ -82,8 +95,8 @@ class EpisodeConfig(_Section):
 class ModelConfig(_Section):
     """Which model, and the shapes of its networks."""
 
-    system: Literal["vma", "vae", "soft-attention", "matching"] = "vma"
-    network: Literal["convolutional", "fully-connected", "residual"] = "convolutional"
+    system: Annotated[str, _of(MODELS)] = "vma"
+    network: Annotated[str, _of(NETWORKS)] = "convolutional"
     size: tuple[int, int] = (26, 26)  # set from the data when a run starts
     latent: int = Field(64, ge=0)  # 0: residual networks with finer latents alone
     embedding: int = Field(128, ge=1)
@@ -138,33 +151,10 @@ class ModelConfig(_Section):
         return self
 
 
-EstimatorName = Literal[
-    "vimco",
-    "vimco-geometric",
-    "nvil",
-    "rloo",
-    "rws",
-    "rws-pathwise",
-    "gumbel",
-    "st-gumbel",
-    "enumeration",
-    "top-k",
-]
-# Why one sample is not enough.
-_NEEDS_TWO: dict[str, str] = {
-    "vimco": "VIMCO's baseline leaves one sample out",
-    "vimco-geometric": "VIMCO's baseline leaves one sample out",
-    "rloo": "RLOO's baseline leaves one sample out",
-    "rws": "the weight of a single sample is always 1",
-    "rws-pathwise": "the weight of a single sample is always 1",
-    "top-k": "one of them is drawn from the tail",
-}
-
-
 class ObjectiveConfig(_Section):
     """The bound and how its gradient is estimated; a model that draws no address has the plain bound."""
 
-    estimator: EstimatorName = "vimco"
+    estimator: Annotated[str, _of(ESTIMATORS)] = "vimco"
     samples: int = Field(4, ge=1)  # K; enumeration takes every slot instead
     temperature: float = Field(0.5, gt=0)  # of gumbel and st-gumbel
     # few-shot: weight of log Σ_{a∈c} q(a|x), c the class of x, beside the bound; h and h_q learn the classes from it.
@@ -226,8 +216,8 @@ class Config(_Section):
         if self.model.system != "vma":
             if objective.estimator != ObjectiveConfig().estimator:
                 raise ValueError(f"a {self.model.system} model draws no address: leave objective.estimator out")
-        elif objective.samples < 2 and objective.estimator in _NEEDS_TWO:
-            raise ValueError(f"objective.samples must be at least 2: {_NEEDS_TWO[objective.estimator]}")
+        elif objective.samples < 2 and (why := getattr(ESTIMATORS[objective.estimator], "NEEDS_TWO", "")):
+            raise ValueError(f"objective.samples must be at least 2: {why}")
         if objective.labels and (self.model.system != "vma" or self.episode.memory != "few-shot"):
             raise ValueError("objective.labels is for addresses of a few-shot memory: leave it out")
         if objective.slot_class_weight and not (objective.labels and self.model.tied):
@@ -262,7 +252,9 @@ class Config(_Section):
             if not equals or not isinstance(place, dict) or field not in place or isinstance(place[field], dict):
                 raise VmaError(f"cannot set {setting!r}: write section.field=value, such as model.latent=32")
             holder = getattr(self, sections[0]) if sections else self
-            words = get_args(type(holder).model_fields[field].annotation)  # "none" may be one of them
+            info = type(holder).model_fields[field]
+            shelved = any(isinstance(entry, AfterValidator) for entry in info.metadata)
+            words = ("none",) if shelved else get_args(info.annotation)  # "none" may be one of them
             place[field] = text.strip() if text.strip() in words else _value(text.strip())
         return _validated(document)
 

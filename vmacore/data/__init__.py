@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from vmacore.data.characters import SPLITS, Characters, Dataset
-from vmacore.data.splits import TEST_ALPHABETS
 from vmacore.errors import VmaError
+from vmacore.shelf import DATASETS
 
-__all__ = ["DATASETS", "PROTOCOLS", "SPLITS", "Characters", "Dataset", "load_dataset"]
-
-# The first is the default.
-PROTOCOLS: Mapping[str, tuple[str, ...]] = {
-    "omniglot": tuple(TEST_ALPHABETS),
-    "mnist": ("standard",),
-    "omniglot-burda": ("standard",),
-    "binarized-mnist": ("standard",),
-    "omniglot-gmn": ("30-20",),
-    "glyphs": ("standard",),
-    "digits": ("standard",),
-}
-DATASETS = tuple(PROTOCOLS)
+__all__ = ["DATASETS", "SPLITS", "Characters", "Dataset", "load_dataset"]
 
 
 def load_dataset(
@@ -47,13 +34,12 @@ def load_dataset(
     Raises:
         VmaError: unknown name or protocol; the data are missing or damaged.
     """
-    if name not in PROTOCOLS:
-        raise VmaError(f"there is no data set {name!r}; choose one of {', '.join(DATASETS)}")
-    protocol = protocol or PROTOCOLS[name][0]
-    if protocol not in PROTOCOLS[name]:
-        raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS[name])}")
+    module = DATASETS[name]
+    protocol = protocol or module.PROTOCOLS[0]
+    if protocol not in module.PROTOCOLS:
+        raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(module.PROTOCOLS)}")
     folder = Path(os.environ.get("VMA_DATA") or "data") if data_dir is None else Path(data_dir)
-    dataset = _load(name, protocol, folder, seed)
+    dataset: Dataset = module.open_set(folder, protocol, seed)
     if dataset.train.levels > 1:
         if binarise == "fixed":
             how = f"{dataset.binarisation}: fixed by seed {seed}"
@@ -63,34 +49,3 @@ def load_dataset(
             how = f"{dataset.binarisation}: fixed by seed {seed} for evaluation, resampled each step for training"
             dataset = replace(dataset, binarisation=how)
     return dataset
-
-
-def _load(name: str, protocol: str, data_dir: Path, seed: int) -> Dataset:
-    # Imported one by one, so that what a data set needs is loaded with it alone.
-    if name == "omniglot":
-        from vmacore.data.sets import omniglot
-
-        return omniglot.load(data_dir, protocol)
-    if name == "mnist":
-        from vmacore.data.sets import mnist
-
-        return mnist.load(data_dir)
-    if name == "omniglot-burda":
-        from vmacore.data.sets import burda
-
-        return burda.load(data_dir)
-    if name == "binarized-mnist":
-        from vmacore.data.sets import binarized_mnist
-
-        return binarized_mnist.load(data_dir)
-    if name == "omniglot-gmn":
-        from vmacore.data.sets import omniglot_gmn
-
-        return omniglot_gmn.load(data_dir)
-    if name == "glyphs":
-        from vmacore.data.sets import glyphs
-
-        return glyphs.load(seed)
-    from vmacore.data.sets import digits
-
-    return digits.load(seed)

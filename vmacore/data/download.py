@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import pooch
 import requests
 
-from vmacore.data.sets import binarized_mnist, burda, mnist, omniglot, omniglot_gmn
 from vmacore.errors import VmaError
+from vmacore.shelf import DATASETS
 
 ReportProgress = Callable[[int, int | None], None]  # bytes done, and in all if that is known
 
@@ -37,51 +37,17 @@ class Remote:
     reader: Reader
 
 
-REMOTES: Mapping[str, Remote] = {
-    "omniglot": Remote(
-        title="Omniglot",
-        base_url="https://raw.githubusercontent.com/brendenlake/omniglot/master/python/",
-        folder=Path("omniglot"),
-        registry={
-            "images_background.zip": "md5:68d2efa1b9178cc56df9314c21c6e718",
-            "images_evaluation.zip": "md5:6b91aef0f799c5bb55b94e3f2daec811",
-        },
-        reader=omniglot,
-    ),
-    "mnist": Remote(
-        title="MNIST",
-        base_url="https://ossci-datasets.s3.amazonaws.com/mnist/",
-        folder=mnist.RAW,
-        registry={
-            "train-images-idx3-ubyte.gz": "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "train-labels-idx1-ubyte.gz": "md5:d53e105ee54ea40749a09fcbcd1e9432",
-            "t10k-images-idx3-ubyte.gz": "md5:9fb629c4189551a2d022fa330f9573f3",
-            "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
-        },
-        reader=mnist,
-    ),
-    "omniglot-burda": Remote(
-        title=burda.TITLE,
-        base_url="https://raw.githubusercontent.com/yburda/iwae/master/datasets/OMNIGLOT/",
-        folder=burda.PREPARED.parent,
-        registry={burda.FILE: None},
-        reader=burda,
-    ),
-    "binarized-mnist": Remote(
-        title=binarized_mnist.TITLE,
-        base_url="https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
-        folder=binarized_mnist.PREPARED.parent,
-        registry={name: f"sha256:{file.sha256}" for name, file in binarized_mnist.FILES.items()},
-        reader=binarized_mnist,
-    ),
-    "omniglot-gmn": Remote(
-        title="the GMN Omniglot",
-        base_url="https://raw.githubusercontent.com/sbos/gmn/master/data/",
-        folder=omniglot_gmn.PREPARED.parent,
-        registry={"train_small.npz": None, "test_small.npz": None},
-        reader=omniglot_gmn,
-    ),
-}
+def _remotes() -> dict[str, Remote]:
+    """Every data set whose file says where it is published."""
+    modules = {name: DATASETS[name] for name in DATASETS}
+    return {
+        name: Remote(module.TITLE, module.BASE_URL, module.FOLDER, module.REGISTRY, cast(Reader, module))
+        for name, module in modules.items()
+        if hasattr(module, "BASE_URL")
+    }
+
+
+REMOTES: Mapping[str, Remote] = _remotes()
 FETCHABLE = tuple(REMOTES)
 
 
@@ -117,7 +83,7 @@ def download(
             half-written is left, and what was there before stays.
     """
     if name not in remotes:
-        raise VmaError(f"{name!r} can't be downloaded; choose one of {', '.join(remotes)}")
+        raise VmaError(f"{name!r} can't be downloaded, it is built in or unknown; choose one of {', '.join(remotes)}")
     remote = remotes[name]
     folder = Path(data_dir) / remote.folder
     if source is None:

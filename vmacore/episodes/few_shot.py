@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from vmacore.config import EpisodeConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes.augmentation import Augmentation
 from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
@@ -95,3 +96,20 @@ class EpisodeSampler:
 def log_uniform(low: int, high: int, u: float) -> int:
     """Of u uniform in [0, 1), an integer in low … high; n has probability ∝ log((n + 1) / n)."""
     return min(int(low * ((high + 1) / low) ** u), high) if low < high else low
+
+
+def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> EpisodeSampler:
+    """As configured."""
+    binary, size = characters.levels == 1, characters.size
+    changes = Augmentation(config.turned, config.warped, size, jittered=config.jittered, binary=binary, device=device)
+    return EpisodeSampler(
+        characters,
+        n_way=config.classes,
+        n_shot=config.shots,
+        n_target=config.targets,
+        seed=seed,
+        device=device,
+        n_memories=config.memories,
+        shots=config.shots_between,
+        augmentation=changes if config.turned or config.warped or config.jittered else None,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from vmacore.config import EpisodeConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes.base import Episode, Pixels, ahead
 from vmacore.errors import VmaError
@@ -45,3 +46,9 @@ class RecallSampler:
         return Episode(
             memory[ahead(slot, memory.device)], memory, labels[slot], labels, memory_index[slot], memory_index
         )
+
+
+def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> RecallSampler:
+    """As configured."""
+    n_target = config.classes * config.targets
+    return RecallSampler(characters, n_slots=config.slots, n_target=n_target, seed=seed, device=device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vmacore.config import EpisodeConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
 from vmacore.errors import VmaError
@@ -121,3 +122,16 @@ def _check(characters: Characters, classes: int, length: int, replacement: bool)
         raise VmaError(
             f"{length} drawings in a row without replacement asked for, but a class of this split has {fewest}"
         )
+
+
+def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> SequenceSampler:
+    """As configured."""
+    return SequenceSampler(
+        characters,
+        n_sequences=config.sequences,
+        length=config.length,
+        max_classes=config.classes,
+        seed=seed,
+        replacement=config.replacement,
+        device=device,
+    )

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from vmacore.addressing import Addressing
+from vmacore.config import ObjectiveConfig
 from vmacore.estimators.base import Addresses
 from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, importance_bound
@@ -44,3 +45,8 @@ class Gumbel:
         log_ratio = (addressing.log_p - addressing.log_q)[:, None]  # [B, 1, S]
         bound = importance_bound(log_terms.log_weight + (drawn.relaxed * log_ratio).sum(2))
         return Objective(bound=bound, surrogate=bound)
+
+
+def make(config: ObjectiveConfig) -> Gumbel:
+    """As configured."""
+    return Gumbel(config.samples, config.temperature)

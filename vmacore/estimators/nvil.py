@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from vmacore.addressing import Addressing
+from vmacore.config import ObjectiveConfig
 from vmacore.distributed import everyone, own_rows
 from vmacore.estimators.base import Addresses, log_weights
 from vmacore.models.terms import LogTerms
@@ -33,3 +34,8 @@ class Nvil:
         log_w, log_qa = log_weights(log_terms, addressing, drawn)
         baseline = neighbours(everyone(log_w), everyone(addressing.log_q))  # of the whole minibatch
         return reinforce(log_w, log_qa, own_rows(baseline))
+
+
+def make(config: ObjectiveConfig) -> Nvil:
+    """As configured."""
+    return Nvil(config.samples)

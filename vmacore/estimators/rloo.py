@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 
 from vmacore.addressing import Addressing
+from vmacore.config import ObjectiveConfig
 from vmacore.estimators.base import Addresses, log_weights
 from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, rloo
+
+NEEDS_TWO = "RLOO's baseline leaves one sample out"
 
 
 class Rloo:
@@ -27,3 +30,8 @@ class Rloo:
     def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """The K-sample bound to report, the gradient of the ELBO [B]."""
         return rloo(*log_weights(log_terms, addressing, drawn))
+
+
+def make(config: ObjectiveConfig) -> Rloo:
+    """As configured."""
+    return Rloo(config.samples)

@@ -7,9 +7,12 @@ from dataclasses import replace
 import torch
 
 from vmacore.addressing import Addressing
+from vmacore.config import ObjectiveConfig
 from vmacore.estimators.base import Addresses, log_weights
 from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, wake, wake_address
+
+NEEDS_TWO = "the weight of a single sample is always 1"
 
 
 class ReweightedWakeSleep:
@@ -36,3 +39,8 @@ class ReweightedWakeSleep:
             return wake_address(*log_weights(log_terms, addressing, drawn))
         log_qa = addressing.log_q.gather(1, drawn.address)
         return wake(log_terms.log_px + log_terms.log_pz + addressing.log_p[drawn.address], log_terms.log_qz + log_qa)
+
+
+def make(config: ObjectiveConfig) -> ReweightedWakeSleep:
+    """As configured."""
+    return ReweightedWakeSleep(config.samples)

@@ -7,9 +7,12 @@ import math
 import torch
 
 from vmacore.addressing import Addressing
+from vmacore.config import ObjectiveConfig
 from vmacore.estimators.base import Addresses, log_weights
 from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, stratified
+
+NEEDS_TWO = "one of them is drawn from the tail"
 
 
 class TopK:
@@ -42,3 +45,8 @@ class TopK:
         assert drawn.share is not None
         enumerated = self.samples - 1 if addressing.log_q.shape[1] > self.samples else drawn.share.shape[1]
         return stratified(*log_weights(log_terms, addressing, drawn), drawn.share, enumerated)
+
+
+def make(config: ObjectiveConfig) -> TopK:
+    """As configured."""
+    return TopK(config.samples)

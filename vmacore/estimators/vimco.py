@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 
 from vmacore.addressing import Addressing
+from vmacore.config import ObjectiveConfig
 from vmacore.estimators.base import Addresses, log_weights
 from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, vimco
+
+NEEDS_TWO = "VIMCO's baseline leaves one sample out"
 
 
 class Vimco:
@@ -27,3 +30,8 @@ class Vimco:
     def objective(self, log_terms: LogTerms, addressing: Addressing, drawn: Addresses) -> Objective:
         """The K-sample bound and its gradient [B]."""
         return vimco(*log_weights(log_terms, addressing, drawn), geometric=self.geometric)
+
+
+def make(config: ObjectiveConfig) -> Vimco:
+    """As configured."""
+    return Vimco(config.samples)

@@ -12,7 +12,7 @@ from torch import Tensor
 from vmacore.data.characters import Characters
 from vmacore.episodes.base import Sampler
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.none import MinibatchSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.errors import clustered_se, target_classes
 from vmacore.memory.encoded import EncodedMemory

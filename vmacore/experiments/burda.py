@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from vmacore.data.characters import Characters, Dataset
-from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.none import MinibatchSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import figures, systems

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vmacore.data.characters import Characters
-from vmacore.episodes.minibatch import MinibatchSampler
+from vmacore.episodes.none import MinibatchSampler
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments import figures, systems
 from vmacore.experiments.lab import Lab

@@ -159,3 +159,6 @@ class GenerativeMatchingNetwork(GenerativeModel):
         if memory.mask is not None:
             raise ValueError("images are generated from a whole set: no mask")
         return self.decode(Prior(generator).draw(self.latent_prior(memory).expand(len(address), -1)), memory)
+
+
+MODEL = GenerativeMatchingNetwork  # what `model.system` names by this file

@@ -95,3 +95,6 @@ class SoftAttention(GenerativeModel):
             return self.decode(latents, target, memory, encoded)
 
         return latent_log_terms(self.latent_posterior(targets), targets, address.shape[1], decode, generator, chunk)
+
+
+MODEL = SoftAttention  # what `model.system` names by this file

@@ -58,3 +58,6 @@ class VariationalAutoencoder(GenerativeModel):
             return self.decode(latents, rows(targets, target))
 
         return latent_log_terms(self.latent_posterior(targets), targets, address.shape[1], decode, generator, chunk)
+
+
+MODEL = VariationalAutoencoder  # what `model.system` names by this file

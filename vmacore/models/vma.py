@@ -169,3 +169,6 @@ class VariationalMemoryAddressing(GenerativeModel):
             return torch.arange(slots, device=address.device), address, target, address, None
         each = torch.arange(len(address), device=address.device)
         return address, each, target, each, None
+
+
+MODEL = VariationalMemoryAddressing  # what `model.system` names by this file

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
 from vmacore.config import ModelConfig
 from vmacore.latents import Latents
+from vmacore.shelf import NETWORKS
 
 
 class SlotEncoder(nn.Module, ABC):
@@ -104,6 +104,5 @@ class Networks(ABC):
 
 def networks_for(config: ModelConfig) -> Networks:
     """The family that a configuration names."""
-    module = importlib.import_module(f"vmacore.networks.{config.network.replace('-', '_')}")
-    family: type[Networks] = module.Family
+    family: type[Networks] = NETWORKS[config.network].Family
     return family(config)

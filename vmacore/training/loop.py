@@ -14,7 +14,7 @@ import torch
 from vmacore import distributed
 from vmacore.config import Config
 from vmacore.data.characters import Dataset
-from vmacore.episodes.samplers import training_sampler, validation_sampler
+from vmacore.episodes import training_sampler, validation_sampler
 from vmacore.errors import VmaError
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.locking import locked

@@ -10,7 +10,7 @@ import torch
 from vmacore import distributed
 from vmacore.config import Config
 from vmacore.data.characters import Dataset
-from vmacore.episodes.samplers import training_sampler
+from vmacore.episodes import training_sampler
 from vmacore.errors import VmaError
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing

@@ -17,8 +17,8 @@ from vmacore import distributed
 from vmacore.addressing import Addressing
 from vmacore.config import ObjectiveConfig
 from vmacore.data.characters import Dataset
+from vmacore.episodes import validation_sampler
 from vmacore.episodes.base import Episode, Sampler
-from vmacore.episodes.samplers import validation_sampler
 from vmacore.errors import VmaError
 from vmacore.estimators import Estimator, estimator_for
 from vmacore.evaluation.classification import classify

@@ -20,6 +20,7 @@ from vmacore.data.prepared import read_splits, write_splits
 from vmacore.data.splits import sizes_in_words
 from vmacore.errors import VmaError
 
+PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 PREPARED = Path("binarized-mnist", "binarized-mnist-28x28.safetensors")
 PREPARATION = "28×28 as published"
 BINARISATION = "fixed, as published by Larochelle"
@@ -49,6 +50,9 @@ FILES: Mapping[str, Published] = {
         "test", 10_000, "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c"
     ),
 }
+BASE_URL = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
+FOLDER = PREPARED.parent
+REGISTRY = {name: f"sha256:{file.sha256}" for name, file in FILES.items()}
 
 
 def load(data_dir: Path, files: Mapping[str, Published] = FILES) -> Dataset:
@@ -122,3 +126,8 @@ def _as_published(images: npt.NDArray[np.uint8]) -> bytes:
     text[:, :, 0] = images.reshape(len(images), -1) + ord("0")
     text[:, -1, 1] = ord("\n")
     return text.tobytes()
+
+
+def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
+    """What `vmacore.data.load_dataset` calls."""
+    return load(data_dir)

@@ -5,12 +5,15 @@ UCI Machine Learning Repository, "Optical Recognition of Handwritten Digits" (Al
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters, Dataset
 
+PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 LEVELS = 16
 TRAIN, VALIDATION = 0.6, 0.2  # shares of the drawings of each class; the rest are for testing
 CLASSES = tuple(f"digits/{digit}" for digit in range(10))
@@ -42,3 +45,8 @@ def load(seed: int = 0) -> Dataset:
         binarisation="Bernoulli",
         **{name: Characters(images[index], labels[index], CLASSES, LEVELS) for name, index in splits.items()},
     )
+
+
+def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
+    """What `vmacore.data.load_dataset` calls."""
+    return load(seed)

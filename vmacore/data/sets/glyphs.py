@@ -11,6 +11,7 @@ little more than half the time, while a small convolutional network trained on o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from vmacore.data.characters import Characters, Dataset
 from vmacore.errors import VmaError
 
+PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 SIZE = 26  # pixels a side
 POINTS = 64  # points on a stroke, evenly spaced: no wider apart than about half a pixel
 HALF_PAPER = SIZE / 2 - 0.75  # pixels from the middle that a pen's centre may go: no pen reaches the edge
@@ -317,3 +319,8 @@ def load(seed: int = 0, *, train: int = 34, validation: int = 4, test: int = 6) 
         validation=make_alphabets(validation, seed=seed, first=1 + train),
         test=make_alphabets(test, seed=seed, first=1 + train + validation),
     )
+
+
+def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
+    """What `vmacore.data.load_dataset` calls."""
+    return load(seed)

@@ -22,7 +22,17 @@ from vmacore.data.prepared import write_atomically
 from vmacore.data.splits import sizes_in_words
 from vmacore.errors import VmaError
 
+PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 RAW = Path("MNIST", "raw")
+TITLE = "MNIST"
+BASE_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+FOLDER = RAW
+REGISTRY = {
+    "train-images-idx3-ubyte.gz": "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "md5:d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "md5:9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
+}
 PREPARATION = "28×28 as published"
 BINARISATION = "Bernoulli"
 LEVELS = 255
@@ -127,3 +137,8 @@ def _read(data_dir: Path, files: Mapping[str, str]) -> list[Tensor]:
             raise VmaError(f"can't read {path}: {error.strerror or error}") from error
         tensors.append(tensor)
     return tensors
+
+
+def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
+    """What `vmacore.data.load_dataset` calls."""
+    return load(data_dir)

@@ -22,7 +22,15 @@ from vmacore.data.prepared import read_prepared, write_prepared
 from vmacore.data.splits import EVALUATION, TEST_ALPHABETS, alphabet_of, split_by_alphabet
 from vmacore.errors import VmaError
 
+PROTOCOLS: tuple[str, ...] = tuple(TEST_ALPHABETS)  # the first is the default
 PREPARED = Path("omniglot", "omniglot-26x26-maxpool4.safetensors")
+TITLE = "Omniglot"
+BASE_URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
+FOLDER = PREPARED.parent
+REGISTRY = {
+    "images_background.zip": "md5:68d2efa1b9178cc56df9314c21c6e718",
+    "images_evaluation.zip": "md5:6b91aef0f799c5bb55b94e3f2daec811",
+}
 PREPARATION = "26×26, last row and column of 105×105 dropped, 4×4 max-pool, ink 1"
 BINARISATION = "none: exactly binary"
 DRAWINGS = 20
@@ -196,3 +204,8 @@ def _decode(content: bytes, where: str) -> npt.NDArray[np.bool_]:
     if ink.mean() > 0.5:
         raise VmaError(f"{where} has light ink on dark paper; Omniglot has dark ink on light paper")
     return ink
+
+
+def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
+    """What `vmacore.data.load_dataset` calls."""
+    return load(data_dir, protocol)

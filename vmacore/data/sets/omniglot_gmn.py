@@ -23,12 +23,17 @@ from vmacore.data.sets.omniglot import ALPHABETS, DRAWINGS, class_names, in_word
 from vmacore.data.splits import EVALUATION, alphabet_of, split_by_alphabet
 from vmacore.errors import VmaError
 
+PROTOCOLS: tuple[str, ...] = ("30-20",)  # the first is the default
 PREPARED = Path("omniglot-gmn", "omniglot-28x28-gmn.safetensors")
 PREPARATION = "28×28 as published with Generative Matching Networks, ink 1"
 BINARISATION = "none: binary as published"
 PROTOCOL = "30-20"
 SIDE = 28
 PAPER = 255
+TITLE = "the GMN Omniglot"
+BASE_URL = "https://raw.githubusercontent.com/sbos/gmn/master/data/"
+FOLDER = PREPARED.parent
+REGISTRY = {"train_small.npz": None, "test_small.npz": None}
 
 _CHARACTER = re.compile(r"(?:^|/)(?P<alphabet>[^/]+)/(?P<character>character\d\d)\.npy$")
 _WAY_OUT = "run `vma download omniglot-gmn` (with `--from PATH` if you have the files)"
@@ -133,3 +138,8 @@ def _decode(content: bytes, where: str) -> npt.NDArray[np.uint8]:
     if ink.mean() > 0.5:
         raise VmaError(f"{where} has light ink on dark paper; the GMN Omniglot has 0 for ink and {PAPER} for paper")
     return ink.astype(np.uint8).reshape(DRAWINGS, SIDE, SIDE)
+
+
+def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
+    """What `vmacore.data.load_dataset` calls."""
+    return load(data_dir)

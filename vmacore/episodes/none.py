@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from vmacore.config import EpisodeConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes.base import Episode, Pixels
 from vmacore.seeds import Stream, generator
@@ -24,3 +25,8 @@ class MinibatchSampler:
         labels = self.characters.labels
         pixels = self._pixels.at(step)
         return Episode(pixels(index), pixels(none), labels[index], labels[none], index, none)
+
+
+def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> MinibatchSampler:
+    """As configured."""
+    return MinibatchSampler(characters, n_target=config.classes * config.targets, seed=seed, device=device)

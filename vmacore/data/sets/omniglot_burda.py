@@ -22,6 +22,7 @@ from vmacore.data.prepared import read_splits, write_splits
 from vmacore.data.splits import sizes_in_words
 from vmacore.errors import VmaError
 
+PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 FILE = "chardata.mat"
 PREPARED = Path("omniglot-burda", "omniglot-28x28-burda.safetensors")
 PREPARATION = "28×28 as published by Burda, grey levels to the nearest 1/255"
@@ -31,6 +32,9 @@ LEVELS = 255
 ALPHABETS = 50
 COMPRESSED = 15  # the tag of a compressed variable in MATLAB files
 TITLE = "Burda's Omniglot"
+BASE_URL = "https://raw.githubusercontent.com/yburda/iwae/master/datasets/OMNIGLOT/"
+FOLDER = PREPARED.parent
+REGISTRY = {FILE: None}
 _WAY_OUT = "run `vma download omniglot-burda` (with `--from PATH` if you have the file)"
 
 Array = npt.NDArray[Any]
@@ -186,3 +190,8 @@ def _by_class(images: npt.NDArray[np.uint8], labels: list[str], rows: npt.NDArra
         classes=tuple(classes.tolist()),
         levels=LEVELS,
     )
+
+
+def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
+    """What `vmacore.data.load_dataset` calls."""
+    return load(data_dir)

@@ -10,8 +10,8 @@ import torch
 from scipy.io import savemat
 
 from tests.data.drawings import write_files, zipped
-from vmacore.data.sets import burda
-from vmacore.data.sets.burda import Sizes
+from vmacore.data.sets import omniglot_burda as burda
+from vmacore.data.sets.omniglot_burda import Sizes
 from vmacore.errors import VmaError
 
 SIZES = Sizes(train=60, validation=7, test=20)
