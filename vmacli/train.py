@@ -207,10 +207,16 @@ def _events(run: RunDirectory, wanted: bool) -> Iterator[Events | None]:
 
 
 def _configuration(wanted: Recipe, seed: int | None, settings: list[str]) -> Config:
-    """The recipe, or the one named like the data set, with what the options and --set change in it."""
-    from vmacore.config import load_recipe
+    """The recipe, or the one named like the data set, with what the options and --set change in it.
 
-    config = load_recipe(wanted.recipe or wanted.dataset or "")
+    A data set without a recipe takes the defaults, which are the paper's.
+    """
+    from vmacore.config import Config, DataConfig, load_recipe, recipe_names
+
+    if wanted.recipe is None and wanted.dataset not in recipe_names():
+        config = Config(data=DataConfig(dataset=wanted.dataset or ""))
+    else:
+        config = load_recipe(wanted.recipe or wanted.dataset or "")
     changes = []
     if wanted.dataset is not None and wanted.dataset != config.data.dataset:
         changes += [f"data.dataset={wanted.dataset}", "data.protocol=none"]

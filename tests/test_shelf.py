@@ -1,0 +1,125 @@
+"""One file adds a network, a model, an estimator, a kind of episode or a data set, and nothing else is touched."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import synthetic
+from vmacli.train import Recipe, _configuration
+from vmacore.config import Config, DataConfig
+from vmacore.data import load_dataset
+from vmacore.data.characters import Dataset
+from vmacore.errors import VmaError
+from vmacore.evaluation.likelihood import Score, score
+from vmacore.runs.directory import RunDirectory
+from vmacore.runs.finding import find_run
+from vmacore.runs.weights import load_model
+from vmacore.shelf import DATASETS, EPISODES, ESTIMATORS, MODELS, NETWORKS, Shelf
+from vmacore.training.loop import prepare, train
+
+PLUGINS = Path(__file__).parent / "plugins"
+Add = Callable[[Shelf, str], None]
+
+
+@pytest.fixture
+def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
+    """Puts a file into a folder that a shelf looks into too, for as long as a test lasts."""
+    added: list[str] = []
+
+    def put(shelf: Shelf, name: str) -> None:
+        folder = tmp_path / "plugins"
+        folder.mkdir()
+        shutil.copy(PLUGINS / f"{name}.py", folder)
+        package = importlib.import_module(shelf.package)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+        importlib.invalidate_caches()
+        added.append(f"{shelf.package}.{name}")
+
+    yield put
+    for module in added:
+        sys.modules.pop(module, None)
+
+
+def _trained(folder: Path, config: Config, dataset: Dataset) -> tuple[Score, RunDirectory]:
+    """20 steps, and the score of what they leave on the test split."""
+    run = RunDirectory.create(folder / "run", prepare(config, dataset))
+    summary = train(run, dataset, steps=20)
+    assert summary.step == 20
+    model = load_model(find_run(run.path, runs_dir=folder))
+    return score(model, dataset.test, classes=2, shots=2, targets=2, samples=3, episodes=3), run
+
+
+def _config(**sections: dict[str, Any]) -> Config:
+    return synthetic.config(**{"training": {"steps": 20}, **sections})
+
+
+@pytest.mark.parametrize("system", ["vma", "vae", "soft-attention"])
+def test_networks(add: Add, tmp_path: Path, system: str) -> None:
+    add(NETWORKS, "linear")
+    found, _ = _trained(tmp_path, _config(model={"network": "linear", "system": system}), synthetic.dataset())
+    assert 0 < found.nll < 64  # less than a bit a pixel costs, ln 2 of each of 64, and somewhat more
+
+
+def test_a_model(add: Add, tmp_path: Path) -> None:
+    add(MODELS, "flips")
+    dataset = synthetic.dataset()
+    found, run = _trained(tmp_path, _config(model={"system": "flips"}), dataset)
+    # q(a|x) is exact and there is no z, so the bound is the likelihood however many samples there are.
+    model = load_model(find_run(run.path, runs_dir=tmp_path))
+    more = score(model, dataset.test, classes=2, shots=2, targets=2, samples=50, episodes=3)
+    assert more.nll == pytest.approx(found.nll, rel=1e-5)
+
+
+def test_an_estimator(add: Add, tmp_path: Path) -> None:
+    add(ESTIMATORS, "uniform")
+    found, run = _trained(tmp_path, _config(objective={"estimator": "uniform"}), synthetic.dataset())
+    assert 0 < found.nll < 64
+    assert RunDirectory.open(run.path).config.objective.estimator == "uniform"
+
+
+def test_a_kind_of_episode(add: Add, tmp_path: Path) -> None:
+    add(EPISODES, "scattered")
+    found, _ = _trained(tmp_path, _config(episode={"memory": "scattered"}), synthetic.dataset())
+    assert 0 < found.nll < 64
+
+
+def test_a_data_set(add: Add, tmp_path: Path) -> None:
+    add(DATASETS, "stripes")
+    dataset = load_dataset("stripes")
+    found, run = _trained(tmp_path, _config(episode={"classes": 2}), dataset)
+    assert found.nll < 64
+    assert run.config.data.protocol == "standard"
+    with pytest.raises(VmaError, match="stripes has no protocol '45-5'"):
+        load_dataset("stripes", protocol="45-5")
+    # Without a recipe of its name `vma train --dataset stripes` takes the defaults.
+    assert _configuration(Recipe(dataset="stripes"), None, []) == Config(data=DataConfig(dataset="stripes"))
+
+
+@pytest.mark.parametrize("file", sorted(PLUGINS.glob("*.py")), ids=lambda file: file.stem)
+def test_it_is_one_short_file(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) < 100
+
+
+def test_what_is_not_there_is_named_with_what_is() -> None:
+    for shelf in (DATASETS, EPISODES, ESTIMATORS, MODELS, NETWORKS):
+        with pytest.raises(VmaError, match=f"there is no {shelf.what} 'absent'; choose one of {shelf.names()[0]}, "):
+            shelf["absent"]
+        assert "base" not in shelf.names()
+        assert all(name in shelf for name in shelf)
+    assert MODELS.names() == ("matching", "soft-attention", "vae", "vma")
+    assert NETWORKS.names() == ("convolutional", "fully-connected", "residual")
+    assert EPISODES.names() == ("few-shot", "none", "recall", "sequence")
+
+
+def test_everything_on_a_shelf_can_be_taken_from_it() -> None:
+    for shelf, member in ((DATASETS, "open_set"), (EPISODES, "make"), (ESTIMATORS, "make"), (MODELS, "MODEL")):
+        for name in shelf:
+            assert hasattr(shelf[name], member), name
+    assert all(hasattr(NETWORKS[name], "Family") for name in NETWORKS)
