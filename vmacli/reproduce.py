@@ -63,6 +63,15 @@ def reproduce(
     out: Annotated[Path, typer.Option("--out", help="Where results go, a folder for each experiment.")] = Path(
         "reproduction"
     ),
+    docs: Annotated[
+        Path | None,
+        typer.Option(
+            "--docs",
+            metavar="FOLDER",
+            help="Only write the page of an earlier result, with its figures, into this folder.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Reproduce an experiment of the paper: train what is missing, measure, draw, compare. Ctrl-C saves."""
     if (experiment is None) != listing:
@@ -74,10 +83,16 @@ def reproduce(
         from vmacore.experiments import about, run
 
         known = about(experiment)
+        folder = out / known.id
+        from vmacore.experiments.page import read, write_page
+
+        if docs is not None:
+            path = str(write_page(read(folder / "result.json"), folder, docs))
+            output.result({"command": "reproduce", "id": known.id, "page": path}, [f"written to {path}"], path)
+            return
         from vmacore.experiments.lab import Lab, Stopped
         from vmacore.experiments.result import write
 
-        folder = out / known.id
         folder.mkdir(parents=True, exist_ok=True)
         where = choose_device(session.device)
         output.note(f"{known.title}; the paper: {known.paper}; on {where}")
@@ -112,6 +127,7 @@ def reproduce(
             "paper": known.paper,
             "budget_s": limit,
             "seconds": round(time.monotonic() - began, 1),
+            "date": time.strftime("%Y-%m-%d"),
             "seeds": seeds,
             "steps_asked": steps,
             "device": str(where),
@@ -119,6 +135,7 @@ def reproduce(
             "versions": {"vma": version("vma"), "torch": torch.__version__},
         }
         document = write(folder, result, head, _invocation())
+        write_page(document, folder, folder)
         bare = "\n".join(f"{_name(row.group, row.label)}: {row.ours}" for row in result.rows)
         output.result(document | {"folder": str(folder)}, _shown(result, folder), bare)
 

@@ -11,7 +11,7 @@ import pytest
 from vmacore.errors import VmaError
 from vmacore.experiments import EXPERIMENTS, about
 from vmacore.experiments.plans import Plan, Trained
-from vmacore.experiments.result import Result, Row, cells, grouped, markdown, notes, percent, verdict, write
+from vmacore.experiments.result import Result, Row, cells, grouped, notes, percent, verdict, write
 
 NOTHING = Trained(Plan("digits", full=200), None, None, 200, "nothing trained: there is no run digits yet")
 ROWS = [
@@ -102,21 +102,13 @@ def test_files(tmp_path: Path) -> None:
         "share": 0.25,
         "note": "",
     }
-    text = (folder / "README.md").read_text()
-    assert text == markdown(result, "A figure", "vma reproduce fig --budget 5m")
-    for words in ("# A figure", "    vma reproduce fig", "| VAE | 90.80 | 91.00 | +0.20 |", "- K = 4", "(fig.png)"):
-        assert words in text
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "result.json"]
+    assert [path.name for path in folder.iterdir()] == ["result.json"]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(VmaError, match="choose another --out"):
         write(tmp_path / "file", Result([]), {"title": "x"}, "vma reproduce x")
-
-
-def test_bars_in_labels_do_not_cut_cells() -> None:
-    assert "q(a\\|x)" in markdown(Result([Row("q(a|x)", 1.0)]), "x", "x")
 
 
 def test_every_experiment_of_the_paper_is_known() -> None:

@@ -63,7 +63,7 @@ def test_an_experiment(tiny_shell: Shell) -> None:
     assert (row["steps"], row["full"], row["share"]) == (STEPS, plans.FULL, STEPS / plans.FULL)
     assert 0 < row["ours"] < 100
     folder = tiny_shell.folder / "reproduction" / "fig3"
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "fig3.png", "fig3.svg", "result.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["fig3.md", "fig3.png", "fig3.svg", "result.json"]
     stored = json.loads((folder / "result.json").read_text())
     assert stored == {key: value for key, value in document.items() if key != "folder"}
     assert (tiny_shell.runs / "omniglot-1e-4" / "config.toml").exists()
@@ -80,6 +80,16 @@ def test_an_experiment(tiny_shell: Shell) -> None:
     label, value = quiet.stdout.splitlines()[0].rsplit(": ", 1)
     assert label == row["label"]
     assert float(value) == pytest.approx(row["ours"])
+
+
+def test_a_page_of_an_earlier_result(tiny_shell: Shell) -> None:
+    document = tiny_shell.json("reproduce", "fig3", "--budget", "0s")
+    made = tiny_shell.json("reproduce", "fig3", "--docs", "pages")
+    assert made["page"] == "pages/fig3.md"
+    assert (tiny_shell.folder / "pages" / "fig3.md").read_text().startswith(f"# {document['title']}\n")
+    assert "there is no elsewhere/fig3/result.json" in tiny_shell.refused(
+        "reproduce", "fig3", "--docs", "pages", "--out", "elsewhere"
+    )
 
 
 def test_a_budget_too_small_says_so(tiny_shell: Shell) -> None:

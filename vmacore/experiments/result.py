@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmacore.errors import VmaError
-from vmacore.files import replacing
+from vmacore.files import replace as replace_file
 
 if TYPE_CHECKING:
     from vmacore.experiments.plans import Trained
@@ -106,7 +106,7 @@ def verdict(result: Result) -> str:
 
 
 def write(folder: Path, result: Result, about: Mapping[str, Any], invocation: str) -> dict[str, Any]:
-    """Write result.json and README.md into the folder; returns the JSON document.
+    """Write result.json into the folder; returns the JSON document.
 
     about: what else stands at the head of the document, "title" among it. invocation: the command that was given.
 
@@ -125,26 +125,11 @@ def write(folder: Path, result: Result, about: Mapping[str, Any], invocation: st
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "result.json", json.dumps(finite(document), indent=1, allow_nan=False) + "\n")
-        _replace(folder / "README.md", markdown(result, str(about["title"]), invocation))
+        text = json.dumps(finite(document), indent=1, allow_nan=False) + "\n"
+        replace_file(folder / "result.json", text.encode())
     except OSError as error:
         raise VmaError(f"cannot write {folder}: {error.strerror or error}; choose another --out") from error
     return document
-
-
-def markdown(result: Result, title: str, invocation: str) -> str:
-    """The result as a short text: its command, tables, notes, figures."""
-    lines = [f"# {title}", "", f"    {invocation}", "", verdict(result), ""]
-    for group, rows in grouped(result.rows):
-        lines += [f"## {group}", ""] if group else []
-        lines += ["| | paper | ours | difference | ± s.e. | steps/full |", "| --- | --- | --- | --- | --- | --- |"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in rows]
-        lines += [""]
-    lines += [f"- {note}" for note in notes(result)]
-    pictures = [path for path in result.figures if path.suffix == ".png"]
-    for path in pictures:
-        lines += ["", f"![{path.stem}]({path.name})"]
-    return "\n".join(lines) + "\n"
 
 
 def notes(result: Result) -> list[str]:
@@ -220,8 +205,3 @@ def _signed(difference: float, unit: str) -> str:
 def _row_document(row: Row) -> dict[str, Any]:
     names = ("group", "label", "unit", "paper", "ours", "difference", "se", "steps", "full", "share", "note")
     return {name: getattr(row, name) for name in names}
-
-
-def _replace(path: Path, text: str) -> None:
-    with replacing(path) as file:
-        file.write(text.encode())
