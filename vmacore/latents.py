@@ -44,7 +44,7 @@ class Prior:
         """z_l ~ p(z_l|z_<l, m)."""
         p = gaussian(prior)
         noise = torch.randn(p.mean.shape, generator=self.generator, dtype=prior.dtype, device=prior.device)
-        return p.mean + p.stddev * noise
+        return p.base_dist.loc + p.base_dist.scale * noise
 
 
 class Posterior:
@@ -74,7 +74,7 @@ class Posterior:
         q, p = gaussian(posterior(self.evidence[level])), gaussian(prior)
         size = q.event_shape.numel()
         noise, self.left = self.left[:, :size].view(q.mean.shape), self.left[:, size:]
-        z = q.mean + q.stddev * noise
+        z = q.base_dist.loc + q.base_dist.scale * noise  # `q.stddev` is the root of a square: another rounding
         z = z if self.pathwise else z.detach()
         counts = 1.0 if level == len(self.evidence) - 1 else self.coarse_weight
         self.log_p = self.log_p + counts * p.log_prob(z)
