@@ -4,11 +4,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test clean
+.PHONY: help demo test quick clean
 
 help:
 	@echo "make demo    train, score, sample and classify on built-in data (under six minutes on two cores)"
 	@echo "make test    lint, types and tests"
+	@echo "make quick   the same without tests that start processes or train through a command"
 	@echo "make clean   remove the demo, caches and .venv; other runs and data stay"
 
 # The five commands, on made-up characters. A second `make demo` goes on from where the first one stopped.
@@ -25,6 +26,11 @@ test: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+quick: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow"
 
 clean:
 	rm -rf .venv demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache

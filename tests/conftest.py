@@ -26,6 +26,24 @@ settings.register_profile(
 settings.load_profile("vma")
 
 
+# What starts processes, trains through a command, or times something; `make quick` leaves these out.
+SLOW = (
+    "tests/bench/",
+    "tests/experiments/",
+    "tests/vmacli/",
+    "tests/memory/test_sharded.py",
+    "tests/training/test_resuming.py",
+    "tests/test_distributed.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow by where it stands."""
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with real data that VMA_TEST_DATA names (omniglot/, MNIST/); it is only ever read."""
