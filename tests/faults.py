@@ -30,7 +30,7 @@ class Fault:
     test: str
 
 
-LATENTS, NETWORK = "vmacore/latents.py", "vmacore/networks/residual.py"
+LATENTS, NETWORK, PATCHES = "vmacore/latents.py", "vmacore/networks/residual.py", "vmacore/networks/patches.py"
 TRAINER, STREAMING = "vmacore/training/trainer.py", "vmacore/memory/streamed.py"
 PLAIN, STEPS = "tests/networks/test_plain_pyramid.py::test_", "tests/training/test_steps.py::test_"
 DENSITIES, SCORE = "tests/models/test_densities.py::test_", "tests/vmacli/test_score.py::test_"
@@ -130,14 +130,14 @@ FAULTS = {
     ),
     # Residual networks.
     "addresses without a ReLU": Fault(
-        NETWORK, "_exact(self.out, F.relu(self.hidden(x)))", "_exact(self.out, self.hidden(x))", PLAIN + "embeddings"
+        PATCHES, "exact(self.out, F.relu(self.hidden(x)))", "exact(self.out, self.hidden(x))", PLAIN + "embeddings"
     ),
-    "top without a ReLU": Fault(NETWORK, "nhwc_flat(F.relu(maps[-1]))", "nhwc_flat(maps[-1])", PLAIN + "embeddings"),
+    "top without a ReLU": Fault(PATCHES, "nhwc_flat(F.relu(maps[-1]))", "nhwc_flat(maps[-1])", PLAIN + "embeddings"),
     "evidence without a ReLU": Fault(
         NETWORK, "seen(F.relu(maps[at])", "seen((maps[at])", PLAIN + "what_posteriors_see_of_x"
     ),
     "top not normalised": Fault(
-        NETWORK,
+        PATCHES,
         "return normal_rows(vectors) if self.normalised else vectors",
         "return vectors",
         PLAIN + "normalised_tops_have_mean_0_and_variance_1",

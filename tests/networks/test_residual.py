@@ -3,36 +3,36 @@
 import pytest
 import torch
 
-from vmacore.networks import residual as residual_pyramid
+from vmacore.networks import patches, residual
 from vmacore.networks.layers import initialise
 
 
 @pytest.mark.parametrize("size", [(26, 26), (28, 28), (8, 8), (7, 5)])
 def test_patches_and_back(size: tuple[int, int]) -> None:
     images = torch.rand(3, 2, *size)
-    cut = residual_pyramid.patches(images)
+    cut = patches.patches(images)
     assert cut.shape == (3, (size[0] + 1) // 2, (size[1] + 1) // 2, 8)
     # The same numbers come back in blocks of channels: 2×2 places of each of the two maps.
-    assert torch.equal(residual_pyramid.unpatched(cut, size), images)
+    assert torch.equal(patches.unpatched(cut, size), images)
 
 
 def test_patches_keep_neighbours_together() -> None:
     image = torch.arange(16.0).view(1, 1, 4, 4)
-    assert residual_pyramid.patches(image)[0, 0, 1].tolist() == [2, 3, 6, 7]
+    assert patches.patches(image)[0, 0, 1].tolist() == [2, 3, 6, 7]
 
 
 @pytest.mark.parametrize("size", [(26, 26), (8, 8), (7, 5)])
 def test_every_stage_halves(size: tuple[int, int]) -> None:
     stages, blocks = (4, 6, 8), (1, 0, 2)
-    slot_encoder = residual_pyramid.SlotEncoder(size, stages, blocks)
+    slot_encoder = residual.SlotEncoder(size, stages, blocks)
     maps = slot_encoder(torch.rand(2, 1, *size))
-    assert [tuple(m.shape[2:]) for m in maps] == residual_pyramid.sizes_of(size, 3)
+    assert [tuple(m.shape[2:]) for m in maps] == patches.sizes_of(size, 3)
     assert [m.shape[1] for m in maps] == list(stages)
     assert slot_encoder.top(maps).shape == (2, slot_encoder.out_features)
 
 
 def test_blocks_start_as_identities() -> None:
-    block = residual_pyramid.Block(3)
+    block = patches.Block(3)
     initialise(block)
     x = torch.randn(2, 3, 5, 5)
     assert torch.equal(block(x), x)
@@ -42,11 +42,11 @@ def test_blocks_start_as_identities() -> None:
 def test_recognition_is_a_network_over_both_images_as_channels() -> None:
     """The two shares of the first layer are one convolution of the concatenation of the patches."""
     torch.manual_seed(0)
-    recognition = residual_pyramid.Recognition((8, 8), (4, 6), (1, 1), False, 16, 3).double()
+    recognition = residual.Recognition((8, 8), (4, 6), (1, 1), False, 16, 3).double()
     targets, slots = torch.rand(2, 1, 8, 8).double(), torch.rand(3, 1, 8, 8).double()
     target, slot = torch.tensor([0, 1, 1]), torch.tensor([2, 0, 2])
     _, *maps = recognition(targets, recognition.slot_side(slots), target, slot)
-    both = torch.cat([residual_pyramid.patches(targets)[target], residual_pyramid.patches(slots)[slot]], 3)
+    both = torch.cat([patches.patches(targets)[target], patches.patches(slots)[slot]], 3)
     weight = torch.cat([recognition.target.weight, recognition.slot.weight], 1)
     first = torch.nn.functional.conv2d(both.permute(0, 3, 1, 2), weight, recognition.target.bias, padding=1)
     torch.testing.assert_close(maps[0], recognition.trunk.stages[0](first))
@@ -54,14 +54,14 @@ def test_recognition_is_a_network_over_both_images_as_channels() -> None:
 
 
 def test_heads_are_exact_under_autocast() -> None:
-    head = residual_pyramid.Head(8, 16, 4)
+    head = patches.Head(8, 16, 4)
     with torch.autocast("cpu", torch.bfloat16):
         assert head(torch.rand(2, 8)).dtype == torch.float32
 
 
 def test_normalised_blocks_ignore_the_scale_and_mean_of_the_channels() -> None:
     torch.manual_seed(0)
-    block = residual_pyramid.Block(6, normalised=True).double()
+    block = patches.Block(6, normalised=True).double()
     x = torch.randn(2, 6, 4, 4).double()
     added = block(x) - x
     assert float(added.detach().abs().max()) > 0

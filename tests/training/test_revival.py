@@ -14,7 +14,8 @@ from vmacore.config import ModelConfig
 from vmacore.episodes import training_sampler
 from vmacore.errors import VmaError
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.networks.residual import Block, Decoder, Level, Recognition
+from vmacore.networks.patches import Block
+from vmacore.networks.residual import Decoder, Level, Recognition
 from vmacore.training.revival import Revived, revive
 
 CONFIG = synthetic.config()

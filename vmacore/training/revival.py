@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from vmacore.episodes.base import Episode
 from vmacore.errors import VmaError
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.networks.residual import Block, Decoder, Head, Level, Recognition, SlotEncoder, Trunk
+from vmacore.networks.patches import Block, Head, Trunk
+from vmacore.networks.residual import Decoder, Level, Recognition, SlotEncoder
 
 RARELY = 1e-3  # share of places below which a unit or map counts as never active
 UNUSED = 0.05  # KL in nats below which a latent counts as unused
