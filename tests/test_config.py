@@ -202,3 +202,21 @@ def test_labels_are_for_addresses_of_a_few_shot_memory(setting: str) -> None:
     config = Config.from_toml('[data]\ndataset = "glyphs"\n[objective]\nlabels = 1.0\n')
     with pytest.raises(VmaError, match="labels"):
         config.with_overrides([setting])
+
+
+def test_toml_holds_what_the_kinds_read_and_what_was_changed() -> None:
+    def keys(*settings: str) -> dict[str, set[str]]:
+        document = tomllib.loads(CONFIG.with_overrides(settings).to_toml())
+        return {section: set(values) for section, values in document.items() if isinstance(values, dict)}
+
+    plain = keys()
+    assert {"channels", "hidden", "tied"} <= plain["model"]
+    assert not {"stages", "layers", "hops", "read"} & plain["model"]
+    assert "shots" in plain["episode"]
+    assert not {"slots", "sequences"} & plain["episode"]
+    assert "temperature" not in plain["objective"]
+    assert "temperature" in keys("objective.estimator=gumbel")["objective"]
+    assert {"stages", "hidden"} <= keys("model.network=residual")["model"]
+    assert "channels" not in keys("model.network=residual")["model"]
+    assert "hops" in keys("model.system=matching")["model"]
+    assert "hops" in keys("model.hops=2")["model"]  # changed, though nobody reads it

@@ -195,6 +195,14 @@ class TrainingConfig(_Section):
     cuda_graph: bool = True  # on one CUDA device: an update is recorded once and replayed
 
 
+# The keys that choose a kind, by section, and where the kinds stand.
+KINDS = {
+    "episode": {"memory": EPISODES},
+    "model": {"network": NETWORKS, "system": MODELS},
+    "objective": {"estimator": ESTIMATORS},
+}
+
+
 class Config(_Section):
     """A run, whole."""
 
@@ -259,8 +267,22 @@ class Config(_Section):
         return _validated(document)
 
     def to_toml(self) -> str:
-        """The whole configuration as TOML; what is unset is left out, since TOML has no null."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        """The configuration as TOML, without what is unset, since TOML has no null.
+
+        Left out too is what only other kinds read (`SETTINGS` of a network, a model, …), where it has its default.
+        """
+        document = self.model_dump(mode="json", exclude_none=True)
+        for section, kinds in KINDS.items():
+            values, own, read = document[section], set(), set()
+            for key, shelf in kinds.items():
+                settings = {name: set(getattr(shelf[name], "SETTINGS", ())) for name in shelf}
+                own |= settings[values[key]]
+                read |= set().union(*settings.values())
+            fields, holder = type(getattr(self, section)).model_fields, getattr(self, section)
+            for key in read - own:
+                if getattr(holder, key) == fields[key].default:
+                    values.pop(key, None)
+        return tomli_w.dumps(document)
 
     @staticmethod
     def from_toml(text: str) -> Config:

@@ -11,6 +11,9 @@ from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
+# The keys of the configuration that it reads.
+SETTINGS = ("memories", "shots", "shots_between", "turned", "warped", "jittered")
+
 
 class EpisodeSampler:
     """Episodes of n_way classes with n_shot drawings of each in memory and n_target others as targets.

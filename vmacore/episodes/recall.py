@@ -10,6 +10,8 @@ from vmacore.episodes.base import Episode, Pixels, ahead
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
+SETTINGS = ("slots",)  # the keys of the configuration that it reads
+
 
 class RecallSampler:
     """A memory of n_slots drawings of all classes alike; the targets are n_target of them, bit for bit (section 4.1).

@@ -15,6 +15,8 @@ from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
+SETTINGS = ("sequences", "length", "replacement")  # the keys of the configuration that it reads
+
 
 class SequenceSampler:
     """Sequences to train on: of each image the earlier ones of its own sequence are the memory.

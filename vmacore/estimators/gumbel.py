@@ -12,6 +12,8 @@ from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, importance_bound
 from vmacore.seeds import exponential
 
+SETTINGS = ("temperature",)  # the keys of the configuration that it reads
+
 
 class Gumbel:
     """K relaxed addresses y = softmax((log q(a|x) + Gumbel noise) / temperature); a sample reads m = Σ_a y_a m_a.

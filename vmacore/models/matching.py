@@ -25,6 +25,8 @@ from vmacore.models.terms import LogTerms, latent_log_terms
 from vmacore.networks.layers import MLP, ConcatLinear, initialise
 from vmacore.networks.strided_residual import ResidualDecoder, ResidualEncoder
 
+SETTINGS = ("embedding", "hops", "hidden", "channels")  # the keys of the configuration that it reads
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EncodedSet(EncodedMemory):

@@ -24,6 +24,8 @@ from vmacore.models.terms import LogTerms, latent_log_terms
 from vmacore.networks.base import networks_for
 from vmacore.networks.layers import MLP, initialise, mixed
 
+SETTINGS = ("embedding", "similarity", "read", "hidden")  # the keys of the configuration that it reads
+
 
 class SoftAttention(GenerativeModel):
     """The encoder, decoder and key network of variational memory addressing, with a mixture for the hard address.

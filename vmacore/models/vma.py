@@ -22,6 +22,9 @@ from vmacore.networks.base import networks_for
 from vmacore.networks.layers import initialise, rows
 from vmacore.seeds import standard_normal
 
+# The keys of the configuration that it reads.
+SETTINGS = ("embedding", "similarity", "address_prior", "tied", "learned_slots")
+
 EMBEDDED_AT_ONCE = 256
 
 

@@ -28,6 +28,8 @@ from vmacore.networks.layers import (
     upscaled_to_one_map,
 )
 
+SETTINGS = ("channels", "hidden")  # the keys of the configuration that it reads
+
 Size = tuple[int, int]
 
 

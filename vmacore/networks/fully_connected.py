@@ -14,6 +14,8 @@ from vmacore.latents import Latents
 from vmacore.networks import base
 from vmacore.networks.layers import MLP, ConcatLinear, Modules, Shared, output, rows
 
+SETTINGS = ("layers", "skip", "slot", "slot_scale")  # the keys of the configuration that it reads
+
 
 def _relu_layers(sizes: Sequence[int]) -> nn.ModuleList:
     return nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(sizes))

@@ -34,6 +34,9 @@ from vmacore.networks.patches import (
     unpatched,
 )
 
+# The keys of the configuration that it reads.
+SETTINGS = ("stages", "blocks", "latent_maps", "posterior_hidden", "normalised", "normalised_embedding", "hidden")
+
 
 class SlotEncoder(base.SlotEncoder):
     """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
