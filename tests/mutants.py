@@ -186,13 +186,13 @@ def _tests_here(tree: Path, module: str) -> int:
     os.dup2(silence, 2)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     os.chdir(tree)
-    sys.dont_write_bytecode = True
-    os.environ.update(PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(tree))
+    os.environ["PYTHONPATH"] = str(tree)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "vmacore", "vmacli")]:
         del sys.modules[name]
     sys.path[:] = [str(tree), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
     options = ["-q", "-x", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    return int(pytest.main([*options, *TESTS[module]]))
+    # One after another, so that a mutant noticed by the first is spared what the others import.
+    return next((code for test in TESTS[module] if (code := int(pytest.main([*options, test])))), PASSED)
 
 
 if __name__ == "__main__":
