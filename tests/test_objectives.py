@@ -133,6 +133,16 @@ def test_two_samples_are_each_others_baseline() -> None:
     assert signal.tolist() == [[1.0, -1.0]]
 
 
+def test_shares_have_no_gradient_of_their_own() -> None:
+    """What is q(a|x) among them counts by log q(a|x): through its share too, it would count twice."""
+    share = torch.tensor([[0.6, 0.4]], requires_grad=True)
+    log_w = torch.tensor([[-1.0, -3.0]], requires_grad=True)
+    objective = stratified(log_w, torch.zeros(1, 2), share, 1)
+    (objective.bound + objective.surrogate).sum().backward()
+    assert share.grad is None
+    torch.testing.assert_close(log_w.grad, 2 * share.detach())
+
+
 def test_a_targets_neighbours_are_those_that_address_the_same_slots() -> None:
     log_q = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 1.0]]).log()
     log_w = torch.tensor([[-1.0, -3.0], [-5.0, -5.0], [-9.0, -7.0], [-40.0, -20.0]])  # means −2, −5, −8, −30
