@@ -16,7 +16,7 @@ from vmacore.config import ModelConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
-from vmacore.evaluation.likelihood import Score, score, score_episodes
+from vmacore.evaluation.likelihood import Score, decoded_at_once, score, score_episodes
 from vmacore.models.reference import ReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
@@ -161,6 +161,15 @@ def test_the_budget_limits_what_is_decoded_at_a_time(monkeypatch: pytest.MonkeyP
     _score(model, samples=10, episodes=2, budget_bytes=7 * model.bytes_per_sample)
     assert max(sizes) == 7
     assert sum(sizes) == 2 * 6 * 10
+
+
+def test_samples_decoded_at_once() -> None:
+    """64 MiB where caches are small, 1 GiB elsewhere; never none."""
+    model = _model()
+    assert decoded_at_once(model, "cpu") == 64 * 1024**2 // model.bytes_per_sample > 1
+    assert decoded_at_once(model, "cuda") == 1024**3 // model.bytes_per_sample
+    assert decoded_at_once(model, "cuda", 3 * model.bytes_per_sample) == 3
+    assert decoded_at_once(model, "cpu", model.bytes_per_sample - 1) == 1
 
 
 @pytest.mark.parametrize("latent", [0, 2])
