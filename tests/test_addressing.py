@@ -165,6 +165,18 @@ def test_draws_are_reproducible_and_detached() -> None:
     assert not first.requires_grad
 
 
+def test_drawing_keeps_nothing_for_a_gradient() -> None:
+    """Addresses have none, and what is kept of all slots would be as large as the scores in float64."""
+    log_q = _normal(3, 8).requires_grad_().log_softmax(1)
+    addressing, kept = Addressing(log_q, log_q[0]), []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
+        addressing.draw(5, torch.Generator().manual_seed(0))
+        addressing.draw_prior((5,), torch.Generator().manual_seed(0))
+        assert not kept
+        addressing.kl()
+        assert kept  # the hook sees what is kept
+
+
 def test_draws_from_the_prior() -> None:
     log_p = (1.5 * _normal(8)).float().log_softmax(0)
     addressing = Addressing(torch.zeros(2, 8).log_softmax(1), log_p)

@@ -16,6 +16,7 @@ from vmacore.config import ModelConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
+from vmacore.evaluation import likelihood
 from vmacore.evaluation.likelihood import Score, decoded_at_once, score, score_episodes
 from vmacore.models.reference import ReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
@@ -161,6 +162,24 @@ def test_the_budget_limits_what_is_decoded_at_a_time(monkeypatch: pytest.MonkeyP
     _score(model, samples=10, episodes=2, budget_bytes=7 * model.bytes_per_sample)
     assert max(sizes) == 7
     assert sum(sizes) == 2 * 6 * 10
+
+
+@pytest.mark.parametrize("learned", [0, 5])
+def test_episodes_and_noise_are_made_on_the_device_asked_for(monkeypatch: pytest.MonkeyPatch, learned: int) -> None:
+    device, seen = torch.device("cpu", 0), []  # the same as "cpu", but for its name
+
+    def look(make: Any) -> Any:
+        def made(*given: Any, **named: Any) -> Any:
+            seen.append(named["device"] if named else given[-1])
+            return make(*given, **named)
+
+        return made
+
+    for name in ("EpisodeSampler", "MinibatchSampler", "generator"):
+        monkeypatch.setattr(f"vmacore.evaluation.likelihood.{name}", look(getattr(likelihood, name)))
+    model = _model(FLAT.model_copy(update={"learned_slots": learned, "slot": 10}) if learned else FLAT)
+    _score(model, device=device)
+    assert seen == [device] * 4  # a sampler, and noise for 3 episodes
 
 
 def test_samples_decoded_at_once() -> None:
