@@ -132,14 +132,14 @@ def _try_all(tree: Path, module: str, sample: int | None, seed: int) -> tuple[in
         drawn = sorted(random.Random(seed).sample(range(every), sample))
         mutants = [mutants[index] for index in drawn]
     started = time.monotonic()
-    if _forked(tree, module, timeout=600) != PASSED:
+    if not _pass(tree, module, timeout=600):
         print(f"{module}: its tests fail in a process that has imported torch before; none was tried")
         return 0, 0
     timeout = 10 + 3 * (time.monotonic() - started)
     killed = 0
     for mutant in mutants:
         file.write_text(mutant.of(sound), "utf-8")
-        survived = _forked(tree, module, timeout) == PASSED
+        survived = _pass(tree, module, timeout)
         killed += not survived
         if survived:
             lines = difflib.unified_diff(sound.splitlines(), mutant.of(sound).splitlines(), n=0, lineterm="")
@@ -154,13 +154,22 @@ def _try_all(tree: Path, module: str, sample: int | None, seed: int) -> tuple[in
     return killed, len(mutants)
 
 
-def _forked(tree: Path, module: str, timeout: float) -> int:
-    """The exit code of a module's tests in a fork of this process, with nothing of the tree imported; −9 if late."""
+def _pass(tree: Path, module: str, timeout: float) -> bool:
+    """Whether all tests of a module pass, each file within the time, in seconds.
+
+    A fork for each file: a mutant that the first one notices is spared what the others import, and Hypothesis draws other
+    examples when pytest runs in a process again.
+    """
+    return all(_forked(tree, test, timeout) == PASSED for test in TESTS[module])
+
+
+def _forked(tree: Path, test: str, timeout: float) -> int:
+    """The exit code of a file of tests in a fork of this process, with nothing of the tree imported; −9 if late."""
     child = os.fork()
     if child == 0:
         os.setsid()
         try:
-            os._exit(_tests_here(tree, module))
+            os._exit(_tests_here(tree, test))
         except BaseException:  # whatever a mutant does, the child must not go on as its parent
             os._exit(99)
     until = time.monotonic() + timeout
@@ -178,7 +187,7 @@ def _forked(tree: Path, module: str, timeout: float) -> int:
             os.waitpid(child, 0)
 
 
-def _tests_here(tree: Path, module: str) -> int:
+def _tests_here(tree: Path, test: str) -> int:
     import pytest
 
     silence = os.open(os.devnull, os.O_WRONLY)
@@ -191,8 +200,7 @@ def _tests_here(tree: Path, module: str) -> int:
         del sys.modules[name]
     sys.path[:] = [str(tree), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
     options = ["-q", "-x", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    # One after another, so that a mutant noticed by the first is spared what the others import.
-    return next((code for test in TESTS[module] if (code := int(pytest.main([*options, test])))), PASSED)
+    return int(pytest.main([*options, test]))
 
 
 if __name__ == "__main__":

@@ -200,6 +200,12 @@ def test_classes_may_be_numbered_in_any_kind_of_integer(kind: torch.dtype) -> No
     torch.testing.assert_close(found.exp(), torch.tensor([[0.6, 0.0, 0.4]]))
 
 
+def test_a_class_whose_probability_underflows_has_a_logarithm() -> None:
+    log_q = torch.tensor([[-900.0, 0.0, -901.0]], dtype=torch.float64)
+    found = Addressing(log_q, log_q[0]).class_log_prob(torch.tensor([0, 1, 0]), 2)
+    assert found[0].tolist() == pytest.approx([-900 + math.log1p(math.exp(-1)), 0.0])
+
+
 @pytest.mark.parametrize("mass", [1e-3, 1.0, 1e3])
 def test_addresses_are_drawn_in_proportion_to_mass(mass: float) -> None:
     """Probabilities sum up to 1 only as nearly as their rounding lets them; the shares are those of their sum."""

@@ -133,6 +133,17 @@ def test_two_samples_are_each_others_baseline() -> None:
     assert signal.tolist() == [[1.0, -1.0]]
 
 
+def test_the_mean_of_the_enumerated_centres_the_signal() -> None:
+    """Unbiased whatever the centre; another one has a larger variance."""
+    log_qa = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    log_w, share = torch.tensor([[-1.0, -3.0, -7.0]]).double(), torch.tensor([[0.2, 0.6, 0.2]]).double()
+    objective = stratified(log_w, log_qa, share, 2)
+    (signal,) = torch.autograd.grad(objective.surrogate.sum(), log_qa)
+    centre = 0.25 * -1 + 0.75 * -3  # −2.5
+    assert signal[0].tolist() == pytest.approx([0.2 * (-1 - centre), 0.6 * (-3 - centre), 0.2 * (-7 - centre)])
+    assert float(objective.bound) == pytest.approx(0.2 * -1 + 0.6 * -3 + 0.2 * -7)
+
+
 def test_shares_have_no_gradient_of_their_own() -> None:
     """What is q(a|x) among them counts by log q(a|x): through its share too, it would count twice."""
     share = torch.tensor([[0.6, 0.4]], requires_grad=True)
