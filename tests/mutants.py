@@ -157,8 +157,8 @@ def _try_all(tree: Path, module: str, sample: int | None, seed: int) -> tuple[in
 def _pass(tree: Path, module: str, timeout: float) -> bool:
     """Whether all tests of a module pass, each file within the time, in seconds.
 
-    A fork for each file: a mutant that the first one notices is spared what the others import, and Hypothesis draws other
-    examples when pytest runs in a process again.
+    A fork for each file: a mutant that the first one notices is spared what the others import, and Hypothesis draws
+    other examples when pytest runs in a process again.
     """
     return all(_forked(tree, test, timeout) == PASSED for test in TESTS[module])
 
