@@ -95,8 +95,8 @@ FAULTS = {
     ),
     "finest latent warmed": Fault(
         LATENTS,
-        "1.0 if level == len(self.evidence) - 1 else self.warm",
-        "self.warm",
+        "1.0 if level == len(self.evidence) - 1 else self.coarse_weight",
+        "self.coarse_weight",
         PLAIN + "warm_up_weighs_all_latents_but_the_finest",
     ),
     # Steps.
@@ -108,7 +108,7 @@ FAULTS = {
     ),
     # The command.
     "score ignores --seed": Fault(
-        "vmacli/score.py", " seed=seed,\n", " seed=0,\n", SCORE + "the_seed_chooses_the_episodes_and_the_noise"
+        "vmacli/score.py", " seed=session.seed,\n", " seed=0,\n", SCORE + "the_seed_chooses_the_episodes_and_the_noise"
     ),
     "score ignores --split": Fault(
         "vmacli/score.py",
