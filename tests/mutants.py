@@ -40,10 +40,12 @@ TESTS = {
         "tests/evaluation/test_large_memory.py",
     ),
     "vmacore/latents.py": (
+        "tests/test_latents.py",
         "tests/networks/test_plain_pyramid.py",
         "tests/models/test_densities.py",
         "tests/models/test_draws.py",
         "tests/models/test_vma.py",
+        "tests/estimators/test_rws.py",
     ),
     "vmacore/memory/encoded.py": (
         "tests/memory/test_encoded.py",
