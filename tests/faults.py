@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,8 +95,8 @@ FAULTS = {
     ),
     "finest latent warmed": Fault(
         LATENTS,
-        "1.0 if level == len(self.evidence) - 1 else self.warm",
-        "self.warm",
+        "1.0 if level == len(self.evidence) - 1 else self.coarse_weight",
+        "self.coarse_weight",
         PLAIN + "warm_up_weighs_all_latents_but_the_finest",
     ),
     # Steps.
@@ -107,7 +108,7 @@ FAULTS = {
     ),
     # The command.
     "score ignores --seed": Fault(
-        "vmacli/score.py", " seed=seed,\n", " seed=0,\n", SCORE + "the_seed_chooses_the_episodes_and_the_noise"
+        "vmacli/score.py", " seed=session.seed,\n", " seed=0,\n", SCORE + "the_seed_chooses_the_episodes_and_the_noise"
     ),
     "score ignores --split": Fault(
         "vmacli/score.py",
@@ -167,9 +168,8 @@ def main(names: list[str]) -> int:
     chosen = {name: FAULTS[name] for name in names or FAULTS}
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
-        for part in COPIED:
-            _copy(ROOT / part, tree / part)
-        code, output = _run(tree, sorted({fault.test for fault in chosen.values()}))
+        copy_tree(tree)
+        code, output = run_tests(tree, sorted({fault.test for fault in chosen.values()}))
         if code != PASSED:
             print(f"{output}\nthese tests do not all pass without a fault: mend that first")
             return 1
@@ -188,7 +188,7 @@ def _caught(tree: Path, name: str, fault: Fault) -> bool:
         )
         return False
     file.write_text(sound.replace(fault.old, fault.new), "utf-8")
-    code, output = _run(tree, [fault.test])
+    code, output = run_tests(tree, [fault.test])
     file.write_text(sound, "utf-8")
     # Code that cannot run makes every test fail, and says nothing about this one.
     caught = code == FAILED and "AssertionError" in output
@@ -197,7 +197,7 @@ def _caught(tree: Path, name: str, fault: Fault) -> bool:
     return caught
 
 
-def _run(tree: Path, tests: list[str]) -> tuple[int, str]:
+def run_tests(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
     """The exit code and output of pytest in a tree."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=native", "-p", "no:cacheprovider", *tests]
     # Two texts of one length within a second have one stamp: bytecode must not outlive a fault.
@@ -206,11 +206,13 @@ def _run(tree: Path, tests: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copy(source, target)
+def copy_tree(tree: Path) -> None:
+    """All that tests need, into an empty folder."""
+    for part in COPIED:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / part, tree / part)
 
 
 if __name__ == "__main__":

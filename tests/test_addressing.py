@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,15 @@ from scipy.stats import chisquare
 from torch import Tensor
 from torch.distributions import Categorical, kl_divergence
 
-from vmacore.addressing import Addressing, address_posterior, address_prior, similarities
+from vmacore.addressing import (
+    Addressing,
+    address_posterior,
+    address_prior,
+    precise,
+    query_side,
+    similarities,
+    slot_side,
+)
 
 
 def _normal(*shape: int, seed: int = 0) -> Tensor:
@@ -41,6 +50,10 @@ def test_similarities_and_their_posterior(similarity: str) -> None:
 def test_the_papers_own_similarity_is_the_default() -> None:
     keys, queries = _normal(5, 4), _normal(3, 4, seed=1)
     assert torch.equal(address_posterior(keys, queries), address_posterior(keys, queries, "normalised"))
+    assert torch.equal(similarities(keys, queries), similarities(keys, queries, "normalised"))
+    assert torch.equal(slot_side(keys), slot_side(keys, "normalised"))
+    assert torch.equal(query_side(queries), query_side(queries, "normalised"))
+    assert torch.equal(address_prior(keys, queries[0]), address_prior(keys, queries[0], "normalised"))
     # Only the memory side is normalised: the scale of keys does not matter, that of queries does.
     torch.testing.assert_close(address_posterior(7 * keys, queries), address_posterior(keys, queries))
     assert not torch.allclose(address_posterior(keys, 7 * queries), address_posterior(keys, queries))
@@ -152,6 +165,18 @@ def test_draws_are_reproducible_and_detached() -> None:
     assert not first.requires_grad
 
 
+def test_drawing_keeps_nothing_for_a_gradient() -> None:
+    """Addresses have none, and what is kept of all slots would be as large as the scores in float64."""
+    log_q = _normal(3, 8).requires_grad_().log_softmax(1)
+    addressing, kept = Addressing(log_q, log_q[0]), []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
+        addressing.draw(5, torch.Generator().manual_seed(0))
+        addressing.draw_prior((5,), torch.Generator().manual_seed(0))
+        assert not kept
+        addressing.kl()
+        assert kept  # the hook sees what is kept
+
+
 def test_draws_from_the_prior() -> None:
     log_p = (1.5 * _normal(8)).float().log_softmax(0)
     addressing = Addressing(torch.zeros(2, 8).log_softmax(1), log_p)
@@ -160,6 +185,25 @@ def test_draws_from_the_prior() -> None:
     assert _fits(address, log_p.double().exp())
     assert not _fits(address, torch.full((8,), 1 / 8).double())
     assert torch.equal(addressing.draw_prior((100, 300), torch.Generator().manual_seed(0)), address)
+
+
+def test_drawing_is_as_precise_as_the_device_allows() -> None:
+    assert precise(torch.zeros(1)) == torch.float64
+    assert precise(torch.zeros(1, device="meta")) == torch.float64
+    assert precise(SimpleNamespace(device=torch.device("mps"))) == torch.float32  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32, torch.int64])
+def test_classes_may_be_numbered_in_any_kind_of_integer(kind: torch.dtype) -> None:
+    log_q = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).log()
+    found = Addressing(log_q, log_q[0]).class_log_prob(torch.tensor([2, 0, 2, 0]).to(kind), 3)
+    torch.testing.assert_close(found.exp(), torch.tensor([[0.6, 0.0, 0.4]]))
+
+
+def test_a_class_whose_probability_underflows_has_a_logarithm() -> None:
+    log_q = torch.tensor([[-900.0, 0.0, -901.0]], dtype=torch.float64)
+    found = Addressing(log_q, log_q[0]).class_log_prob(torch.tensor([0, 1, 0]), 2)
+    assert found[0].tolist() == pytest.approx([-900 + math.log1p(math.exp(-1)), 0.0])
 
 
 @pytest.mark.parametrize("mass", [1e-3, 1.0, 1e3])

@@ -15,9 +15,12 @@ from vmacore.objectives import (
     leave_one_out_geometric,
     mean_of_others,
     neighbours,
+    reinforce,
     rloo,
     stratified,
     vimco,
+    wake,
+    wake_address,
 )
 
 SLOTS, K = 4, 3
@@ -99,6 +102,58 @@ def test_the_other_leave_one_out_means() -> None:
     assert mean_of_others(w)[0].tolist() == [3.0, 2.25, 1.25]
 
 
+@pytest.mark.parametrize("changes", [{}, {"geometric": False}, {"geometric": True}], ids=str)
+def test_the_signal_of_each_baseline(changes: dict[str, bool]) -> None:
+    """Both are unbiased, so that only numbers tell one from the other. The default is the paper's, equation 10."""
+    w = [0.5, 2.0, 4.0]
+    means = [3.0, 2.25, 1.25]
+    if changes.get("geometric"):
+        means = [(math.sqrt(8) + 2 + 4) / 3, (math.sqrt(2) + 0.5 + 4) / 3, (1 + 0.5 + 2) / 3]
+    log_qa = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    objective = vimco(torch.tensor([w], dtype=torch.float64).log(), log_qa, **changes)
+    (signal,) = torch.autograd.grad(objective.surrogate.sum(), log_qa)
+    expected = [math.log(6.5 / 3) - math.log(mean) - each / 6.5 for each, mean in zip(w, means, strict=True)]
+    assert signal[0].tolist() == pytest.approx(expected)
+
+
+def test_a_baseline_is_subtracted() -> None:
+    """Unbiased whatever its sign; with the wrong one the variance is larger."""
+    log_w = torch.tensor([[-1.0, -3.0]], dtype=torch.float64, requires_grad=True)
+    log_qa = torch.tensor([[-0.5, -0.7]], dtype=torch.float64, requires_grad=True)
+    objective = reinforce(log_w, log_qa, torch.tensor([[-2.0, -5.0]], dtype=torch.float64))
+    of_log_w, signal = torch.autograd.grad(objective.surrogate.sum(), (log_w, log_qa))
+    assert signal.tolist() == [[0.5, 1.0]]  # (−1 + 2) / 2 and (−3 + 5) / 2
+    assert of_log_w.tolist() == [[0.5, 0.5]]
+    assert float(objective.bound.detach()) == pytest.approx(math.log((math.exp(-1) + math.exp(-3)) / 2))
+
+
+def test_two_samples_are_each_others_baseline() -> None:
+    log_qa = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+    (signal,) = torch.autograd.grad(rloo(torch.tensor([[-1.0, -3.0]]), log_qa).surrogate.sum(), log_qa)
+    assert signal.tolist() == [[1.0, -1.0]]
+
+
+def test_the_mean_of_the_enumerated_centres_the_signal() -> None:
+    """Unbiased whatever the centre; another one has a larger variance."""
+    log_qa = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    log_w, share = torch.tensor([[-1.0, -3.0, -7.0]]).double(), torch.tensor([[0.2, 0.6, 0.2]]).double()
+    objective = stratified(log_w, log_qa, share, 2)
+    (signal,) = torch.autograd.grad(objective.surrogate.sum(), log_qa)
+    centre = 0.25 * -1 + 0.75 * -3  # −2.5
+    assert signal[0].tolist() == pytest.approx([0.2 * (-1 - centre), 0.6 * (-3 - centre), 0.2 * (-7 - centre)])
+    assert float(objective.bound) == pytest.approx(0.2 * -1 + 0.6 * -3 + 0.2 * -7)
+
+
+def test_shares_have_no_gradient_of_their_own() -> None:
+    """What is q(a|x) among them counts by log q(a|x): through its share too, it would count twice."""
+    share = torch.tensor([[0.6, 0.4]], requires_grad=True)
+    log_w = torch.tensor([[-1.0, -3.0]], requires_grad=True)
+    objective = stratified(log_w, torch.zeros(1, 2), share, 1)
+    (objective.bound + objective.surrogate).sum().backward()
+    assert share.grad is None
+    torch.testing.assert_close(log_w.grad, 2 * share.detach())
+
+
 def test_a_targets_neighbours_are_those_that_address_the_same_slots() -> None:
     log_q = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.25, 0.0, 0.75], [0.0, 0.0, 1.0]]).log()
     log_w = torch.tensor([[-1.0, -3.0], [-5.0, -5.0], [-9.0, -7.0], [-40.0, -20.0]])  # means −2, −5, −8, −30
@@ -110,6 +165,7 @@ def test_a_targets_neighbours_are_those_that_address_the_same_slots() -> None:
     moved[0] += 100
     assert float(neighbours(moved, log_q)[0]) == float(baseline[0])  # or it would bias the gradient
     assert float(neighbours(log_w[:1], log_q[:1])) == 0
+    assert not neighbours(log_w.requires_grad_(), log_q).requires_grad
 
 
 def test_targets_without_neighbours_have_the_mean_of_all_others() -> None:
@@ -130,6 +186,17 @@ def test_one_sample_and_wrong_shapes_are_refused() -> None:
         vimco(torch.zeros(3, 1), torch.zeros(3, 1))
     with pytest.raises(ValueError, match=r"\[B, K\]"):
         vimco(torch.zeros(3, 2), torch.zeros(3, 4))
+    for objective in (
+        vimco,
+        wake,
+        wake_address,
+        lambda *terms: reinforce(*terms, torch.zeros(3, 1)),
+        lambda *terms: stratified(*terms, torch.full((3, 2), 0.5), 1),
+    ):
+        with pytest.raises(ValueError, match=r"\[B, K\]"):
+            objective(torch.zeros(3, 2), torch.zeros(3, 1))
+        with pytest.raises(ValueError, match=r"\[B, K\]"):
+            objective(torch.zeros(2), torch.zeros(2))
     with pytest.raises(ValueError, match="at least 2 samples"):
         rloo(torch.zeros(3, 1), torch.zeros(3, 1))
     with pytest.raises(ValueError, match="must be enumerated"):

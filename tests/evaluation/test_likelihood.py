@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +16,8 @@ from vmacore.config import ModelConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
-from vmacore.evaluation.likelihood import Score, score
+from vmacore.evaluation import likelihood
+from vmacore.evaluation.likelihood import Score, decoded_at_once, score, score_episodes
 from vmacore.models.reference import ReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
@@ -71,6 +72,9 @@ def test_score_equals_the_reference_model(config: ModelConfig) -> None:
     }  # fmt: skip
     for name, values in expected.items():
         assert getattr(found, name) == pytest.approx(float(torch.stack(values).mean()), rel=1e-4), name
+    each_value = [*found.per_episode, *itertools.chain(*found.per_target)]
+    assert {type(value) for value in each_value} == {float}  # what JSON can say
+    assert found.nll == pytest.approx(math.fsum(found.per_episode) / 3, rel=1e-12)  # a mean in float64
     assert found.per_episode == pytest.approx([float(value) for value in nll], rel=1e-4)
     torch.testing.assert_close(torch.tensor(found.per_target), torch.stack(each), rtol=1e-4, atol=1e-4)
     assert found.nll_se == pytest.approx(float(torch.stack(nll).std()) / math.sqrt(3), rel=1e-2)
@@ -87,7 +91,7 @@ def test_one_sample_on_average_is_the_elbo() -> None:
 def test_more_samples_tighten_the_bound_on_the_same_episodes() -> None:
     model = _model(FLAT)
     scores = [_score(model, samples=samples, episodes=20) for samples in (1, 8, 64)]
-    for fewer, more in pairwise(scores):
+    for fewer, more in itertools.pairwise(scores):
         gains = torch.tensor(fewer.per_episode) - torch.tensor(more.per_episode)
         assert float(gains.mean()) > 3 * float(gains.std()) / math.sqrt(20)
         assert more.kl_address == fewer.kl_address  # exact, so the number of samples is all the same to it
@@ -160,6 +164,33 @@ def test_the_budget_limits_what_is_decoded_at_a_time(monkeypatch: pytest.MonkeyP
     assert sum(sizes) == 2 * 6 * 10
 
 
+@pytest.mark.parametrize("learned", [0, 5])
+def test_episodes_and_noise_are_made_on_the_device_asked_for(monkeypatch: pytest.MonkeyPatch, learned: int) -> None:
+    device, seen = torch.device("cpu", 0), []  # the same as "cpu", but for its name
+
+    def look(make: Any) -> Any:
+        def made(*given: Any, **named: Any) -> Any:
+            seen.append(named["device"] if named else given[-1])
+            return make(*given, **named)
+
+        return made
+
+    for name in ("EpisodeSampler", "MinibatchSampler", "generator"):
+        monkeypatch.setattr(f"vmacore.evaluation.likelihood.{name}", look(getattr(likelihood, name)))
+    model = _model(FLAT.model_copy(update={"learned_slots": learned, "slot": 10}) if learned else FLAT)
+    _score(model, device=device)
+    assert seen == [device] * 4  # a sampler, and noise for 3 episodes
+
+
+def test_samples_decoded_at_once() -> None:
+    """64 MiB where caches are small, 1 GiB elsewhere; never none."""
+    model = _model()
+    assert decoded_at_once(model, "cpu") == 64 * 1024**2 // model.bytes_per_sample > 1
+    assert decoded_at_once(model, "cuda") == 1024**3 // model.bytes_per_sample
+    assert decoded_at_once(model, "cuda", 3 * model.bytes_per_sample) == 3
+    assert decoded_at_once(model, "cpu", model.bytes_per_sample - 1) == 1
+
+
 @pytest.mark.parametrize("latent", [0, 2])
 def test_kl_of_the_latents_by_stage(latent: int) -> None:
     config = ModelConfig(
@@ -187,15 +218,33 @@ def test_the_error_over_classes_takes_targets_of_a_class_together() -> None:
     """Classes of the split: those of an episode are numbered anew in each, and every target is of one of eight."""
     found = _score(_model(), episodes=6)
     sampler = EpisodeSampler(CHARACTERS, n_way=3, n_shot=2, n_target=2, seed=7)
+    mean = math.fsum(itertools.chain(*found.per_target)) / 36
     of_class: dict[str, float] = {}
     for index, row in enumerate(found.per_target):
         for drawing, nll in zip(sampler.at(index).target_index.tolist(), row, strict=True):
             name = CHARACTERS.classes[int(CHARACTERS.labels[drawing])]
-            of_class[name] = of_class.get(name, 0.0) + nll - found.nll
+            of_class[name] = of_class.get(name, 0.0) + nll - mean
     classes = len(of_class)
     expected = math.sqrt(sum(total**2 for total in of_class.values()) * classes / (classes - 1)) / 36
     assert 3 < classes <= 8
-    assert found.nll_class_se == pytest.approx(expected, rel=1e-4)
+    assert found.nll_class_se == pytest.approx(expected, rel=1e-12)
+
+
+def test_there_is_an_error_over_classes_from_two_classes_on() -> None:
+    model = _model(FLAT)
+    one, two = (_score(model, synthetic.characters([6] * classes), classes=classes) for classes in (1, 2))
+    assert one.nll_class_se is None
+    assert two.nll_class_se is not None
+    assert math.isfinite(two.nll_class_se)
+
+
+def test_four_targets_of_each_class_and_seed_0_by_default() -> None:
+    model, sizes = _model(FLAT), {"classes": 3, "shots": 2, "samples": 2, "episodes": 2}
+    assert score(model, CHARACTERS, **sizes) == score(model, CHARACTERS, targets=4, seed=0, **sizes)
+    sampler = EpisodeSampler(CHARACTERS, n_way=3, n_shot=2, n_target=4, seed=0)
+    found = score_episodes(model, sampler, samples=2, episodes=2)
+    assert found == score_episodes(model, sampler, samples=2, episodes=2, seed=0)
+    assert found.targets == 24
 
 
 def test_learned_memory() -> None:

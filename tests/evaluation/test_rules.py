@@ -130,3 +130,9 @@ def test_prototypes_are_slots_of_mean_keys() -> None:
     torch.testing.assert_close(found, scores.log_softmax(1))
     # With one slot a class it is q(a|x) itself.
     torch.testing.assert_close(prototype_log_prob(keys, queries, 6, "normalised"), address_posterior(keys, queries))
+
+
+def test_prototypes_are_means_where_nothing_is_normalised() -> None:
+    keys, queries = torch.randn(6, 4).double(), torch.randn(3, 4).double()
+    scores = queries @ torch.stack([keys[:3].mean(0), keys[3:].mean(0)]).T
+    torch.testing.assert_close(prototype_log_prob(keys, queries, 2, "inner"), scores.log_softmax(1))
