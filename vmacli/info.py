@@ -169,7 +169,8 @@ def _data_table(rows: list[dict[str, Any]], data_dir: Path) -> Table:
 
 
 def _runs_table(rows: list[dict[str, Any]], runs_dir: Path) -> Table:
-    made = table("run", "step", "of", "best step", "validation NLL", title=f"runs in {runs_dir}")
+    made = table("run", "step", "of", "best", "NLL", title=f"runs in {runs_dir}; best by NLL on validation")
+    made.columns[0].no_wrap, made.columns[0].overflow = False, "fold"  # long names give way, not numbers
     made.add_column("data", no_wrap=True)
     for row in rows:
         nll = row["best_validation_nll"]
