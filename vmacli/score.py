@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,7 @@ def score(
 ) -> None:
     """Score a run: the K-sample bound in nats per image, and the ELBO with its parts."""
     with reporting(session) as output:
+        from vmacore.errors import VmaError
         from vmacore.evaluation.likelihood import score as measure
 
         opened = open_run(output, wanted, session)
@@ -45,6 +47,11 @@ def score(
                 seed=session.seed,
                 device=opened.device,
                 progress=progress.update,
+            )
+        if not (math.isfinite(found.nll) and math.isfinite(found.elbo)):
+            raise VmaError(
+                f"the NLL of {opened.location.run} is not finite, its training diverged: score another checkpoint, or "
+                "train again with a lower optimiser.learning_rate or a clip"
             )
         document = {
             **opened.document("score", split=split),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,17 @@ def test_leftovers_of_a_killed_save(run: RunDirectory) -> None:
     save_weights(run, 2, value=2.0)
     assert _checkpoints(run) == ["step-00000002"]
     assert _value(run) == 2.0
+
+
+def test_a_save_leaves_alone_what_is_not_its_own(run: RunDirectory) -> None:
+    save_weights(run, 1)
+    own = ("my-best-model", "step-00000001-backup", "step-1", ".notes")
+    for name in own:
+        shutil.copytree(run.checkpoint(1), run.path / "checkpoints" / name)
+    save_weights(run, 2)
+    assert _checkpoints(run) == sorted([*own, "step-00000002"])
+    (run.path / "latest").unlink()  # the copies are no checkpoints to resume from, either
+    assert run.newest() == 2
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -157,3 +157,11 @@ def test_damaged_runs(trained: Shell, shell: Shell) -> None:
     assert "tiny" in shell.refused("score", "tiny", *QUICK)
     (run / "config.toml").unlink()
     assert "not a run" in shell.refused("score", "tiny", *QUICK)
+
+
+def test_a_training_that_diverged_is_said_in_one_line(shell: Shell) -> None:
+    settings = ("--set", "optimiser.learning_rate=1e3", "--set", "training.checkpoint_every=1")
+    small = ("--set", "model.channels=[4,4,4,4,4,4]", "--set", "model.hidden=8", "--set", "training.metrics_every=1000")
+    shell("train", "--dataset", "digits", "--name", "wild", "--steps", "20", *settings, *small, code=1)
+    for way in ((), ("--json",)):
+        assert "the NLL of wild" in shell.refused("score", "wild", *QUICK, *way)

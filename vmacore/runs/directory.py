@@ -13,6 +13,7 @@ only then pointed to, so that an interruption at any moment leaves the last good
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ FORMAT = 1
 WEIGHTS = {"raw": "weights.safetensors", "averaged": "averaged.safetensors"}
 MOMENTS = {"exp_avg": "first-moment.safetensors", "exp_avg_sq": "second-moment.safetensors"}
 STATE = "state.json"
+OURS = re.compile(r"step-\d{8,}|\.step-\d{8,}\.\d+\.tmp")  # folders that a save makes
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ class RunDirectory:
         """The step that `latest` names, or the last whole checkpoint where that pointer was lost; None without any."""
         step = self.pointed("latest")
         if step is None:
-            whole = sorted(self.checkpoint(0).parent.glob(f"step-*/{STATE}"))
-            step = int(whole[-1].parent.name.removeprefix("step-")) if whole else None
+            folders = (file.parent.name for file in self.checkpoint(0).parent.glob(f"step-*/{STATE}"))
+            step = max((int(name.removeprefix("step-")) for name in folders if OURS.fullmatch(name)), default=None)
         return step
 
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
@@ -128,9 +130,10 @@ class RunDirectory:
         return "no checkpoint was saved before" if latest is None else f"the checkpoint of step {latest} is kept"
 
     def _prune(self) -> None:
+        """Remove checkpoints that nothing points to, and what killed saves left; a user's own folders stay."""
         keep = {self.checkpoint(step).name for name in ("latest", "best") if (step := self.pointed(name)) is not None}
         for folder in self.checkpoint(0).parent.iterdir():
-            if folder.name not in keep:
+            if OURS.fullmatch(folder.name) and folder.name not in keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
