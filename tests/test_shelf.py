@@ -13,7 +13,7 @@ import pytest
 
 from tests import synthetic
 from vmacli.train import Recipe, _configuration
-from vmacore.config import Config, DataConfig
+from vmacore.config import KINDS, Config, DataConfig
 from vmacore.data import load_dataset
 from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
@@ -24,6 +24,7 @@ from vmacore.runs.weights import load_model
 from vmacore.shelf import DATASETS, EPISODES, ESTIMATORS, MODELS, NETWORKS, Shelf
 from vmacore.training.loop import prepare, train
 
+CONFIG = Config(data=DataConfig(dataset="glyphs"))
 PLUGINS = Path(__file__).parent / "plugins"
 Add = Callable[[Shelf, str], None]
 
@@ -123,3 +124,11 @@ def test_everything_on_a_shelf_can_be_taken_from_it() -> None:
         for name in shelf:
             assert hasattr(shelf[name], member), name
     assert all(hasattr(NETWORKS[name], "Family") for name in NETWORKS)
+
+
+def test_the_settings_that_a_kind_names_are_settings() -> None:
+    for section, kinds in KINDS.items():
+        fields = set(getattr(CONFIG, section).model_dump())
+        for shelf in kinds.values():
+            for name in shelf:
+                assert set(getattr(shelf[name], "SETTINGS", ())) <= fields, name

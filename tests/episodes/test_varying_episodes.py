@@ -85,6 +85,13 @@ def test_the_same_whatever_came_before() -> None:
     assert len({tuple(_sampler(seed=seed).at(17).memory_index.tolist()) for seed in range(5)}) == 5
 
 
+def test_how_many_slots_there_are_is_a_function_of_seed_and_step() -> None:
+    first, again, other = ([len(_sampler(seed=seed).at(step).memory) for step in range(40)] for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+    assert first[:12] == [4, 8, 8, 8, 4, 16, 8, 12, 16, 4, 8, 4]  # what runs have seen
+
+
 def test_sizes_are_log_uniform() -> None:
     sampler = _sampler((1, 6), n_way=2)
     counts = torch.zeros(7)
@@ -155,3 +162,15 @@ def test_what_is_asked_for_goes_through_toml() -> None:
 def test_what_is_refused(settings: list[str], message: str) -> None:
     with pytest.raises(VmaError, match=message):
         synthetic.config().with_overrides(settings)
+
+
+def test_the_configuration_reaches_the_sampler() -> None:
+    """Several memories, and drawings jittered one by one: what the factory of few-shot episodes passes on."""
+    several = synthetic.config(episode={"classes": 4, "memories": 2})
+    assert training_sampler(several, MADE, "cpu").at(0).mask is not None
+    plain, jittered = (
+        training_sampler(synthetic.config(episode={"jittered": strength}), MADE, "cpu").at(3) for strength in (0.0, 1.0)
+    )
+    assert torch.equal(plain.memory_index, jittered.memory_index)
+    assert not torch.equal(plain.memory, jittered.memory)
+    assert {0.0, 1.0} == set(jittered.memory.unique().tolist())  # binary drawings stay binary

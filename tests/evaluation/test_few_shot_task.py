@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import synthetic
-from vmacore.evaluation.classification import few_shot_task
+from vmacore.evaluation.classification import classify, few_shot_task
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.runs.weights import build_model
 
 COUNTS = [6, 9, 7, 6, 8, 12]
 
@@ -43,3 +45,15 @@ def test_fewer_queries_are_the_first_of_each_class() -> None:
         those = everything.query[everything.query_label == label]
         assert torch.equal(few.query[few.query_label == label], those[:5])
     assert len(few.query) == sum(min(5, count - 2) for count in COUNTS)
+
+
+def test_with_one_slot_a_class_its_prototype_is_the_slot() -> None:
+    model = build_model(synthetic.config())
+    assert isinstance(model, VariationalMemoryAddressing)
+    characters = synthetic.characters(COUNTS)
+    by_rule = [
+        classify(model, characters, way=4, shot=1, episodes=5, rule=rule).accuracy
+        for rule in ("posterior", "prototype")
+    ]
+    assert by_rule[0] == by_rule[1]
+    assert classify(model, characters, way=4, shot=3, episodes=5, rule="prototype").accuracy > 0.25

@@ -185,3 +185,18 @@ def test_learned_memory_has_a_gradient_in_pixels_and_vectors() -> None:
         gradient = model.learned_memory.slots.grad
         assert gradient is not None
         assert bool((gradient.flatten(1).norm(dim=1) > 0).all())
+
+
+def test_a_flat_prior_has_no_query_point() -> None:
+    model = _ready(CONVOLUTIONAL.model_copy(update={"address_prior": "flat"}), torch.float32)
+    assert model.query_point is None
+    assert "query_point" not in model.state_dict()
+    with torch.no_grad():
+        log_prior = model.read(_images(5, CONVOLUTIONAL, 2, torch.float32)).log_prior
+    torch.testing.assert_close(log_prior, torch.full((5,), 0.2).log())
+
+
+def test_one_memory_for_all_targets_takes_no_mask() -> None:
+    model = _ready(CONVOLUTIONAL, torch.float32)
+    with pytest.raises(ValueError, match="no mask"):
+        model.read(_images(3, CONVOLUTIONAL, 2, torch.float32), torch.ones(2, 3, dtype=torch.bool))
