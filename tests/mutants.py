@@ -59,6 +59,7 @@ TESTS = {
         "tests/models/test_levels.py",
         "tests/models/test_densities.py",
         "tests/evaluation/test_sampling.py",
+        "tests/test_shelf.py",
     ),
     "vmacore/evaluation/classification.py": (
         "tests/evaluation/test_classification.py",
@@ -71,6 +72,7 @@ TESTS = {
         "tests/episodes/test_varying_episodes.py",
         "tests/episodes/test_properties.py",
         "tests/episodes/test_augmentation.py",
+        "tests/test_shelf.py",
     ),
     "vmacore/data/splits.py": (
         "tests/data/test_splits.py",
