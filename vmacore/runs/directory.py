@@ -1,4 +1,4 @@
-"""Run directories: atomic saves, exact resume, finding and loading what was trained.
+"""Run directories: atomic saves and exact resume.
 
     runs/NAME/config.toml                  the whole configuration
     runs/NAME/metrics.jsonl                one line a report
