@@ -117,6 +117,7 @@ def load_data(config: Config, session: Session) -> Dataset:
         seed=data.seed,
         offline=session.offline,
         binarise=data.binarise,
+        view=config.model.view,
     )
 
 

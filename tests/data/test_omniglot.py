@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from tests.data.drawings import ALPHABETS, drawing_files, part, png, write_files, zipped
 from vmacore.data import load_dataset
@@ -16,6 +17,7 @@ from vmacore.data.characters import Characters
 from vmacore.data.sets import omniglot
 from vmacore.data.splits import EVALUATION, PAPER_TEST, alphabet_of
 from vmacore.errors import VmaError
+from vmacore.views import pixels_of
 
 Files = dict[str, bytes]
 FIRST = "images_background/Greek/character01/0001_01.png"
@@ -35,6 +37,11 @@ def refusal(source: Path, data_dir: Path) -> str:
     return str(error.value)
 
 
+def prepared(ink: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Ink [105, 105] → pixels [26, 26]."""
+    return omniglot.inked(omniglot.quarters(ink)[None])[0]
+
+
 def test_preparation_drops_the_last_row_and_column_and_pools() -> None:
     for row, column, pixel in (
         (0, 0, (0, 0)),
@@ -45,13 +52,19 @@ def test_preparation_drops_the_last_row_and_column_and_pools() -> None:
     ):
         ink = np.zeros((105, 105), dtype=bool)
         ink[row, column] = True
-        assert np.argwhere(omniglot.prepare(ink)).tolist() == ([list(pixel)] if pixel else [])
+        assert np.argwhere(prepared(ink)).tolist() == ([list(pixel)] if pixel else [])
 
 
 def test_preparation_is_max_pooling() -> None:
     ink = np.random.default_rng(0).random((105, 105)) < 0.03
     pooled = max_pool2d(torch.from_numpy(ink).float()[None, :104, :104], 4)[0]
-    assert torch.equal(torch.from_numpy(omniglot.prepare(ink)).float(), pooled)
+    assert torch.equal(torch.from_numpy(prepared(ink)).float(), pooled)
+
+
+def test_the_finer_view_counts_ink_in_quarters() -> None:
+    ink = np.random.default_rng(0).random((105, 105)) < 0.2
+    means = avg_pool2d(torch.from_numpy(ink).float()[None, :104, :104], 2)[0]
+    assert torch.equal(torch.from_numpy(omniglot.quarters(ink)) / 4, means)
 
 
 def as_tree(folder: Path, files: Files) -> Path:
@@ -132,7 +145,7 @@ def test_characters_are_sorted_and_each_image_is_its_file(tmp_path: Path) -> Non
     assert characters.counts.tolist() == [20] * 5
     for image, path in zip(characters.images, sorted(files), strict=True):
         ink = np.asarray(Image.open(io.BytesIO(files[path]))) == 0
-        assert np.array_equal(image.numpy(), omniglot.prepare(ink))
+        assert np.array_equal(image.numpy(), prepared(ink))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P"])
@@ -227,6 +240,22 @@ def test_real_omniglot_is_whole(real_omniglot: Path) -> None:
     assert characters.n_classes == 1623
     assert omniglot.describe(real_omniglot) == "1623 characters, 32,460 drawings, 26×26, ink 0.1378"
     assert (real_omniglot / omniglot.PREPARED).stat().st_size < 900_000
+
+
+def test_the_real_finer_view_is_of_the_same_drawings(real_omniglot: Path) -> None:
+    pixels, finer = omniglot.read(real_omniglot), omniglot.read_finer(real_omniglot)
+    assert (finer.view, finer.levels, finer.classes) == ("finer", 4, pixels.classes)
+    for rows in torch.arange(len(pixels.images)).split(5000):
+        assert torch.equal(pixels_of(finer.images[rows, None].float() / 4)[:, 0].byte(), pixels.images[rows])
+    assert (real_omniglot / omniglot.FINER).stat().st_size < 4_500_000
+
+
+def test_a_finer_view_has_to_be_prepared(tmp_path: Path) -> None:
+    imported(as_tree(tmp_path / "tree", drawing_files()), tmp_path / "data")
+    assert omniglot.read_finer(tmp_path / "data", ALPHABETS).size == (26, 26)
+    (tmp_path / "data" / omniglot.FINER).unlink()
+    with pytest.raises(VmaError, match="without its finer view: run `vma download omniglot`"):
+        omniglot.read_finer(tmp_path / "data", ALPHABETS)
 
 
 def test_real_ink(real_omniglot: Path) -> None:

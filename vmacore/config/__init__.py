@@ -98,6 +98,8 @@ class ModelConfig(_Section):
     system: Annotated[str, _of(MODELS)] = "vma"
     network: Annotated[str, _of(NETWORKS)] = "convolutional"
     size: tuple[int, int] = (26, 26)  # set from the data when a run starts
+    # What h and h_q look at: the pixels that are modelled, or a view of the same drawings twice as fine, in grey.
+    view: Literal["pixels", "finer"] = "pixels"
     latent: int = Field(64, ge=0)  # 0: residual networks with finer latents alone
     embedding: int = Field(128, ge=1)
     channels: tuple[int, ...] = (48, 48, 48, 64, 64, 64)  # convolutional: maps of each layer
@@ -129,6 +131,8 @@ class ModelConfig(_Section):
             raise ValueError("channels and layers need at least one entry, and every entry at least 1")
         if min(self.size) < 1:
             raise ValueError("size must be positive")
+        if self.view == "finer" and (self.system != "vma" or self.learned_slots):
+            raise ValueError("only h of images has another view than the pixels: leave view out")
         if self.learned_slots and self.system != "vma":
             raise ValueError(f"a {self.system} model has no learned memory: set learned_slots to 0")
         if self.system == "matching" and self.network != "convolutional":

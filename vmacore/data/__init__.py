@@ -21,6 +21,7 @@ def load_dataset(
     seed: int = 0,
     offline: bool = False,
     binarise: str = "resampled",
+    view: str = "pixels",
 ) -> Dataset:
     """A data set cut into train, validation and test.
 
@@ -29,6 +30,7 @@ def load_dataset(
     seed: decides what glyphs look like, and is to decide the binarisation of grey levels in evaluation
         (`Characters.binarised`).
     binarise: "fixed" draws the training pixels of grey levels once, by `seed`; "resampled" leaves them to each step.
+    view: "finer" gives the finer view of the same drawings (`vmacore.views`), of a data set that has one.
     offline: makes no difference, as loading never downloads; taken so that callers can pass it on.
 
     Raises:
@@ -39,8 +41,12 @@ def load_dataset(
     if protocol not in module.PROTOCOLS:
         raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(module.PROTOCOLS)}")
     folder = Path(os.environ.get("VMA_DATA") or "data") if data_dir is None else Path(data_dir)
-    dataset: Dataset = module.open_set(folder, protocol, seed)
-    if dataset.train.levels > 1:
+    if view == "finer" and not hasattr(module, "open_finer"):
+        having = [other for other in DATASETS if hasattr(DATASETS[other], "open_finer")]
+        raise VmaError(f"{name} has no finer view: set model.view to pixels; {', '.join(having)} have one")
+    opened = module.open_finer if view == "finer" else module.open_set
+    dataset: Dataset = opened(folder, protocol, seed)
+    if dataset.train.levels > 1 and view == "pixels":
         if binarise == "fixed":
             how = f"{dataset.binarisation}: fixed by seed {seed}"
             train, validation = dataset.train.binarised(seed), dataset.validation.binarised(seed)

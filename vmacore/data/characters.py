@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vmacore.errors import VmaError
+from vmacore.views import ZOOM
 
 SPLITS = ("train", "validation", "test")
 
@@ -23,6 +24,8 @@ class Characters:
     classes: a name for each class, such as "Tengwar/character03".
     levels: 1 where images are binary; otherwise image / levels is the mean of a Bernoulli to draw pixels from. Whoever
         shows drawings to a model binarises them: `Pixels` anew in every step, `binarised` once.
+    finer: whether images are the finer view of drawings whose pixels are binary (`vmacore.views`); image / levels is
+        then a shade, and nothing is drawn from it.
 
     Raises:
         ValueError: images or labels of another type or shape, labels that do not ascend, or pixels above `levels`.
@@ -32,6 +35,7 @@ class Characters:
     labels: Tensor
     classes: tuple[str, ...]
     levels: int = 1
+    finer: bool = False
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.dim() != 3:
@@ -50,8 +54,9 @@ class Characters:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.images.shape[1], self.images.shape[2]
+        """Height and width of x in pixels; finer views are `ZOOM` times as large."""
+        H, W = self.images.shape[1:]
+        return (H // ZOOM, W // ZOOM) if self.finer else (H, W)
 
     @cached_property
     def counts(self) -> Tensor:
@@ -73,11 +78,17 @@ class Characters:
             labels=torch.cat([none, *labels]),
             classes=tuple(self.classes[c] for c in classes),
             levels=self.levels,
+            finer=self.finer,
         )
 
+    @property
+    def view(self) -> str:
+        """Which of `vmacore.views.VIEWS` the images are."""
+        return "finer" if self.finer else "pixels"
+
     def binarised(self, seed: int) -> Characters:
-        """Binary images drawn once from the Bernoulli means, the same for the same seed; binary ones stay."""
-        if self.levels == 1:
+        """Binary images drawn once from the Bernoulli means, the same for the same seed; others stay."""
+        if self.levels == 1 or self.finer:
             return self
         generator = torch.Generator().manual_seed(seed)
         threshold = torch.rand(self.images.shape, generator=generator) * self.levels

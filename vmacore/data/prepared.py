@@ -36,7 +36,7 @@ def write_prepared(path: Path, characters: Characters, preparation: str) -> None
     description = {
         "format": FORMAT,
         "preparation": preparation,
-        "size": json.dumps(characters.size),
+        "size": json.dumps(characters.images.shape[1:]),
         "classes": json.dumps(characters.classes),
         "counts": json.dumps(characters.counts.tolist()),
     }

@@ -21,7 +21,8 @@ from vmacore.seeds import Stream, generator
 class Episode:
     """Targets and a memory.
 
-    targets: pixels 0 or 1, float32 [B, 1, H, W]; memory: the same [S, 1, H, W], S = 0 where none is drawn.
+    targets: pixels 0 or 1, or shades of a finer view, float32 [B, 1, H, W]; memory: the same [S, 1, H, W], S = 0 where
+        none is drawn.
     target_labels [B], memory_labels [S]: class within the episode, 0 … n_way − 1, or of the `Characters` where the
     episode is not drawn by class.
     target_index [B], memory_index [S]: which drawings of the `Characters` these are, on the CPU.
@@ -58,14 +59,14 @@ def ahead(index: Tensor, device: torch.device) -> Tensor:
 
 
 class Pixels:
-    """Drawings as binary pixels on a device."""
+    """Drawings as models see them, on a device: binary pixels, or the finer view."""
 
     def __init__(self, characters: Characters, seed: int, device: torch.device | str) -> None:
-        self.seed, self.levels = seed, characters.levels
+        self.seed, self.levels, self.finer = seed, characters.levels, characters.finer
         self.images = characters.images.to(device)
 
     def at(self, step: int) -> Callable[[Tensor], Tensor]:
-        """drawings [N] → float32 [N, 1, H, W] of 0 and 1; intensities are means, drawn from anew in every step."""
+        """drawings [N] → float32 [N, 1, H, W]: 0 and 1, drawn anew in every step from means, or shades in [0, 1]."""
         binary = self.binary(step)
         return lambda index: binary(self.drawings(index))
 
@@ -74,7 +75,9 @@ class Pixels:
         return self.images[ahead(index, self.images.device)].float()[:, None]
 
     def binary(self, step: int) -> Callable[[Tensor], Tensor]:
-        """Intensities [N, 1, H, W] → 0 and 1, by the noise of a step; what is binary stays."""
+        """Intensities [N, 1, H, W] → 0 and 1, by the noise of a step; what is binary stays, shades come to [0, 1]."""
+        if self.finer:
+            return lambda images: images / self.levels
         device = self.images.device
         noise = generator(self.seed, step, Stream.PIXELS, device) if self.levels > 1 else None
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vmacore.addressing import address_posterior
 from vmacore.data.characters import Characters
+from vmacore.episodes.base import Pixels
 from vmacore.errors import VmaError
 from vmacore.evaluation.errors import clustered_se
 from vmacore.evaluation.likelihood import check_size
@@ -95,23 +96,23 @@ class Classifier:
         self.characters = characters.binarised(seed)
         self.seed = seed
         self.device = torch.device(device)
-        self.images = self.characters.images.to(device)
+        self.images = Pixels(self.characters, seed, device).at(0)
         self.labels = self.characters.labels.to(device)
 
     @cached_property
     def keys(self) -> Tensor:
         """e_a = h(m) [N, E] of every drawing, as memory."""
-        return self._embeddings(self.model.keys)
+        return self._in_parts(self.model.keys)
 
     @cached_property
     def queries(self) -> Tensor:
         """e_x = h_q(x) [N, E] of every drawing, as a query."""
-        return self._embeddings(self.model.queries)
+        return self._in_parts(self.model.queries)
 
     @cached_property
     def pixels(self) -> Tensor:
         """Pixels [N, H·W] of every drawing, 0 or 1."""
-        return self.images.flatten(1).float()
+        return self._in_parts(lambda images: self.model.pixels(images).flatten(1))
 
     def task(self, index: int, way: int, shot: int, queries: int | None = None) -> Task:
         """The task of that index: the same for the same seed, whatever else is asked; fewer queries are the first."""
@@ -222,8 +223,8 @@ class Classifier:
         if any(rule in DECODING for rule in rules):
             log_joint = slot_log_joint(
                 self.model,
-                self.images[task.query].float()[:, None],
-                self.images[task.support].float()[:, None],
+                self.images(task.query),
+                self.images(task.support),
                 samples=samples,
                 generator=generator(self.seed, index, Stream.NOISE, self.device),
                 budget_bytes=budget_bytes,
@@ -233,8 +234,8 @@ class Classifier:
         return {rule: found[rule] for rule in rules}
 
     @torch.no_grad()
-    def _embeddings(self, network: Callable[[Tensor], Tensor]) -> Tensor:
-        return torch.cat([network(part.float()[:, None]) for part in self.images.split(512)])
+    def _in_parts(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.cat([function(self.images(part)) for part in torch.arange(len(self.labels)).split(512)])
 
 
 def classify(

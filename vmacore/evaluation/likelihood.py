@@ -191,8 +191,13 @@ def decoded_at_once(model: GenerativeModel, device: torch.device | str, budget_b
 
 def check_size(model: GenerativeModel, characters: Characters) -> None:
     """Raises:
-    VmaError: the model reads images of another size.
+    VmaError: the model reads images of another size, or in another view.
     """
     if model.size != characters.size:
         have, want = characters.size, model.size
         raise VmaError(f"images are {have[0]}×{have[1]}, but the model reads {want[0]}×{want[1]}: use its own data set")
+    if model.config.view != characters.view:
+        raise VmaError(
+            f"images are in the view {characters.view!r}, but the model reads {model.config.view!r}: "
+            f"load the data set with view={model.config.view!r}"
+        )

@@ -121,13 +121,13 @@ class Lab:
         Raises:
             VmaError: it is not there.
         """
-        seed, binarise, name = 0, "resampled", which
+        seed, binarise, name, view = 0, "resampled", which, "pixels"
         if isinstance(which, Config):
             data = which.data
             name, protocol, seed = data.dataset, data.protocol, data.seed
-            binarise = data.binarise
+            binarise, view = data.binarise, which.model.view
         assert isinstance(name, str)
-        key = (name, protocol, seed, binarise)
+        key = (name, protocol, seed, binarise, view)
         if key not in self._datasets:
             self._datasets[key] = load_dataset(
                 name,
@@ -136,6 +136,7 @@ class Lab:
                 seed=seed,
                 offline=self.offline,
                 binarise=binarise,
+                view=view,
             )
         return self._datasets[key]
 

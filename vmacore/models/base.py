@@ -12,6 +12,7 @@ from vmacore.config import ModelConfig
 from vmacore.memory.encoded import EncodedMemory, LearnedMemory
 from vmacore.models.terms import LogTerms
 from vmacore.networks.base import networks_for
+from vmacore.views import ZOOM, pixels_of
 
 
 class GenerativeModel(nn.Module, ABC):
@@ -34,6 +35,7 @@ class GenerativeModel(nn.Module, ABC):
         self.size = config.size
         networks = networks_for(config)
         self.slot_shape, self.static = networks.slot_shape, networks.static
+        self.image_shape = (1, *(ZOOM * side if config.view == "finer" else side for side in config.size))
         self.bytes_per_sample = 16 * self.size[0] * self.size[1] * networks.widest  # about what decoding one holds
         self.learned_memory: LearnedMemory | None = None
 
@@ -79,16 +81,21 @@ class GenerativeModel(nn.Module, ABC):
         address: int64 [P], the slots that the images are made from; of a model that draws no address only P counts.
         """
 
+    def pixels(self, images: Tensor) -> Tensor:
+        """x [N, 1, H, W] of images in the model's view."""
+        return pixels_of(images) if self.config.view == "finer" else images
+
     def check_slots(self, slots: Tensor) -> None:
         """Raises:
         ValueError: slots whose shape is not the model's.
         """
-        if slots.shape[1:] != self.slot_shape or not len(slots):
-            raise ValueError(f"slots of shape {list(slots.shape)}, but the model reads [S, {self.slot_shape}]")
+        expected = self.image_shape if self.config.view == "finer" else self.slot_shape
+        if slots.shape[1:] != expected or not len(slots):
+            raise ValueError(f"slots of shape {list(slots.shape)}, but the model reads [S, {expected}]")
 
     def check_targets(self, targets: Tensor) -> None:
         """Raises:
         ValueError: targets whose shape is not the model's.
         """
-        if targets.shape[1:] != (1, *self.size):
-            raise ValueError(f"targets of shape {list(targets.shape)}, but the model reads [B, {(1, *self.size)}]")
+        if targets.shape[1:] != self.image_shape:
+            raise ValueError(f"targets of shape {list(targets.shape)}, but the model reads [B, {self.image_shape}]")

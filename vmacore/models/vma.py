@@ -74,7 +74,7 @@ class VariationalMemoryAddressing(GenerativeModel):
         if mask is not None:
             raise ValueError("this model reads one memory for all targets: no mask")
         keys = self.keys(slots)
-        return EncodedMemory(slots, keys, address_prior(keys, self.query_point, self.config.similarity))
+        return EncodedMemory(self.pixels(slots), keys, address_prior(keys, self.query_point, self.config.similarity))
 
     def address(self, targets: Tensor, memory: EncodedMemory) -> Addressing:
         """q(a|x, M) and p(a|M) for targets [B, 1, H, W] (equations 4 to 6)."""
@@ -114,6 +114,7 @@ class VariationalMemoryAddressing(GenerativeModel):
     ) -> LogTerms:
         """Terms of log w [B, K] for z ~ q(z|x, m_a) at addresses [B, K]; chunks are in the order of their slots."""
         B, K = address.shape
+        targets = self.pixels(targets)
         noise = standard_normal((B * K, self.config.latent + self.decoder.finer), generator, targets)
         target = torch.arange(B, device=address.device).repeat_interleave(K)
         flat = address.flatten()

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from vmacore.config import ModelConfig
+from vmacore.errors import VmaError
 from vmacore.latents import Latents
 from vmacore.shelf import NETWORKS
 
@@ -74,15 +75,23 @@ class Networks(ABC):
 
     @abstractmethod
     def encoder(self, out: int) -> nn.Module:
-        """Images [N, 1, H, W] → vectors [N, out]: h_q, and q(z|x) of models without a slot."""
+        """Images [N, 1, H, W] → vectors [N, out]: q(z|x) of models without a slot."""
+
+    def finer_encoder(self, out: int) -> nn.Module:
+        """Finer views [N, 1, 2H, 2W] → vectors [N, out].
+
+        Raises:
+            VmaError: the family has none.
+        """
+        raise VmaError(f"{self.config.network} networks see pixels alone: leave model.view out")
 
     def key(self, out: int) -> nn.Module:
-        """h: slots [N, …] → vectors [N, out]."""
-        return self.encoder(out)
+        """h: slots [N, …] in the view of the configuration → vectors [N, out]."""
+        return self.query(out)
 
     def query(self, out: int) -> nn.Module:
         """h_q."""
-        return self.encoder(out)
+        return self.finer_encoder(out) if self.config.view == "finer" else self.encoder(out)
 
     @abstractmethod
     def recognition(self) -> Recognition: ...

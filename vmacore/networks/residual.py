@@ -24,6 +24,7 @@ from vmacore.networks import base
 from vmacore.networks.convolutional import Size
 from vmacore.networks.layers import ConcatLinear, ModulesByName, nhwc_unflat, output, rows, zero
 from vmacore.networks.patches import (
+    FinerStem,
     Head,
     Stem,
     Trunk,
@@ -39,11 +40,23 @@ SETTINGS = ("stages", "blocks", "latent_maps", "posterior_hidden", "normalised",
 
 
 class SlotEncoder(base.SlotEncoder):
-    """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
+    """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first.
 
-    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool = False) -> None:
+    finer: it reads finer views [S, 1, 2H, 2W]; maps are as large as of pixels.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        stages: Sequence[int],
+        blocks: Sequence[int],
+        normalised: bool = False,
+        *,
+        finer: bool = False,
+    ) -> None:
         super().__init__()
-        self.stem, self.trunk = Stem(stages[0]), Trunk(size, stages, blocks, normalised)
+        self.stem = FinerStem(stages[0]) if finer else Stem(stages[0])
+        self.trunk = Trunk(size, stages, blocks, normalised)
         self.out_features = self.trunk.out_features
 
     def forward(self, slots: Tensor) -> list[Tensor]:
@@ -56,13 +69,21 @@ class SlotEncoder(base.SlotEncoder):
 
 
 class Embedding(nn.Module):
-    """h and h_q: images [N, 1, H, W] → embeddings [N, E] (equation 5)."""
+    """h and h_q: images [N, 1, H, W] or finer views [N, 1, 2H, 2W] → embeddings [N, E] (equation 5)."""
 
     def __init__(
-        self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool, hidden: int, embedding: int
+        self,
+        size: Size,
+        stages: Sequence[int],
+        blocks: Sequence[int],
+        normalised: bool,
+        hidden: int,
+        embedding: int,
+        *,
+        finer: bool = False,
     ) -> None:
         super().__init__()
-        self.pyramid = SlotEncoder(size, stages, blocks, normalised)
+        self.pyramid = SlotEncoder(size, stages, blocks, normalised, finer=finer)
         self.head = Head(self.pyramid.out_features, hidden, embedding)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -241,6 +262,9 @@ class Family(base.Networks):
 
     def encoder(self, out: int) -> Embedding:
         return Embedding(*self.shape, self.of_keys, self.config.hidden, out)
+
+    def finer_encoder(self, out: int) -> Embedding:
+        return Embedding(*self.shape, self.of_keys, self.config.hidden, out, finer=True)
 
     def recognition(self) -> Recognition:
         return Recognition(*self.shape, self.config.normalised, self.config.hidden, self.config.latent)

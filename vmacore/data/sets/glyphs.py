@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vmacore.data.characters import Characters, Dataset
 from vmacore.errors import VmaError
+from vmacore.views import ZOOM
 
 PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 SIZE = 26  # pixels a side
@@ -194,16 +195,23 @@ def _clear(stroke: Floats, earlier: list[Floats]) -> bool:
     return bool((gap < 0.35).mean() < 0.35)
 
 
-def _ink(paths: Floats, pen: Floats, owner: NDArray[np.int64], n_images: int) -> NDArray[np.uint8]:
+def _ink(paths: Floats, pen: Floats, owner: NDArray[np.int64], n_images: int, zoom: int = 1) -> NDArray[np.uint8]:
     """Draws strokes with a round pen; a pixel is ink where the pen touched any part of it.
 
     paths [T, P, 2]: x and y in pixels; pen [T]: radius in pixels; owner [T]: the image drawn on.
-    Returns uint8 [n_images, SIZE, SIZE].
+    Returns uint8 [n_images, zoom · SIZE, zoom · SIZE], pixels zoom times as fine.
     """
-    touched = (paths[:, :, None] + pen[:, None, None, None] * PEN).astype(np.int64)  # [T, P, 9, 2]
-    images = np.zeros(n_images * SIZE * SIZE, dtype=np.uint8)
-    images[(owner[:, None, None] * SIZE + touched[..., 1]) * SIZE + touched[..., 0]] = 1
-    return images.reshape(n_images, SIZE, SIZE)
+    side = zoom * SIZE
+    touched = (zoom * (paths[:, :, None] + pen[:, None, None, None] * PEN)).astype(np.int64)  # [T, P, 9, 2]
+    images = np.zeros(n_images * side * side, dtype=np.uint8)
+    images[(owner[:, None, None] * side + touched[..., 1]) * side + touched[..., 0]] = 1
+    return images.reshape(n_images, side, side)
+
+
+def _quarters(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The ink in each block of 2×2 pixels: [N, 2H, 2W] → [N, H, W], 0 … 4."""
+    N, H, W = ink.shape
+    return ink.reshape(N, H // 2, 2, W // 2, 2).sum(axis=(2, 4), dtype=np.uint8)
 
 
 def _distinct(characters: list[list[Floats]], keep: int) -> list[list[Floats]]:
@@ -228,8 +236,10 @@ def _distinct(characters: list[list[Floats]], keep: int) -> list[list[Floats]]:
     return [characters[i] for i in kept]
 
 
-def _drawings(characters: list[list[Floats]], style: _Style, n_drawings: int, rng: Generator) -> NDArray[np.uint8]:
-    """Every character drawn n_drawings times: uint8 [len(characters) · n_drawings, SIZE, SIZE]."""
+def _drawings(
+    characters: list[list[Floats]], style: _Style, n_drawings: int, rng: Generator, zoom: int
+) -> NDArray[np.uint8]:
+    """Every character drawn n_drawings times: uint8 [len(characters) · n_drawings, zoom · SIZE, zoom · SIZE]."""
     D, C = n_drawings, len(characters)
     owner = np.repeat(np.arange(C), [len(strokes) for strokes in characters])  # [T]
     strokes = np.concatenate(characters)  # [T, P, 2]
@@ -262,16 +272,23 @@ def _drawings(characters: list[list[Floats]], style: _Style, n_drawings: int, rn
 
     pen = rng.uniform(0.35, 0.7, (C, D))
     image = owner[:, None] * D + np.arange(D)
-    return _ink(paths.reshape(T * D, POINTS, 2), pen[owner].reshape(-1), image.reshape(-1), C * D)
+    return _ink(paths.reshape(T * D, POINTS, 2), pen[owner].reshape(-1), image.reshape(-1), C * D, zoom)
 
 
 def make_alphabets(
-    n_alphabets: int, n_characters: int = 24, n_drawings: int = 20, *, seed: int = 0, first: int = 1
+    n_alphabets: int,
+    n_characters: int = 24,
+    n_drawings: int = 20,
+    *,
+    seed: int = 0,
+    first: int = 1,
+    finer: bool = False,
 ) -> Characters:
     """Alphabets `first`, `first` + 1, … of the endless collection that belongs to the seed.
 
     Returns:
-        binary images [n_alphabets · n_characters · n_drawings, 26, 26], classes "Glyphs01/character01", ….
+        binary images [n_alphabets · n_characters · n_drawings, 26, 26], or the finer view of the same [N, 52, 52], for
+        classes "Glyphs01/character01", ….
 
     Raises:
         VmaError: a number out of range.
@@ -293,19 +310,24 @@ def make_alphabets(
         rng = np.random.default_rng([seed, alphabet])
         style = _Style.draw(rng)
         invented = [style.character(rng) for _ in range(round(CANDIDATES * n_characters))]
-        images.append(_drawings(_distinct(invented, n_characters), style, n_drawings, rng))
+        kept = _distinct(invented, n_characters)
+        ink = _drawings(kept, style, n_drawings, rng, 2 * ZOOM if finer else 1)
+        images.append(_quarters(ink) if finer else ink)
         classes += [f"Glyphs{alphabet:02d}/character{number:02d}" for number in range(1, n_characters + 1)]
     return Characters(
         images=torch.from_numpy(np.concatenate(images)),
         labels=torch.arange(len(classes)).repeat_interleave(n_drawings),
         classes=tuple(classes),
+        levels=4 if finer else 1,
+        finer=finer,
     )
 
 
-def load(seed: int = 0, *, train: int = 34, validation: int = 4, test: int = 6) -> Dataset:
+def load(seed: int = 0, *, train: int = 34, validation: int = 4, test: int = 6, finer: bool = False) -> Dataset:
     """Glyphs cut by whole alphabets: 24 characters each, 20 drawings a character, 26 by 26 pixels, binary.
 
-    train, validation, test: numbers of alphabets; 816, 96 and 144 classes unless told otherwise.
+    train, validation, test: numbers of alphabets; 816, 96 and 144 classes unless told otherwise. finer: in the finer
+    view, 52 by 52 pixels in quarters.
 
     Raises:
         VmaError: a number out of range.
@@ -315,12 +337,17 @@ def load(seed: int = 0, *, train: int = 34, validation: int = 4, test: int = 6) 
         protocol="standard",
         preparation=f"strokes {SIZE}x{SIZE}, seed {seed}",
         binarisation="exact",
-        train=make_alphabets(train, seed=seed),
-        validation=make_alphabets(validation, seed=seed, first=1 + train),
-        test=make_alphabets(test, seed=seed, first=1 + train + validation),
+        train=make_alphabets(train, seed=seed, finer=finer),
+        validation=make_alphabets(validation, seed=seed, first=1 + train, finer=finer),
+        test=make_alphabets(test, seed=seed, first=1 + train + validation, finer=finer),
     )
 
 
 def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
     """What `vmacore.data.load_dataset` calls."""
     return load(seed)
+
+
+def open_finer(data_dir: Path, protocol: str, seed: int) -> Dataset:
+    """The same in the finer view."""
+    return load(seed, finer=True)

@@ -1,7 +1,8 @@
 """Omniglot (Lake et al. 2015): 1623 characters of 50 alphabets, each drawn by 20 people.
 
 Preparation: of 105×105 pixels the last row and column are dropped, and 4×4 blocks are max-pooled over ink,
-which gives 26×26 pixels that are exactly binary, ink 1.
+which gives 26×26 pixels that are exactly binary, ink 1. The finer view has the mean ink of 2×2 blocks, 52×52 pixels in
+quarters; where it is not 0, max-pooled, it is the 26×26 pixels.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from vmacore.errors import VmaError
 
 PROTOCOLS: tuple[str, ...] = tuple(TEST_ALPHABETS)  # the first is the default
 PREPARED = Path("omniglot", "omniglot-26x26-maxpool4.safetensors")
+FINER = Path("omniglot", "omniglot-52x52-meanpool2.safetensors")
 TITLE = "Omniglot"
 BASE_URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 FOLDER = PREPARED.parent
@@ -32,10 +35,11 @@ REGISTRY = {
     "images_evaluation.zip": "md5:6b91aef0f799c5bb55b94e3f2daec811",
 }
 PREPARATION = "26×26, last row and column of 105×105 dropped, 4×4 max-pool, ink 1"
+FINER_PREPARATION = "52×52 in quarters, last row and column of 105×105 dropped, 2×2 mean, ink 1"
 BINARISATION = "none: exactly binary"
 DRAWINGS = 20
 SIDE = 105
-POOL = 4
+QUARTERS = 4
 
 ALPHABETS: Mapping[str, int] = {
     "Alphabet_of_the_Magi": 20, "Angelic": 20, "Anglo-Saxon_Futhorc": 29, "Arcadian": 26, "Armenian": 41,
@@ -58,20 +62,20 @@ _WAY_OUT = "run `vma download omniglot` (with `--from PATH` if you have the file
 Key = tuple[str, str, str]  # alphabet, character, drawing
 
 
-def load(data_dir: Path, protocol: str = "45-5") -> Dataset:
-    """The prepared characters, split by a protocol: 45-5 or 30-20 alphabets.
+def load(data_dir: Path, protocol: str = "45-5", *, finer: bool = False) -> Dataset:
+    """The prepared characters, split by a protocol: 45-5 or 30-20 alphabets. finer: in the finer view.
 
     Raises:
         VmaError: not prepared yet, the prepared file is damaged, or there is no such protocol.
     """
     if protocol not in TEST_ALPHABETS:
         raise VmaError(f"Omniglot has no protocol {protocol!r}; choose one of {', '.join(TEST_ALPHABETS)}")
-    characters = read(data_dir)
+    characters = read_finer(data_dir) if finer else read(data_dir)
     split = split_by_alphabet(characters.classes, TEST_ALPHABETS[protocol])
     return Dataset(
         name="omniglot",
         protocol=protocol,
-        preparation=PREPARATION,
+        preparation=f"{PREPARATION}; h sees {FINER_PREPARATION}" if finer else PREPARATION,
         binarisation=BINARISATION,
         train=characters.select(split.train),
         validation=characters.select(split.validation),
@@ -89,6 +93,20 @@ def read(data_dir: Path, alphabets: Mapping[str, int] = ALPHABETS) -> Characters
     if not path.exists():
         raise VmaError(f"Omniglot is not in {data_dir}: run `vma download omniglot` (or `--from PATH`)")
     return read_whole(path, PREPARATION, _WAY_OUT + " again", alphabets)
+
+
+def read_finer(data_dir: Path, alphabets: Mapping[str, int] = ALPHABETS) -> Characters:
+    """The same in the finer view.
+
+    Raises:
+        VmaError: as in read, or prepared by a version that knew no finer view.
+    """
+    path = data_dir / FINER
+    if not path.exists():
+        if (data_dir / PREPARED).exists():
+            raise VmaError(f"Omniglot in {data_dir} was prepared without its finer view: {_WAY_OUT} again")
+        read(data_dir, alphabets)
+    return replace(read_whole(path, FINER_PREPARATION, _WAY_OUT + " again", alphabets), finer=True)
 
 
 def read_whole(path: Path, preparation: str, way_out: str, alphabets: Mapping[str, int] = ALPHABETS) -> Characters:
@@ -129,30 +147,33 @@ def import_from(source: Path, data_dir: Path, alphabets: Mapping[str, int] = ALP
     Raises:
         VmaError: something is missing, damaged or not Omniglot's; the prepared file stays as it was.
     """
-    prepared: dict[Key, npt.NDArray[np.uint8]] = {}
+    finer: dict[Key, npt.NDArray[np.uint8]] = {}
     for match, where, content in wanted_files(source, _DRAWING):
         key = (match["alphabet"], match["character"], match["drawing"])
-        image = prepare(_decode(content, where))
-        if not np.array_equal(prepared.setdefault(key, image), image):
+        image = quarters(_decode(content, where))
+        if not np.array_equal(finer.setdefault(key, image), image):
             raise VmaError(f"{source} holds two different drawings {'/'.join(key)}.png; give one copy of Omniglot")
-    check_complete(list(prepared), source, alphabets)
+    check_complete(list(finer), source, alphabets)
 
-    keys = sorted(prepared)
+    images = np.stack([finer[key] for key in sorted(finer)])
     classes = class_names(alphabets)
-    characters = Characters(
-        images=torch.from_numpy(np.stack([prepared[key] for key in keys])),
-        labels=torch.arange(len(classes)).repeat_interleave(DRAWINGS),
-        classes=classes,
-    )
-    write_prepared(data_dir / PREPARED, characters, PREPARATION)
+    labels = torch.arange(len(classes)).repeat_interleave(DRAWINGS)
+    shades = Characters(torch.from_numpy(images), labels, classes, levels=QUARTERS, finer=True)
+    write_prepared(data_dir / FINER, shades, FINER_PREPARATION)
+    write_prepared(data_dir / PREPARED, Characters(torch.from_numpy(inked(images)), labels, classes), PREPARATION)
     return data_dir / PREPARED
 
 
-def prepare(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """105×105 → 26×26: the last row and column go, and a 4×4 block with any ink in it is ink."""
-    side = SIDE // POOL
-    blocks = ink[: side * POOL, : side * POOL].reshape(side, POOL, side, POOL)
-    return np.asarray(blocks.any(axis=(1, 3)), dtype=np.uint8)
+def quarters(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """105×105 → 52×52, the finer view: the last row and column go, and each pixel counts the ink of a 2×2 block."""
+    side = SIDE // 2
+    return ink[: 2 * side, : 2 * side].reshape(side, 2, side, 2).sum(axis=(1, 3), dtype=np.uint8)
+
+
+def inked(finer: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """[N, 52, 52] → [N, 26, 26]: 2×2 pixels of the finer view with any ink are ink."""
+    side = finer.shape[1] // 2
+    return np.asarray(finer.reshape(-1, side, 2, side, 2).any(axis=(2, 4)), dtype=np.uint8)
 
 
 def class_names(alphabets: Mapping[str, int]) -> tuple[str, ...]:
@@ -209,3 +230,8 @@ def _decode(content: bytes, where: str) -> npt.NDArray[np.bool_]:
 def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
     """What `vmacore.data.load_dataset` calls."""
     return load(data_dir, protocol)
+
+
+def open_finer(data_dir: Path, protocol: str, seed: int) -> Dataset:
+    """The same in the finer view."""
+    return load(data_dir, protocol, finer=True)

@@ -1,0 +1,19 @@
+"""Two views of a drawing: its binary pixels x, which models explain, and a finer one, which only h and h_q look at.
+
+A finer view has twice the resolution and grey levels, and x is a function of it. So whoever holds it holds both, and
+q(a|x, M) may depend on all of it: whatever q is, the bound stays a lower bound on log p(x|M).
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+VIEWS = ("pixels", "finer")
+ZOOM = 2  # pixels of the finer view for one of x, each way
+FAINTEST = 1 / 8  # a part of full ink; below it is paper. Omniglot's finer view is in quarters.
+
+
+def pixels_of(finer: Tensor) -> Tensor:
+    """x [N, 1, H, W], 0 or 1, of finer views [N, 1, 2H, 2W] in [0, 1]: ink where any of 2×2 neighbours has some."""
+    return F.max_pool2d((finer > FAINTEST).to(finer.dtype), ZOOM)
