@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
+import torch
 
+from vmacore.data.characters import Characters
 from vmacore.data.sets import omniglot
 from vmacore.data.splits import (
     TEST_ALPHABETS,
     alphabet_of,
     split_by_alphabet,
     validation_classes,
+    vinyals_split,
+    with_turned,
 )
 
 CLASSES = omniglot.class_names(omniglot.ALPHABETS)
@@ -26,6 +31,36 @@ def test_protocols(protocol: str, sizes: tuple[int, ...]) -> None:
     assert sorted(split.train + split.validation + split.test) == list(range(len(CLASSES)))
     assert alphabets_of(split.test) == set(TEST_ALPHABETS[protocol])
     assert not alphabets_of(split.validation) & alphabets_of(split.train)
+
+
+def test_all_alphabets_but_those_that_validate_train() -> None:
+    split = split_by_alphabet(CLASSES, TEST_ALPHABETS["all"])
+    assert (len(split.train), len(split.validation), len(split.test)) == (1461, 162, 0)
+
+
+def test_the_split_of_vinyals() -> None:
+    split = vinyals_split(CLASSES)
+    assert (len(split.train), len(split.validation), len(split.test)) == (1028, 172, 423)
+    assert sorted(split.train + split.validation + split.test) == list(range(len(CLASSES)))
+
+
+@pytest.mark.parametrize(("part", "file"), [("train", "train"), ("validation", "val"), ("test", "test")])
+def test_the_split_of_vinyals_is_the_published_one(part: str, file: str, real_data: Path) -> None:
+    listed = {line.rsplit("/", 1)[0] for line in (real_data / "omniglot-vinyals" / f"{file}.txt").read_text().split()}
+    assert {CLASSES[c] for c in getattr(vinyals_split(CLASSES), part)} == listed
+
+
+def test_turned_characters_are_classes_of_their_own() -> None:
+    images = torch.arange(12, dtype=torch.uint8).view(3, 2, 2)
+    turned = with_turned(Characters(images, torch.tensor([0, 0, 1]), ("a/x", "b/y"), levels=11))
+    assert turned.classes == tuple(
+        f"{name}-rot{turn}" for name in ("a/x", "b/y") for turn in ("000", "090", "180", "270")
+    )
+    assert turned.counts.tolist() == [2] * 4 + [1] * 4
+    assert torch.equal(turned.images[:2], images[:2])
+    assert turned.images[2].tolist() == [[1, 3], [0, 2]]  # anticlockwise
+    assert turned.images[10].tolist() == [[11, 10], [9, 8]]
+    assert turned.levels == 11
 
 
 def test_validation_alphabets_stay_what_they_are() -> None:

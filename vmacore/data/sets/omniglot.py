@@ -21,10 +21,17 @@ from PIL import Image, UnidentifiedImageError
 from vmacore.data.archives import wanted_files
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.prepared import read_prepared, write_prepared
-from vmacore.data.splits import EVALUATION, TEST_ALPHABETS, alphabet_of, split_by_alphabet
+from vmacore.data.splits import (
+    EVALUATION,
+    TEST_ALPHABETS,
+    alphabet_of,
+    split_by_alphabet,
+    vinyals_split,
+    with_turned,
+)
 from vmacore.errors import VmaError
 
-PROTOCOLS: tuple[str, ...] = tuple(TEST_ALPHABETS)  # the first is the default
+PROTOCOLS: tuple[str, ...] = (*TEST_ALPHABETS, "vinyals")  # the first is the default
 PREPARED = Path("omniglot", "omniglot-26x26-maxpool4.safetensors")
 FINER = Path("omniglot", "omniglot-52x52-meanpool2.safetensors")
 TITLE = "Omniglot"
@@ -63,23 +70,28 @@ Key = tuple[str, str, str]  # alphabet, character, drawing
 
 
 def load(data_dir: Path, protocol: str = "45-5", *, finer: bool = False) -> Dataset:
-    """The prepared characters, split by a protocol: 45-5 or 30-20 alphabets. finer: in the finer view.
+    """The prepared characters, split by a protocol (`vmacore.data.splits`). finer: in the finer view.
 
     Raises:
         VmaError: not prepared yet, the prepared file is damaged, or there is no such protocol.
     """
-    if protocol not in TEST_ALPHABETS:
-        raise VmaError(f"Omniglot has no protocol {protocol!r}; choose one of {', '.join(TEST_ALPHABETS)}")
+    if protocol not in PROTOCOLS:
+        raise VmaError(f"Omniglot has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
     characters = read_finer(data_dir) if finer else read(data_dir)
-    split = split_by_alphabet(characters.classes, TEST_ALPHABETS[protocol])
+    turned = protocol == "vinyals"
+    split = (
+        vinyals_split(characters.classes) if turned else split_by_alphabet(characters.classes, TEST_ALPHABETS[protocol])
+    )
+    parts = [characters.select(chosen) for chosen in (split.train, split.validation, split.test)]
+    train, validation, test = (with_turned(part) for part in parts) if turned else parts
     return Dataset(
         name="omniglot",
         protocol=protocol,
         preparation=f"{PREPARATION}; h sees {FINER_PREPARATION}" if finer else PREPARATION,
         binarisation=BINARISATION,
-        train=characters.select(split.train),
-        validation=characters.select(split.validation),
-        test=characters.select(split.test),
+        train=train,
+        validation=validation,
+        test=test,
     )
 
 
