@@ -1,9 +1,9 @@
 """Which classes train, which validate, which test.
 
 Two of Omniglot's protocols are named by how many of its 50 alphabets stand on either side: 45-5, the paper's, and
-30-20, the one that the data came with. `vinyals` is the split of most published accuracies (Vinyals et al. 2016, as Snell et
-al. 2017 list it), with turned characters as classes of their own; `all` keeps no alphabet for tests. Only names and
-counts decide here, no drawing and no result.
+30-20, the one that the data came with. `vinyals` is the split of most published accuracies (Vinyals et al. 2016, as
+Snell et al. 2017 list it), with turned characters as classes of their own; `all` keeps no alphabet for tests. Only
+names and counts decide here, no drawing and no result.
 """
 
 from __future__ import annotations
