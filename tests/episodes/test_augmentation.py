@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tests import synthetic
 from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
-from vmacore.episodes.augmentation import Augmentation, affine, after, symmetries, warp
+from vmacore.episodes.augmentation import BEND, Augmentation, affine, after, bend, symmetries, warp
 from vmacore.episodes.base import Episode
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
@@ -234,3 +234,26 @@ def test_every_drawing_is_jittered_by_itself() -> None:
     assert 0.6 < float(once.mean() / image.mean()) < 1.5
     moved = (once != image).flatten(1).float().mean(1)
     assert float(moved.max()) < 0.3
+
+
+def test_a_bent_drawing_is_seen_where_its_points_moved() -> None:
+    # All points move alike: a shift, of as many pixels of x in either view.
+    points = torch.zeros(1, 2, 5, 5)
+    points[:, 0], points[:, 1] = 2.0, -1.0
+    for zoom in (1, 2):
+        images = torch.rand(1, 1, 6 * zoom, 8 * zoom, generator=torch.Generator().manual_seed(0))
+        moved = bend(points, 1 / BEND, (6, 8))
+        seen = warp(images, torch.eye(2, 3)[None], moved)
+        inner = images[:, :, : 5 * zoom, 2 * zoom :]
+        assert torch.allclose(seen[:, :, zoom:, : 6 * zoom], inner, atol=1e-5)
+
+
+def test_each_drawing_is_bent_in_a_way_of_its_own() -> None:
+    image = torch.zeros(1, 1, 26, 26)
+    image[:, :, 4:22, 12:14] = 1
+    change = Augmentation(0, 0, (26, 26), bent=1.0).draw(1, torch.Generator().manual_seed(0))
+    first, second = change(image.expand(2, -1, -1, -1), torch.zeros(2, dtype=torch.int64))
+    assert not torch.equal(first, image[0])
+    assert not torch.equal(first, second)
+    assert set(first.unique().tolist()) == {0.0, 1.0}
+    assert 0.6 < float(first.mean() / image.mean()) < 1.5

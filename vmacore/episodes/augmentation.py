@@ -2,13 +2,14 @@
 
 All drawings of a class, in memory and as targets, undergo the same change, so what an episode asks for stays the same
 and only its characters are ones that nobody drew. Turned characters as classes of their own: Santoro et al. 2016. A
-drawing may be jittered besides, by an affine change of its own, as if another hand had drawn it.
+drawing may be jittered and bent besides, by an affine and an elastic change of its own, as if by another hand.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -21,7 +22,9 @@ from vmacore.errors import VmaError
 ANGLE = math.radians(15)
 SLANT = 0.25
 STRETCH = 0.15
-SHIFT = 1.5  # pixels
+SHIFT = 1.5  # pixels of x
+BEND = 0.75  # pixels of x: standard deviation of how far each of BENDS × BENDS points over the picture is moved
+BENDS = 5
 
 Change = Callable[[Tensor, Tensor], Tensor]
 
@@ -32,7 +35,8 @@ class Augmentation:
     turned: probability that a class is turned by one of the square's seven other symmetries, all alike.
     warped: strength in [0, 1] of an affine change: rotation, slant, stretch of each axis, shift.
     jittered: the same of a change that each drawing gets of its own, before its class's affine change.
-    size: height and width of the drawings in pixels.
+    bent: strength, 0 or more, of an elastic change of each drawing: BENDS × BENDS points move, the rest between them.
+    size: height and width of x in pixels; finer views are larger, and change alike.
     binary: drawings hold 0 and 1 and stay so; else they hold intensities, which are interpolated.
 
     Raises:
@@ -46,19 +50,20 @@ class Augmentation:
         size: tuple[int, int],
         *,
         jittered: float = 0.0,
+        bent: float = 0.0,
         binary: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
         if turned and size[0] != size[1]:
             raise VmaError(f"drawings of {size[0]}×{size[1]} cannot be turned: set episode.turned to 0")
-        self.turned, self.warped, self.jittered = turned, warped, jittered
+        self.turned, self.warped, self.jittered, self.bent = turned, warped, jittered, bent
         self.size, self.binary = size, binary
-        self._source = symmetries(size[0]).to(device) if turned else None
 
     def draw(self, n_classes: int, draw: torch.Generator) -> Change:
         """images [P, 1, H, W], label of each [P] → images changed as their class is; labels are 0 … n_classes − 1.
 
-        `draw` goes on to be drawn from by the change, if there is jitter: six numbers for each image that it is given.
+        `draw` goes on to be drawn from by the change, if there is jitter: six numbers for each image that it is given;
+        and if there is bending: two for each point that moves.
 
         The change is drawn on the CPU; it is applied where the images are. On another device, interpolation rounds
         otherwise, which can move a pixel that lies on the very edge of the ink.
@@ -70,15 +75,19 @@ class Augmentation:
         def change(images: Tensor, labels: Tensor) -> Tensor:
             if not len(images):
                 return images
-            if self._source is not None:
-                source = self._source[ahead(symmetry, images.device)[labels]]  # [P, H · W]
-                images = images.flatten(1).gather(1, source).view_as(images)
-            if self.warped or self.jittered:
+            if self.turned:
+                source = symmetries(images.shape[-1], images.device)[ahead(symmetry, images.device)[labels]]
+                images = images.flatten(1).gather(1, source).view_as(images)  # source [P, H · W]
+            if self.warped or self.jittered or self.bent:
                 theta = ahead(of_class, images.device)[labels]
                 if self.jittered:
                     unit = 2 * torch.rand(len(images), 6, generator=draw) - 1
                     theta = after(theta, ahead(affine(unit, self.jittered, self.size), images.device))
-                images = warp(images, theta)
+                moved = None
+                if self.bent:
+                    points = torch.randn(len(images), 2, BENDS, BENDS, generator=draw)
+                    moved = ahead(bend(points, self.bent, self.size), images.device)
+                images = warp(images, theta, moved)
                 # A line of one pixel interpolates to a ridge that is above a half over one pixel's width wherever it
                 # falls, so a half keeps lines whole and the mean ink; only the thinnest diagonals may come apart.
                 images = (images > 0.5).float() if self.binary else images
@@ -87,13 +96,14 @@ class Augmentation:
         return change
 
 
-def symmetries(side: int) -> Tensor:
+@lru_cache
+def symmetries(side: int, device: torch.device | None = None) -> Tensor:
     """int64 [8, side²]: the pixel that each pixel of a turned square takes its value from; the first leaves all.
 
     1 … 3 rotate by 90°, 180°, 270° anticlockwise; 4 … 7 transpose and then rotate by 0°, 90°, 180°, 270°.
     """
     pixel = torch.arange(side * side).view(side, side)
-    return torch.stack([p.rot90(k).flatten() for p in (pixel, pixel.T) for k in range(4)])
+    return torch.stack([p.rot90(k).flatten() for p in (pixel, pixel.T) for k in range(4)]).to(device)
 
 
 def affine(unit: Tensor, strength: float, size: tuple[int, int]) -> Tensor:
@@ -118,7 +128,19 @@ def after(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([second[:, :, :2] @ first[:, :, :2], second[:, :, :2] @ first[:, :, 2:] + second[:, :, 2:]], 2)
 
 
-def warp(images: Tensor, theta: Tensor) -> Tensor:
-    """images [P, 1, H, W] at where the affine maps [P, 2, 3] send each pixel, bilinear; outside is paper."""
+def bend(points: Tensor, strength: float, size: tuple[int, int]) -> Tensor:
+    """How far points move, standard normal [N, 2, BENDS, BENDS] for x and y → the same in parts of half a picture."""
+    H, W = size
+    return points * (strength * BEND * 2 / torch.tensor([W, H]))[:, None, None]
+
+
+def warp(images: Tensor, theta: Tensor, moved: Tensor | None = None) -> Tensor:
+    """images [P, 1, H, W] at where the affine maps [P, 2, 3] send each pixel, bilinear; outside is paper.
+
+    moved: besides, how far points that span the picture move [P, 2, h, w], bicubic between them.
+    """
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    if moved is not None:
+        between = F.interpolate(moved, images.shape[2:], mode="bicubic", align_corners=True)
+        grid = grid + between.permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, align_corners=False)
