@@ -21,8 +21,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (download, train, score, sample, classify, export, reproduce, bench, info):
+for command in (download, train, score, sample, classify, export, reproduce, info):
     app.command()(command)
+app.add_typer(bench, name="bench")
 
 
 def _version(asked: bool) -> None:

@@ -9,8 +9,17 @@ import pytest
 import torch
 
 from tests import synthetic
+from vmacore.bench.estimator_report import Lengths, compare_estimators
 from vmacore.bench.estimator_training import compare_training
-from vmacore.bench.estimators import GROUPS, OBJECTIVES, _Episode, gradient_quality, squared_norm, step_seconds
+from vmacore.bench.estimators import (
+    GROUPS,
+    OBJECTIVES,
+    Repetitions,
+    _Episode,
+    gradient_quality,
+    squared_norm,
+    step_seconds,
+)
 from vmacore.episodes.base import Episode
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
@@ -76,17 +85,12 @@ def test_the_table_holds_the_models_own_terms() -> None:
 def test_bias_is_found_where_there_is_some_and_nowhere_else() -> None:
     model = _model()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    names: list[str] = list(OBJECTIVES)
     quality = gradient_quality(
         model,
         [_episode()],
         CONFIG.objective,
-        names,
-        seconds=dict.fromkeys(names, 0.5),
-        latents=3,
-        repetitions=200,
-        relaxed_repetitions=200,
-        variance_repetitions=20,
+        dict.fromkeys(OBJECTIVES, 0.5),
+        repetitions=Repetitions(latents=3, steps=200, relaxed=200, variance=20),
     )
     assert 0 < quality.entropy < math.log(8)
     by_name = {one.estimator: one for one in quality.estimators}
@@ -115,6 +119,12 @@ def test_models_without_all_three_gradients_are_refused(change: dict[str, object
         _Episode(_model(**change), _episode(), 2, torch.Generator())
 
 
+def test_a_model_without_addresses_is_refused() -> None:
+    vae = build_model(synthetic.config(model={"system": "vae"}))
+    with pytest.raises(VmaError, match="draws addresses"):
+        compare_estimators(vae, CONFIG, DATASET.train, ["vimco"], lengths=Lengths())
+
+
 def test_steps_are_timed_and_change_nothing() -> None:
     model = _model()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
@@ -127,9 +137,7 @@ def test_steps_are_timed_and_change_nothing() -> None:
 def test_trainings_are_compared_at_equal_steps_and_at_equal_time(tmp_path: Path) -> None:
     seconds = {"vimco": 0.2, "rloo": 0.1, "enumeration": 0.4}
     asked: list[tuple[str, int]] = []
-    found = compare_training(
-        CONFIG, DATASET, list(seconds), tmp_path, steps=4, seconds=seconds, progress=lambda *at: asked.append(at)
-    )
+    found = compare_training(CONFIG, DATASET, seconds, tmp_path, steps=4, progress=lambda *at: asked.append(at))
     assert [row.steps for row in found.equal_steps] == [4, 4, 4]
     assert [row.steps for row in found.equal_time] == [4, 8, 2]
     assert asked == [(name, seed) for seed in (0, 1) for name in seconds]

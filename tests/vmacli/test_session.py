@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from vmacli.bench import bench
 from vmacli.main import app
 from vmacli.session import Session, common, uses
 
@@ -24,8 +25,17 @@ OFFERED = {
     "classify": READING,
     "export": ["--runs-dir", *OUTPUT],
     "reproduce": ["--data-dir", "--runs-dir", "--device", "--json", "--quiet", "--offline", "--debug"],
-    "bench": ["--device", *OUTPUT],
     "info": ["--data-dir", "--runs-dir", "--device", *OUTPUT],
+}
+BENCHES = {
+    "estimators": ["--data-dir", "--runs-dir", "--device", "--weights", "--json", "--quiet", "--offline", "--debug"],
+    "growth": ["--device", *OUTPUT],
+    "large-memory": ["--data-dir", "--runs-dir", "--weights", "--json", "--quiet", "--offline", "--debug"],
+    "operations": ["--device", *OUTPUT],
+    "rates": ["--device", *OUTPUT],
+}
+ALL = {(command,): offered for command, offered in OFFERED.items()} | {
+    ("bench", kind): offered for kind, offered in BENCHES.items()
 }
 
 
@@ -65,13 +75,15 @@ def _called(*arguments: str) -> object:
 
 def test_every_command_is_in_the_table() -> None:
     assert [command.callback.__name__ for command in app.registered_commands if command.callback] == list(OFFERED)
+    assert [group.name for group in app.registered_groups] == ["bench"]
+    assert [command.name for command in bench.registered_commands] == list(BENCHES)
 
 
-@pytest.mark.parametrize("command", OFFERED)
-def test_a_command_offers_the_common_options_that_it_uses(command: str) -> None:
-    text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).stdout
+@pytest.mark.parametrize("command", ALL)
+def test_a_command_offers_the_common_options_that_it_uses(command: tuple[str, ...]) -> None:
+    text = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "80"}).stdout
     _, panel = text.split(" Common options ")
-    assert re.findall(r"^│ (--[a-z-]+) ", panel, re.MULTILINE) == OFFERED[command]
+    assert re.findall(r"^│ (--[a-z-]+) ", panel, re.MULTILINE) == ALL[command]
     assert max(map(len, text.splitlines())) <= 80
 
 

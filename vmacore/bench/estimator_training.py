@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,22 +50,23 @@ class Comparison:
 def compare_training(
     config: Config,
     dataset: Dataset,
-    names: Sequence[str],
+    seconds: Mapping[str, float],
     folder: Path,
     *,
     steps: int,
-    seconds: Mapping[str, float],
     seeds: int = 2,
     device: torch.device | str = "cpu",
     progress: Callable[[str, int], None] = lambda name, seed: None,
 ) -> Comparison:
     """Train with every estimator and several seeds, each in a run of its own in `folder`.
 
-    steps: of all, for equal steps, and of the first estimator for equal time; the others get as many as fit by
-    `seconds` of a step, so that what a loaded machine does to a single run does not matter. Seeds decide weights,
+    seconds: of a training step, by name of the estimators. steps: of all, for equal steps, and of the first estimator
+    for equal time; the others get as many as fit by `seconds`, so that what a loaded machine does to a single run does
+    not matter. Seeds decide weights,
     episodes and noise, and are the same for all.
     """
     found: dict[tuple[str, int, int], tuple[float, ...]] = {}
+    names = list(seconds)
     marks = {name: round(steps * seconds[names[0]] / seconds[name]) for name in names}
     for seed in range(seeds):
         for name in names:

@@ -195,43 +195,55 @@ class _Pooled:
         return found
 
 
+@dataclass(frozen=True)
+class Repetitions:
+    """How often what is random is drawn.
+
+    latents: z of each (target, slot). steps: whose mean gradient stands for an expectation; relaxed: fewer, where every
+    one needs the decoder's gradient. variance: steps that give the variance. bound: steps of VIMCO, by which the
+    gradient of the K-sample bound is known; a multiple of 500.
+    """
+
+    latents: int = 16
+    steps: int = 500
+    relaxed: int = 60
+    variance: int = 48
+    bound: int = 20_000
+
+
 def gradient_quality(
     model: VariationalMemoryAddressing,
     episodes: Sequence[Episode],
     objective: ObjectiveConfig,
-    names: Sequence[str],
-    *,
     seconds: Mapping[str, float],
-    latents: int = 16,
-    repetitions: int = 500,
-    relaxed_repetitions: int = 60,
-    variance_repetitions: int = 48,
+    *,
+    repetitions: Repetitions | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda name: None,
 ) -> CheckpointQuality:
     """Bias and variance of estimators at a model's weights, over episodes that are given.
 
-    seconds: of a training step, by name. latents: z of each (target, slot). repetitions: whose mean stands for an
-    expectation; fewer where every one needs the decoder's gradient. `model` is left without gradients.
+    seconds: of a training step, by name of the estimators. `model` is left without gradients.
 
     Raises:
         VmaError: a model whose memory is learned, or without one of h, h_q and e_p of its own.
     """
+    repetitions = repetitions or Repetitions()
     noise = torch.Generator(episodes[0].targets.device).manual_seed(seed)
-    pooled = [_Pooled(name) for name in names]
+    pooled = [_Pooled(name) for name in seconds]
     entropy = 0.0
     for episode in episodes:
-        on = _Episode(model, episode, latents, noise)
+        on = _Episode(model, episode, repetitions.latents, noise)
         entropy += float(on.leaf.posterior_entropy().mean().detach()) / len(episodes)
-        bound = on.bound(objective.samples, 20_000)
+        bound = on.bound(objective.samples, repetitions.bound)
         references = {"bound": bound, "ELBO": on.elbo(), "wake": on.wake(bound)}
         in_weights = {name: on.in_weights(reference) for name, reference in references.items()}
         for one in pooled:
             progress(one.name)
-            often = relaxed_repetitions if one.name in ("gumbel", "st-gumbel") else repetitions
+            often = repetitions.relaxed if one.name in ("gumbel", "st-gumbel") else repetitions.steps
             estimator = estimator_for(objective.model_copy(update={"estimator": one.name}))
             steps = torch.stack([on.gradient(estimator) for _ in range(often)])
-            _add(one, on, steps, in_weights, variance_repetitions)
+            _add(one, on, steps, in_weights, repetitions.variance)
     model.requires_grad_(False)
     qualities = [
         GradientQuality(

@@ -1,9 +1,14 @@
-"""Measuring large memories: slots made of few drawings, and a query beside the matrix product that it needs."""
+"""Measuring large memories: slots made of few drawings, what a memory of them costs, a query beside its product."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +18,14 @@ from vmacore.addressing import query_side
 from vmacore.bench.timing import in_turns, medians
 from vmacore.data.characters import Characters
 from vmacore.errors import VmaError
-from vmacore.memory.large import LargeMemory
+from vmacore.evaluation.large_memory import MemoryScore, classify_by_memory, score_memory
+from vmacore.memory.large import LargeMemory, fingerprint, open_memory, write_memory
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
 
 SHIFT, SLANT = 2.0, 0.25  # of a drawing at most: pixels each way, and pixels sideways for each pixel up or down
 PART = 4096  # slots made at a time
+AT_A_TIME = 1, 32  # targets of a query
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,3 +138,94 @@ def query_times(
     faster = min("blocks", "whole", key=lambda name: found[name])
     ratios = [query / product for query, product in zip(seconds["query"], seconds[faster], strict=True)]
     return QueryTimes(len(targets), found["query"], found[faster], embedding, sorted(ratios)[len(ratios) // 2])
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one memory costs, and what it is good for.
+
+    build_ms_per_slot: when it was built, now or earlier. accuracy: of all targets, `classes`-way, with half its 95 %
+    interval. bound: of some targets, in `bound_seconds`. peak_mb: the largest that this process ever was.
+    """
+
+    slots: int
+    classes: int
+    build_ms_per_slot: float
+    bytes_per_slot: float
+    open_ms: float
+    queries: tuple[QueryTimes, ...]
+    accuracy: float
+    accuracy_ci95: float
+    queries_classified: int
+    bound: MemoryScore
+    bound_seconds: float
+    peak_mb: float
+
+
+def costs(
+    model: VariationalMemoryAddressing,
+    variants: Variants,
+    folder: Path,
+    *,
+    targets: int = 32,
+    samples: int = 100,
+    rounds: int = 9,
+    progress: Callable[[int, int], None] | None = None,
+) -> Costs:
+    """Build a memory or take the one of these weights in `folder`; then open, query, classify and score.
+
+    targets, samples: of the bound. rounds: of the timing. progress(done, total) counts slots that are built.
+    """
+    file = folder / f"{variants.slots}-{fingerprint(model)[:12]}.safetensors"
+    built = _built(file, model, variants, progress)
+    start = time.perf_counter()
+    memory = open_memory(file, model)
+    opened = time.perf_counter() - start
+    index = variants.target_index
+    # In a random order, so that the first targets are of many classes.
+    index = index[torch.randperm(len(index), generator=torch.Generator().manual_seed(0))]
+    images, labels = variants.characters.images[index].float()[:, None], variants.characters.labels[index]
+    queries = tuple(query_times(model, memory, images[:count], rounds=rounds) for count in AT_A_TIME)
+    accuracy, half = classify_by_memory(model, images, labels, memory)
+    start = time.perf_counter()
+    bound = score_memory(model, images[:targets], memory, samples=samples)
+    scored = time.perf_counter() - start
+    return Costs(
+        slots=variants.slots,
+        classes=memory.classes,
+        build_ms_per_slot=1e3 * built,
+        bytes_per_slot=file.stat().st_size / variants.slots,
+        open_ms=1e3 * opened,
+        queries=queries,
+        accuracy=accuracy,
+        accuracy_ci95=half,
+        queries_classified=len(images),
+        bound=bound,
+        bound_seconds=scored,
+        # Kilobytes on Linux, bytes on macOS.
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3),
+    )
+
+
+def _built(
+    file: Path,
+    model: VariationalMemoryAddressing,
+    variants: Variants,
+    progress: Callable[[int, int], None] | None,
+) -> float:
+    """Seconds a slot that building took, now or when the file was built."""
+    notes = file.with_suffix(".json")
+    if not (file.exists() and notes.exists()):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        write_memory(
+            file,
+            model,
+            variants.parts(),
+            variants.slots,
+            labels=variants.labels,
+            classes=variants.characters.n_classes,
+            progress=progress,
+        )
+        notes.write_text(json.dumps({"seconds_per_slot": (time.perf_counter() - start) / variants.slots}))
+    return float(json.loads(notes.read_text())["seconds_per_slot"])

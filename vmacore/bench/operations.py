@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from vmacore.bench.steps import EPISODES, scoring, training_step, vma_model
 from vmacore.bench.timing import Call
+from vmacore.config import Config
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,15 @@ class Operation:
     calls: float
     seconds: float
     share: float
+
+
+def task_call(task: Literal["step", "score"], config: Config, device: torch.device | str = "cpu") -> Call:
+    """A training step with 32 targets, or a score of 4 targets at K = 1000; 32 slots, fresh weights."""
+    model = vma_model(config, device)
+    if task == "step":
+        return training_step(model, config, targets=32, slots=32, device=device)
+    model.eval().requires_grad_(False)
+    return scoring(model, config, targets=4 // EPISODES, slots=32, samples=1000, device=device)
 
 
 def operations(

@@ -1,4 +1,4 @@
-"""`vma bench`: how fast this machine trains, scores, classifies and samples, beside the reference and the floor."""
+"""`vma bench`, or `vma bench rates`: how fast this machine is at each task, beside the reference and the floor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS, SECONDS_QUICK = 60.0, 15.0
 
 
 @uses("device")
-def bench(
+def command(
     session: Session,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: sooner, and less exact.")] = False,
 ) -> None:
@@ -47,6 +47,7 @@ def _document(found: Report) -> dict[str, Any]:
 
     return {
         "command": "bench",
+        "kind": "rates",
         "device": found.device,
         "threads": found.threads,
         "machine": platform.machine(),
