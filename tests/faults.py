@@ -33,7 +33,7 @@ class Fault:
 
 LATENTS, NETWORK, PATCHES = "vmacore/latents.py", "vmacore/networks/residual.py", "vmacore/networks/patches.py"
 TRAINER, STREAMING = "vmacore/training/trainer.py", "vmacore/memory/streamed.py"
-PLAIN, STEPS = "tests/networks/test_plain_pyramid.py::test_", "tests/training/test_steps.py::test_"
+PLAIN, STEPS = "tests/networks/test_plain_pyramid.py::test_", "tests/training/test_trainer.py::test_"
 DENSITIES, SCORE = "tests/models/test_densities.py::test_", "tests/vmacli/test_score.py::test_"
 LIKELIHOOD = "tests/evaluation/test_likelihood.py::test_"
 

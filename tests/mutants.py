@@ -79,9 +79,16 @@ TESTS = {
         "tests/data/test_omniglot.py",
         "tests/data/test_omniglot_gmn.py",
     ),
-    "vmacore/training/trainer.py": (
-        "tests/training/test_steps.py",
+    "vmacore/training/step.py": (
+        "tests/training/test_step.py",
+        "tests/training/test_trainer.py",
         "tests/training/test_parts.py",
+    ),
+    "vmacore/training/trainer.py": (
+        "tests/training/test_trainer.py",
+        "tests/training/test_averages.py",
+        "tests/training/test_parts.py",
+        "tests/training/test_resuming.py",
         "tests/training/test_loop.py",
     ),
 }

@@ -22,7 +22,8 @@ from vmacore.runs.finding import find_run
 from vmacore.runs.weights import build_model, load_model
 from vmacore.seeds import Stream, generator
 from vmacore.training.loop import ValidationReport, train
-from vmacore.training.trainer import Step, Trainer
+from vmacore.training.step import Step
+from vmacore.training.trainer import Trainer
 
 STILL: dict[str, Any] = {"learning_rate": 1e-20}  # too small to move any weight
 SEED = 5
