@@ -63,10 +63,11 @@ TESTS = {
     ),
     "vmacore/evaluation/classification.py": (
         "tests/evaluation/test_classification.py",
+        "tests/evaluation/test_classification_rules.py",
         "tests/evaluation/test_few_shot_task.py",
         "tests/evaluation/test_clusters.py",
     ),
-    "vmacore/evaluation/rules.py": ("tests/evaluation/test_rules.py", "tests/evaluation/test_classification.py"),
+    "vmacore/evaluation/rules.py": ("tests/evaluation/test_rules.py", "tests/evaluation/test_classification_rules.py"),
     "vmacore/episodes/few_shot.py": (
         "tests/episodes/test_episodes.py",
         "tests/episodes/test_varying_episodes.py",
