@@ -50,8 +50,8 @@ FAULTS = {
     ),
     "one noise for all levels, generating": Fault(
         LATENTS,
-        "generator=self.generator, dtype",
-        "generator=self.generator and self.generator.manual_seed(0), dtype",
+        "(p.mean.shape, self.generator, prior)",
+        "(p.mean.shape, self.generator and self.generator.manual_seed(0), prior)",
         PLAIN + "generation_has_new_noise_for_every_latent",
     ),
     # The residual decoder drops the slot's maps.
