@@ -41,7 +41,7 @@ TESTS = {
     ),
     "vmacore/latents.py": (
         "tests/test_latents.py",
-        "tests/networks/test_plain_pyramid.py",
+        "tests/models/test_reference_residual.py",
         "tests/models/test_densities.py",
         "tests/models/test_draws.py",
         "tests/models/test_vma.py",
