@@ -87,6 +87,7 @@ TESTS = {
     ),
     "vmacore/training/trainer.py": (
         "tests/training/test_trainer.py",
+        "tests/training/test_graphs.py",
         "tests/training/test_averages.py",
         "tests/training/test_parts.py",
         "tests/training/test_resuming.py",

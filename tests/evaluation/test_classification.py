@@ -13,7 +13,7 @@ from torch import Tensor
 from tests import synthetic
 from tests.evaluation.rigged import COUNTS, PERFECT, Rigged, class_of, classified, noisy, nothing, numbered
 from vmacore.errors import VmaError
-from vmacore.evaluation.classification import Classifier, few_shot_task
+from vmacore.evaluation.classification import Classifier, classify, few_shot_task
 from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -134,6 +134,14 @@ def test_the_seed_decides() -> None:
     assert classified(model, characters, seed=4).pixel_accuracy != first.pixel_accuracy
 
 
+def test_seed_0_by_default() -> None:
+    characters, model, sizes = noisy(), Rigged(nothing, nothing), {"way": 4, "shot": 2, "episodes": 6}
+    expected = classify(model, characters, **sizes, seed=0)
+    assert classify(model, characters, **sizes) == expected
+    assert Classifier(model, characters).measure(**sizes) == [expected]
+    assert classify(model, characters, **sizes, seed=1) != expected
+
+
 def test_a_real_model_on_more_drawings_than_one_batch_of_embeddings() -> None:
     torch.manual_seed(0)
     model = VariationalMemoryAddressing(synthetic.MODEL)
@@ -200,9 +208,10 @@ def test_a_model_without_addresses() -> None:
         classified(VariationalAutoencoder(synthetic.MODEL), numbered(COUNTS))
 
 
-def test_a_weight_that_is_none() -> None:
-    with pytest.raises(VmaError, match=r"weight of the likelihood is 1\.5: choose 0 to 1"):
-        Classifier(PERFECT, numbered(COUNTS)).measure(way=4, shot=2, episodes=6, rules=("mixture",), weight=1.5)
+@pytest.mark.parametrize("weight", [1.5, -0.5])
+def test_a_weight_that_is_none(weight: float) -> None:
+    with pytest.raises(VmaError, match=rf"weight of the likelihood is {weight}: choose 0 to 1"):
+        Classifier(PERFECT, numbered(COUNTS)).measure(way=4, shot=2, episodes=6, rules=("mixture",), weight=weight)
 
 
 def test_images_of_another_size() -> None:

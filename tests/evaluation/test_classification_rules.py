@@ -55,6 +55,14 @@ def test_a_mixture_hears_both() -> None:
     assert (likelihood.weight, both.weight, posterior.weight) == (None, 0.5, None)
 
 
+def test_a_mixture_ends_in_either_rule() -> None:
+    """With all the weight it is the likelihood, which is right; with none the posterior, which knows nothing."""
+    classifier = Classifier(Rigged(nothing, nothing, evidence=_same_class), numbered([7] * 6), seed=3)
+    for weight, accuracy in ((1.0, 1.0), (0.0, 1 / 4)):
+        (found,) = classifier.measure(way=4, shot=2, episodes=3, rules=("mixture",), weight=weight)
+        assert found.accuracy == pytest.approx(accuracy)
+
+
 def test_rules_measured_together_are_those_measured_alone() -> None:
     torch.manual_seed(0)
     model, characters = VariationalMemoryAddressing(synthetic.MODEL), synthetic.characters([9] * 6)

@@ -26,7 +26,7 @@ from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.weights import build_model, load_weights
-from vmacore.training.graphs import Graphed, Update
+from vmacore.training.graphs import Graphed, Update, can_record
 from vmacore.training.optimiser import Optimiser
 from vmacore.training.start import EMBEDDING
 from vmacore.training.step import METRICS, Step, address_metrics
@@ -54,9 +54,7 @@ class Trainer:
             raise VmaError(f"{run.path} reads images of {config.model.size}, {dataset.name} has {dataset.train.size}")
         self.run, self.device = run, device
         alone = distributed.world_size() == 1
-        # A graph fixes all shapes and numbers.
-        fixed = not (config.episode.varies or config.objective.coarse_warmup)
-        graphed = config.training.cuda_graph and device.type == "cuda" and alone and fixed
+        graphed = can_record(config, device)
         self.model = build_model(config, device)
         self.averaged = AveragedModel(self.model)
         self.optimiser = Optimiser(self.model, config.optimiser, capturable=graphed)
