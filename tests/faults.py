@@ -33,7 +33,7 @@ class Fault:
 
 LATENTS, NETWORK, PATCHES = "vmacore/latents.py", "vmacore/networks/residual.py", "vmacore/networks/patches.py"
 TRAINER, STREAMING = "vmacore/training/trainer.py", "vmacore/memory/streamed.py"
-PLAIN, STEPS = "tests/networks/test_plain_pyramid.py::test_", "tests/training/test_steps.py::test_"
+PLAIN, STEPS = "tests/models/test_reference_residual.py::test_", "tests/training/test_trainer.py::test_"
 DENSITIES, SCORE = "tests/models/test_densities.py::test_", "tests/vmacli/test_score.py::test_"
 LIKELIHOOD = "tests/evaluation/test_likelihood.py::test_"
 
@@ -41,37 +41,37 @@ SOUND = "q, p = gaussian(posterior(self.evidence[level])), gaussian(prior)\n"
 LEAKING = "seen = posterior(self.evidence[level]); q, p = gaussian(seen), gaussian((prior + seen) / 2)\n"
 FAULTS = {
     # The prior of a latent gets half of the correction that depends on x.
-    "prior sees x": Fault(LATENTS, SOUND, LEAKING, PLAIN + "priors_know_nothing_of_x"),
+    "prior sees x": Fault(LATENTS, SOUND, LEAKING, PLAIN + "values_and_gradients_equal_the_reference"),
     "prior sees x, in sums": Fault(LATENTS, SOUND, LEAKING, DENSITIES + "probabilities_of_all_images_sum_to_one"),
     "prior sees x, in bounds": Fault(LATENTS, SOUND, LEAKING, DENSITIES + "lower_and_upper_bounds_are_in_order"),
     # Levels share their noise.
     "one noise for all levels": Fault(
-        LATENTS, "self.left[:, size:]", "self.left", PLAIN + "every_latent_has_noise_of_its_own"
+        LATENTS, "self.left[:, size:]", "self.left", PLAIN + "values_and_gradients_equal_the_reference"
     ),
     "one noise for all levels, generating": Fault(
         LATENTS,
-        "generator=self.generator, dtype",
-        "generator=self.generator and self.generator.manual_seed(0), dtype",
-        PLAIN + "generation_has_new_noise_for_every_latent",
+        "(p.mean.shape, self.generator, prior)",
+        "(p.mean.shape, self.generator and self.generator.manual_seed(0), prior)",
+        PLAIN + "generated_images_equal_the_reference",
     ),
     # The residual decoder drops the slot's maps.
-    "no slot at 13x13": Fault(
+    "no slot at 5x4": Fault(
         NETWORK,
         "x + rows(skips[at], slot)",
         "x + bool(at != 0) * rows(skips[at], slot)",
-        PLAIN + "the_slot_reaches_the_pixels_at_this_size[13x13]",
+        PLAIN + "the_slot_reaches_the_pixels_at_this_size[5x4]",
     ),
-    "no slot at 7x7": Fault(
+    "no slot at 3x2": Fault(
         NETWORK,
         "x + rows(skips[at], slot)",
         "x + bool(at != 1) * rows(skips[at], slot)",
-        PLAIN + "the_slot_reaches_the_pixels_at_this_size[7x7]",
+        PLAIN + "the_slot_reaches_the_pixels_at_this_size[3x2]",
     ),
-    "no slot at 13x13 and 7x7": Fault(
+    "no slot at 5x4 and 3x2": Fault(
         NETWORK,
         "x + rows(skips[at], slot)",
         "x + 0 * rows(skips[at], slot)",
-        PLAIN + "pixels_see_every_latent_and_the_slot_at_every_size",
+        PLAIN + "values_and_gradients_equal_the_reference",
     ),
     # Validation.
     "best of the test split": Fault(
@@ -97,7 +97,7 @@ FAULTS = {
         LATENTS,
         "1.0 if level == len(self.evidence) - 1 else self.coarse_weight",
         "self.coarse_weight",
-        PLAIN + "warm_up_weighs_all_latents_but_the_finest",
+        PLAIN + "values_and_gradients_equal_the_reference",
     ),
     # Steps.
     "always episode 0": Fault(
@@ -131,11 +131,19 @@ FAULTS = {
     ),
     # Residual networks.
     "addresses without a ReLU": Fault(
-        PATCHES, "exact(self.out, F.relu(self.hidden(x)))", "exact(self.out, self.hidden(x))", PLAIN + "embeddings"
+        PATCHES,
+        "exact(self.out, F.relu(self.hidden(x)))",
+        "exact(self.out, self.hidden(x))",
+        PLAIN + "values_and_gradients_equal_the_reference",
     ),
-    "top without a ReLU": Fault(PATCHES, "nhwc_flat(F.relu(maps[-1]))", "nhwc_flat(maps[-1])", PLAIN + "embeddings"),
+    "top without a ReLU": Fault(
+        PATCHES,
+        "nhwc_flat(F.relu(maps[-1]))",
+        "nhwc_flat(maps[-1])",
+        PLAIN + "values_and_gradients_equal_the_reference",
+    ),
     "evidence without a ReLU": Fault(
-        NETWORK, "seen(F.relu(maps[at])", "seen((maps[at])", PLAIN + "what_posteriors_see_of_x"
+        NETWORK, "seen(F.relu(maps[at])", "seen((maps[at])", PLAIN + "values_and_gradients_equal_the_reference"
     ),
     "top not normalised": Fault(
         PATCHES,

@@ -41,7 +41,7 @@ TESTS = {
     ),
     "vmacore/latents.py": (
         "tests/test_latents.py",
-        "tests/networks/test_plain_pyramid.py",
+        "tests/models/test_reference_residual.py",
         "tests/models/test_densities.py",
         "tests/models/test_draws.py",
         "tests/models/test_vma.py",
@@ -63,10 +63,11 @@ TESTS = {
     ),
     "vmacore/evaluation/classification.py": (
         "tests/evaluation/test_classification.py",
+        "tests/evaluation/test_classification_rules.py",
         "tests/evaluation/test_few_shot_task.py",
         "tests/evaluation/test_clusters.py",
     ),
-    "vmacore/evaluation/rules.py": ("tests/evaluation/test_rules.py", "tests/evaluation/test_classification.py"),
+    "vmacore/evaluation/rules.py": ("tests/evaluation/test_rules.py", "tests/evaluation/test_classification_rules.py"),
     "vmacore/episodes/few_shot.py": (
         "tests/episodes/test_episodes.py",
         "tests/episodes/test_varying_episodes.py",
@@ -79,9 +80,17 @@ TESTS = {
         "tests/data/test_omniglot.py",
         "tests/data/test_omniglot_gmn.py",
     ),
-    "vmacore/training/trainer.py": (
-        "tests/training/test_steps.py",
+    "vmacore/training/step.py": (
+        "tests/training/test_step.py",
+        "tests/training/test_trainer.py",
         "tests/training/test_parts.py",
+    ),
+    "vmacore/training/trainer.py": (
+        "tests/training/test_trainer.py",
+        "tests/training/test_graphs.py",
+        "tests/training/test_averages.py",
+        "tests/training/test_parts.py",
+        "tests/training/test_resuming.py",
         "tests/training/test_loop.py",
     ),
 }

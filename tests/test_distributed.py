@@ -25,7 +25,7 @@ from vmacore.runs.directory import MOMENTS, WEIGHTS, RunDirectory
 from vmacore.runs.weights import build_model
 from vmacore.seeds import Stream, exponential, generator, shared_generator, standard_normal, uniform
 from vmacore.training.loop import prepare, train
-from vmacore.training.trainer import Step
+from vmacore.training.step import Step
 
 DATASET = synthetic.dataset()
 SEQUENCES = {"memory": "sequence", "sequences": 2, "length": 4, "classes": 2}

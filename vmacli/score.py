@@ -84,7 +84,7 @@ def score(
 
 def _numbers(found: Score, samples: int) -> Table:
     made = table("nats per image", "mean", "± s.e.", "over classes")
-    over_classes = "" if found.nll_class_se is None else figures(found.nll_class_se, 2)
+    over_classes = "–" if found.nll_class_se is None else figures(found.nll_class_se, 2)
     made.add_row(f"NLL, {samples}-sample bound", nats(found.nll), figures(found.nll_se, 2), over_classes)
     made.add_row("−ELBO, one sample", nats(-found.elbo), "", "")
     made.add_row("entropy of p(a)", nats(found.prior_entropy), "")

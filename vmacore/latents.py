@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
+from vmacore.seeds import standard_normal
+
 
 def gaussian(parameters: Tensor) -> Independent:
     """Diagonal Gaussian over all dimensions but the first; the last holds means, then log standard deviations."""
     mean, log_scale = parameters.chunk(2, -1)
-    return Independent(Normal(mean, log_scale.exp(), validate_args=False), mean.dim() - 1, validate_args=False)
+    # Not checked: a check would wait for the GPU, and training says what to do where a number is not finite.
+    return Independent(Normal(mean, log_scale.exp(), validate_args=False), mean.dim() - 1)
 
 
 def as_seen(evidence: Tensor) -> Tensor:
@@ -43,7 +46,7 @@ class Prior:
     def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
         """z_l ~ p(z_l|z_<l, m)."""
         p = gaussian(prior)
-        noise = torch.randn(p.mean.shape, generator=self.generator, dtype=prior.dtype, device=prior.device)
+        noise = standard_normal(p.mean.shape, self.generator, prior)
         return p.base_dist.loc + p.base_dist.scale * noise
 
 

@@ -238,6 +238,19 @@ def test_there_is_an_error_over_classes_from_two_classes_on() -> None:
     assert math.isfinite(two.nll_class_se)
 
 
+def test_targets_that_all_fall_into_one_class_have_no_error_over_classes() -> None:
+    """Two episodes of one class each, of two there are: seeds decide whether it is the same class."""
+    characters, sizes = synthetic.characters([6, 6]), {"classes": 1, "shots": 2, "targets": 1, "episodes": 2}
+    drawn = {}
+    for seed in range(6):
+        sampler = EpisodeSampler(characters, n_way=1, n_shot=2, n_target=1, seed=seed)
+        drawn[seed] = {int(characters.labels[sampler.at(step).target_index]) for step in range(2)}
+        found = score(_model(FLAT), characters, samples=2, seed=seed, **sizes).nll_class_se
+        assert (found is None) is (len(drawn[seed]) == 1)
+        assert found is None or math.isfinite(found)
+    assert {len(classes) for classes in drawn.values()} == {1, 2}
+
+
 def test_four_targets_of_each_class_and_seed_0_by_default() -> None:
     model, sizes = _model(FLAT), {"classes": 3, "shots": 2, "samples": 2, "episodes": 2}
     assert score(model, CHARACTERS, **sizes) == score(model, CHARACTERS, targets=4, seed=0, **sizes)

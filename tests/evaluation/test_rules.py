@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests import synthetic
+from tests.evaluation.rigged import Rigged, nothing
 from vmacore.addressing import address_posterior
 from vmacore.config import ModelConfig
 from vmacore.evaluation import rules
@@ -72,6 +73,19 @@ def test_equals_enumeration_of_slots_and_samples(
             expected = addressing.log_p[s].item() + math.log(total / K)
             assert found[q, s].item() == pytest.approx(expected, abs=1e-9)
     assert addressing.log_p.std() > 0.01
+
+
+def test_queries_stand_in_blocks_of_two_to_the_18_triples() -> None:
+    """The noise of a seed falls to queries block by block, so the size is a part of every number stored."""
+    blocks = []
+
+    def evidence(targets: Tensor, slots: Tensor) -> Tensor:
+        blocks.append(len(targets))
+        return torch.zeros(len(targets), len(slots))
+
+    found = slot_log_joint(Rigged(nothing, nothing, evidence=evidence), _images(65, 1), _images(4, 2), samples=2**10)
+    assert blocks == [64, 1]
+    torch.testing.assert_close(found, torch.full((65, 4), 1 / 4).log())
 
 
 @pytest.mark.parametrize("budget_bytes", [1, 5 * 16 * 64 * 4, 2**40], ids=["one by one", "fives", "all at once"])

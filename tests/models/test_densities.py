@@ -6,16 +6,16 @@ Each test says by how much it would miss its mark if the priors of latents got h
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.networks import plain_pyramid as plain
 from vmacore.config import ModelConfig
-from vmacore.latents import Posterior, as_seen
+from vmacore.latents import Latents, Posterior, as_seen
+from vmacore.models.reference_residual import VECTOR, Ladder, ResidualReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.objectives import importance_bound
 
@@ -26,6 +26,51 @@ class Leak(Posterior):
     def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
         seen = posterior(self.evidence[len(self.kl)])
         return super().draw((prior + seen) / 2, lambda _: seen)
+
+
+class Recorded:
+    """Where latents come from, as `latents` says, and what came, by the reference's name."""
+
+    def __init__(self, latents: Latents, names: Iterable[int], drawn: dict[int, Tensor]) -> None:
+        self.latents, self.names, self.drawn = latents, iter(names), drawn
+
+    def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
+        """The next latent, noted."""
+        z = self.latents.draw(prior, posterior)
+        self.drawn[next(self.names)] = z
+        return z
+
+
+def _record(model: Any) -> dict[int, Tensor]:
+    """A dictionary that holds, after a pass of the model, the latents that it has decoded, by stage."""
+    drawn: dict[int, Tensor] = {}
+    decode = model.decode
+
+    def recording(latents: Latents, encoded: Any, slot: Tensor) -> Tensor:
+        logits: Tensor = decode(Recorded(latents, [VECTOR, *model.decoder.down], drawn), encoded, slot)
+        return logits
+
+    model.decode = recording
+    return drawn
+
+
+class Known(Ladder):
+    """A ladder of P samples whose latents are given, by stage."""
+
+    def __init__(self, latents: dict[int, Tensor]) -> None:
+        super().__init__(noise=torch.zeros(1, 0))
+        self.latents = latents
+
+    def value(self, level: int, mean: Tensor, log_scale: Tensor) -> Tensor:
+        """The value, whatever the distribution."""
+        return self.latents[level].flatten(1)
+
+
+def _log_weight(model: VariationalMemoryAddressing, x: Tensor, m: Tensor, latents: dict[int, Tensor]) -> Tensor:
+    """log p(x, z|m) − log q(z|x, m) [P] of targets and slots [P, 1, H, W] at the latents given, by the plain model."""
+    reference = ResidualReferenceModel(model.config, dict(model.named_parameters()))
+    log_px, log_pz, log_qz, *_ = reference.terms(x, m, Known(latents))
+    return log_px + log_pz - log_qz
 
 
 def _fitted(size: tuple[int, int], slots: Tensor, steps: int = 40, **fields: Any) -> VariationalMemoryAddressing:
@@ -73,10 +118,10 @@ def _fitted(size: tuple[int, int], slots: Tensor, steps: int = 40, **fields: Any
 
 def _generated(
     model: VariationalMemoryAddressing, slots: Tensor, count: int
-) -> tuple[Tensor, Tensor, dict[Any, Tensor]]:
+) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
     """Images x ~ p(x|M) [N, 1, H, W], and the addresses [N] and latents that they were made from."""
     noise = torch.Generator().manual_seed(4)
-    latents = plain.record(model)
+    latents = _record(model)
     memory = model.read(slots)
     address = model.address(slots, memory).draw_prior((count,), noise)
     logits = model.generate(memory, address, noise).detach()
@@ -114,18 +159,18 @@ def _bounds(model: VariationalMemoryAddressing, slots: Tensor, samples: int, ima
     """Bounds on log p(x|M) of images from the model, a lower and an upper one [N] each.
 
     In the upper one the first sample is the (a, z) that x was made from, a sample of the exact posterior, and all its
-    weights are those of the plain networks (Grosse et al. 2015).
+    weights are those of the plain model (Grosse et al. 2015).
     """
     x, made_from, latents = _generated(model, slots, images)
     memory, noise = model.read(slots), torch.Generator().manual_seed(3)
     addressing = model.address(x, memory)
-    exact = plain.terms(model, x, slots[made_from], latents).log_weight[:, None]
+    exact = _log_weight(model, x, slots[made_from], latents)[:, None]
     exact = exact + addressing.log_weight(made_from[:, None])
     address = addressing.draw(samples, noise)
-    drawn = plain.record(model)
+    drawn = _record(model)
     lower = model.log_terms(x, memory, address, noise).log_weight + addressing.log_weight(address)
     del model.decode
-    others = plain.terms(model, x.repeat_interleave(samples, 0), slots[address.flatten()], drawn).log_weight
+    others = _log_weight(model, x.repeat_interleave(samples, 0), slots[address.flatten()], drawn)
     others = others.view(lower.shape) + addressing.log_weight(address)
     return importance_bound(lower), importance_bound(torch.cat([exact, others[:, 1:]], 1))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from vmacore.config import ModelConfig
 from vmacore.estimators import Addresses
 from vmacore.estimators.vimco import Vimco
+from vmacore.latents import Prior
 from vmacore.models.reference_residual import ResidualReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.objectives import vimco
@@ -93,9 +96,31 @@ def test_generated_images_equal_the_reference(config: ModelConfig) -> None:
     places = [(2, 1), (3, 2), (5, 4)]  # sizes of the maps, coarsest first
     shapes = [(config.latent,), *((*size, maps) for size, maps in zip(places, config.latent_maps[::-1], strict=True))]
     noise = torch.cat([torch.randn(3, *shape, dtype=torch.float64, generator=draw).flatten(1) for shape in shapes], 1)
-    reference = ResidualReferenceModel(config, _plain(model))
-    theirs = [reference.generate(slots[a][None], row) for a, row in zip(address.tolist(), noise, strict=True)]
-    _equal("logits", ours, torch.cat(theirs).flatten(1))
+    theirs = ResidualReferenceModel(config, _plain(model)).generate(slots[address], noise)
+    _equal("logits", ours, theirs.flatten(1))
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2], ids=["5x4", "3x2", "2x1"])
+@torch.no_grad()
+def test_the_slot_reaches_the_pixels_at_this_size(stage: int) -> None:
+    model = _ready(LADDER)
+    encoded = model.encode_slots(_images(3, 2))
+
+    def logits() -> Tensor:
+        return model.decode(Prior(torch.Generator().manual_seed(0)), encoded, torch.arange(3))
+
+    before = logits()
+    encoded.decoder[1 + stage].add_(torch.arange(1.0, 1 + LADDER.stages[stage])[:, None, None])
+    assert float((logits() - before).abs().amax(1).min()) > 1e-2
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+@torch.no_grad()
+def test_normalised_tops_have_mean_0_and_variance_1(normalised: bool) -> None:
+    slot_encoder: Any = _ready(LADDER.model_copy(update={"normalised": normalised})).slot_encoder
+    top = slot_encoder.top(slot_encoder(5 * _images(3, 2)))
+    assert torch.allclose(top.mean(1), top.new_zeros(3), atol=1e-6) is normalised
+    assert torch.allclose(top.var(1, correction=0), top.new_ones(3), atol=1e-2) is normalised
 
 
 def _equal(name: str, ours: Tensor, theirs: Tensor) -> None:

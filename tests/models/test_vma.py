@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -88,6 +90,35 @@ def test_chunks_do_not_change_the_draws(chunk: int) -> None:
     parts = model.log_terms(targets, memory, address, torch.Generator().manual_seed(4), chunk=chunk)
     for name in ("log_px", "log_pz", "log_qz", "kl_z"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize(("chunk", "slots"), [(1, 1), (5, 2), (24, 12)])
+def test_chunks_limit_what_is_held_at_a_time(chunk: int, slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples decoded, pairs recognised, and slots encoded: half as many, since a slot holds about twice as much."""
+    model = _ready(CONFIGS["fully connected"], torch.float32)
+    targets, memory = (
+        _images(6, model.config, 1, torch.float32),
+        model.read(_images(15, model.config, 2, torch.float32)),
+    )
+    held: dict[str, list[int]] = {}
+
+    def counted(name: str, of: int) -> None:
+        inner = getattr(model, name)
+
+        def count(*arguments: Any) -> Any:
+            held.setdefault(name, []).append(len(arguments[of]))
+            return inner(*arguments)
+
+        monkeypatch.setattr(model, name, count)
+
+    for name, of in (("encode_slots", 0), ("recognise", 2), ("decode", 2)):
+        counted(name, of)
+    address = torch.arange(6 * 10).view(6, 10) % 15  # every slot by four targets
+    model.log_terms(targets, memory, address, chunk=chunk)
+    assert {name: max(counts) for name, counts in held.items()} == {
+        "encode_slots": slots, "recognise": chunk, "decode": chunk
+    }  # fmt: skip
+    assert sum(held["encode_slots"]) == 15  # none of them twice
 
 
 def test_equal_pairs_share_one_recognition_pass(monkeypatch: pytest.MonkeyPatch) -> None:

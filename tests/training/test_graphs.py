@@ -23,7 +23,7 @@ from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.weights import build_model
 from vmacore.seeds import Stream, generator
-from vmacore.training.graphs import WARM_UP, Graphed, matmul_precision
+from vmacore.training.graphs import WARM_UP, Graphed, can_record, matmul_precision
 from vmacore.training.loop import prepare, train
 from vmacore.training.trainer import Trainer
 
@@ -143,6 +143,44 @@ def test_a_recorded_update_is_the_same_update(tmp_path: Path, episode: str) -> N
     assert recorder.done == ["aside"] * WARM_UP + ["record", "replay", "replay", "replay"]
     for one, other in zip([*results[0], *weights[0]], [*results[1], *weights[1]], strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+FIXED: dict[str, dict[str, Any]] = {"training": {"cuda_graph": True}}
+COARSE = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("sections", "device", "processes", "expected"),
+    [
+        (FIXED, "cuda", 1, True),
+        (FIXED, "cpu", 1, False),
+        (FIXED, "cuda", 2, False),
+        ({"training": {"cuda_graph": False}}, "cuda", 1, False),
+        ({"episode": {"shots_between": (1, 4)}}, "cuda", 1, False),
+        ({"model": COARSE, "objective": {"coarse_warmup": 1}}, "cuda", 1, False),
+        ({"model": COARSE, "objective": {"coarse_warmup": 0}}, "cuda", 1, True),
+    ],
+)
+def test_one_gpu_records_what_never_changes(
+    sections: dict[str, dict[str, Any]], device: str, processes: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmacore.distributed.world_size", lambda: processes)
+    assert can_record(synthetic.config(**sections), torch.device(device)) is expected
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("network", ["convolutional", "residual"])
+def test_what_is_recorded_shares_no_passes(
+    network: str, recorded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do residual networks; what is validated does. Adam keeps its count of steps where a graph can write it."""
+    monkeypatch.setattr("vmacore.training.trainer.can_record", lambda config, device: recorded)
+    monkeypatch.setattr("vmacore.training.trainer.Graphed", lambda update, device: (update, device))
+    trainer = _trainer(tmp_path / "run", {"model": COARSE if network == "residual" else {}})
+    assert trainer.advance == ((trainer._advance, torch.device("cpu")) if recorded else trainer._advance)
+    assert trainer.model.shares_passes is (network == "convolutional" and not recorded)
+    assert trainer.averaged.module.shares_passes is True
+    assert trainer.optimiser.adam.defaults["capturable"] is recorded
 
 
 def test_only_what_was_recorded_is_replayed() -> None:

@@ -7,6 +7,9 @@ import pytest
 
 from tests.vmacli.conftest import Shell
 from vmacore.data import load_dataset
+from vmacore.data.characters import Characters
+from vmacore.episodes.few_shot import EpisodeSampler
+from vmacore.evaluation.errors import target_classes
 from vmacore.evaluation.likelihood import score
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import load_model
@@ -28,14 +31,19 @@ def test_json_document(trained: Shell) -> None:
     assert 0 < document["posterior_entropy"] < document["prior_entropy"] + 1
 
 
+def _characters(trained: Shell, split: str) -> Characters:
+    """What the run scores, by the library."""
+    data = find_run("tiny", runs_dir=trained.runs).config.data
+    digits = load_dataset(
+        "digits", protocol=data.protocol, data_dir=trained.folder / "data", seed=data.seed, offline=True
+    )
+    return digits.split(split).binarised(data.seed)
+
+
 def _expected(trained: Shell, split: str, seed: int) -> float:
     """The NLL that QUICK should find, by the library."""
-    location = find_run("tiny", runs_dir=trained.runs)
-    protocol, data_seed = location.config.data.protocol, location.config.data.seed
-    digits = load_dataset("digits", protocol=protocol, data_dir=trained.folder / "data", seed=data_seed, offline=True)
-    characters = digits.split(split).binarised(data_seed)
-    sizes = {"classes": 4, "shots": 2, "targets": 3}
-    return score(load_model(location), characters, samples=5, episodes=2, seed=seed, **sizes).nll
+    model, sizes = load_model(find_run("tiny", runs_dir=trained.runs)), {"classes": 4, "shots": 2, "targets": 3}
+    return score(model, _characters(trained, split), samples=5, episodes=2, seed=seed, **sizes).nll
 
 
 def test_the_seed_chooses_the_episodes_and_the_noise(trained: Shell) -> None:
@@ -49,6 +57,23 @@ def test_the_split_chooses_the_classes(trained: Shell) -> None:
     found = [trained.json("score", "tiny", *QUICK, "--split", split)["nll"] for split in splits]
     assert found == pytest.approx([_expected(trained, split, 0) for split in splits], rel=1e-6)
     assert len({round(nll, 3) for nll in found}) == 3
+
+
+def test_one_class_has_no_error_over_classes(trained: Shell) -> None:
+    """Where both episodes draw the same class: null in the document, a dash in the table."""
+    characters, quick = _characters(trained, "test"), ("--samples", "2", "--episodes", "2", "--classes", "1")
+
+    def classes(seed: int) -> int:
+        sampler = EpisodeSampler(characters, n_way=1, n_shot=4, n_target=4, seed=seed)
+        return len(set(target_classes(sampler, characters, 2)))
+
+    for wanted in (1, 2):
+        seed = str(next(seed for seed in range(100) if classes(seed) == wanted))
+        found = trained.json("score", "tiny", *quick, "--seed", seed)["nll_class_se"]
+        table = trained("score", "tiny", *quick, "--seed", seed).stdout
+        (row,) = (line.split() for line in table.splitlines() if "NLL, 2-sample bound" in line)
+        assert (found is None) is (wanted == 1)
+        assert row[-1] == "–" if found is None else float(row[-1]) == pytest.approx(found, rel=0.05)
 
 
 def test_table_and_document_say_at_which_size_the_latents_carry(shell: Shell) -> None:

@@ -19,7 +19,7 @@ from vmacore.models.reference import ReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.weights import build_model
 from vmacore.training.graphs import WARM_UP, Graphed, Update
-from vmacore.training.trainer import Step
+from vmacore.training.step import Step
 
 INK = 0.1378  # of Omniglot's pixels
 EPISODES = 2  # of a score, which has a standard error

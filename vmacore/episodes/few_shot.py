@@ -92,13 +92,13 @@ class EpisodeSampler:
     def _slots_of_a_class(self, step: int) -> int:
         fewest, most = self.shots
         draw = generator(self.seed, step, Stream.VARIATION)
-        _, u = torch.rand(2, generator=draw, dtype=torch.float64).tolist()  # runs of earlier versions took the second
+        _, u = map(float, torch.rand(2, generator=draw, dtype=torch.float64))  # earlier versions took the second
         return log_uniform(fewest, min(most, self.fewest - self.n_target), u)
 
 
 def log_uniform(low: int, high: int, u: float) -> int:
-    """Of u uniform in [0, 1), an integer in low … high; n has probability ∝ log((n + 1) / n)."""
-    return min(int(low * ((high + 1) / low) ** u), high) if low < high else low
+    """Of u uniform in [0, 1), an integer in low … high, from 1 on; n has probability ∝ log((n + 1) / n)."""
+    return min(int(low * ((high + 1) / low) ** u), high)
 
 
 def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> EpisodeSampler:

@@ -48,9 +48,9 @@ class Parts:
 class Score(Parts):
     """The parts over episodes; nll_se is over episodes, the drawings held fixed.
 
-    nll_class_se: the standard error over the classes of the targets, where they have some; other classes would differ
-    so much. kl_levels: what each latent has of kl_latent, coarse to fine, as the model's
-    `latent_names`. For paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
+    nll_class_se: the standard error over the classes of the targets, None where all are of one; other classes would
+    differ so much. kl_levels: what each latent has of kl_latent, coarse to fine, as the model's `latent_names`. For
+    paired comparisons, per_episode: the NLL of each episode; per_target: of each target in it.
     """
 
     episodes: int
@@ -102,10 +102,11 @@ def score(
         budget_bytes=budget_bytes,
         progress=progress,
     )
-    if characters.n_classes < 2:
+    drawn = target_classes(sampler, characters, episodes)
+    if len(set(drawn)) < 2:
         return found
     each = torch.tensor(found.per_target, dtype=torch.float64).flatten()
-    return replace(found, nll_class_se=clustered_se(each, target_classes(sampler, characters, episodes)))
+    return replace(found, nll_class_se=clustered_se(each, drawn))
 
 
 @torch.no_grad()

@@ -71,7 +71,7 @@ class LearnedMemory(nn.Module):
 
     def __init__(self, slots: int, shape: tuple[int, ...], scale: float = 0.3) -> None:
         super().__init__()
-        contents = torch.rand(slots, *shape) if len(shape) > 1 else scale * torch.randn(slots, *shape)
+        contents = torch.rand(slots, *shape) if len(shape) == 3 else scale * torch.randn(slots, *shape)
         self.slots = nn.Parameter(contents)
 
     def forward(self) -> Tensor:

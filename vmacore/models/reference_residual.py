@@ -1,4 +1,4 @@
-"""The residual model written plainly: one (target, slot, sample) at a time, from the equations, nothing shared.
+"""The residual model written plainly: a row for every (target, slot, sample), from the equations, nothing shared.
 
     log p(x, z|m) = log p(x|z, m) + Σ_l log p(z_l|z_<l, m)
     log q(z|x, m) = Σ_l log q(z_l|z_<l, x, m)               z_0 the vector, then maps from the coarsest to the finest
@@ -25,29 +25,34 @@ from vmacore.models.terms import LogTerms
 
 @dataclass
 class Ladder:
-    """What drawing the latents of one sample gives.
+    """What drawing the latents of P samples gives.
 
-    evidence: the recognition's maps of every stage, each [1, C, h, w]; None: latents are drawn from the prior.
-    noise: standard normal numbers [N] not used yet. log_p, log_q, kl: log p(z_l|z_<l, m), log q(z_l|z_<l, x, m) and
-    KL(q ‖ p) given z_<l of each latent, by its stage; the vector's is `VECTOR`. All of them scalars, nats.
+    noise: standard normal numbers [P, N] not used yet. evidence: the recognition's maps of every stage, each
+    [P, C, h, w]; None: latents are drawn from the prior. log_p, log_q, kl: log p(z_l|z_<l, m), log q(z_l|z_<l, x, m)
+    and KL(q ‖ p) given z_<l of each latent [P], nats, by its stage; the vector's is `VECTOR`.
     """
 
-    evidence: list[Tensor] | None
     noise: Tensor
+    evidence: list[Tensor] | None = None
     log_p: dict[int, Tensor] = field(default_factory=dict)
     log_q: dict[int, Tensor] = field(default_factory=dict)
     kl: dict[int, Tensor] = field(default_factory=dict)
 
     def draw(self, level: int, prior: Tensor, posterior: Tensor | None) -> Tensor:
-        """z_l [N] from q, or from p where there is no q: mean and log standard deviation [2N] of each."""
-        mean_p, log_scale_p = prior.chunk(2)
-        mean, log_scale = (prior if posterior is None else posterior).chunk(2)
-        noise, self.noise = self.noise[: len(mean)], self.noise[len(mean) :]
-        z: Tensor = mean + log_scale.exp() * noise
+        """z_l [P, n] from q, or from p where there is no q: mean and log standard deviation [P, 2n] of each."""
+        mean_p, log_scale_p = prior.chunk(2, 1)
+        mean, log_scale = (prior if posterior is None else posterior).chunk(2, 1)
+        z = self.value(level, mean, log_scale)
         self.log_p[level], self.log_q[level] = _log_normal(z, mean_p, log_scale_p), _log_normal(z, mean, log_scale)
         variances = (2 * log_scale).exp() + (mean - mean_p) ** 2
-        self.kl[level] = (log_scale_p - log_scale + variances / (2 * (2 * log_scale_p).exp()) - 0.5).sum()
+        self.kl[level] = (log_scale_p - log_scale + variances / (2 * (2 * log_scale_p).exp()) - 0.5).sum(1)
         return z
+
+    def value(self, level: int, mean: Tensor, log_scale: Tensor) -> Tensor:
+        """z_l [P, n] by the next numbers of the noise."""
+        size = mean.shape[1]
+        noise, self.noise = self.noise[:, :size], self.noise[:, size:]
+        return mean + log_scale.exp() * noise
 
 
 VECTOR = -1  # the level of the latent that is a vector; the others' are the stages of the decoder, 0 the finest
@@ -71,48 +76,42 @@ class ResidualReferenceModel:
         The numbers of each sample's noise go to the vector first, then to the maps from the coarsest to the finest, as
         [h, w, c].
         """
-        B, K = address.shape
-        samples = [
-            self.sample(targets[b][None], slots[int(address[b, k])][None], noise[b * K + k])
-            for b in range(B)
-            for k in range(K)
-        ]
-        return self.address(targets, slots), LogTerms.of(torch.stack(samples, 1), K)
+        K = address.shape[1]
+        terms = self.terms(targets.repeat_interleave(K, 0), slots[address.flatten()], Ladder(noise))
+        return self.address(targets, slots), LogTerms.of(terms, K)
 
     def address(self, targets: Tensor, slots: Tensor) -> Addressing:
         """q(a|x, M) and p(a|M) (equations 4 to 6)."""
         query_network = "key_network" if self.config.tied else "query_network"
-        e_a = torch.stack([self.embed("key_network", slot[None]) for slot in slots])
-        e_x = torch.stack([self.embed(query_network, target[None]) for target in targets])
+        e_a, e_x = self.embed("key_network", slots), self.embed(query_network, targets)
         e_p = self.parameters["query_point"]
         scores = torch.stack([(e_x * e).sum(1) / e.norm() for e in e_a], 1)  # [B, S]
         prior = torch.stack([(e_p * e).sum() / e.norm() for e in e_a])
         return Addressing(scores.log_softmax(1), prior.log_softmax(0))
 
-    def sample(self, x: Tensor, m: Tensor, noise: Tensor) -> Tensor:
-        """One target and one slot [1, 1, H, W], noise [N] → log p(x|z, m), log p(z|m), log q(z|x, m), then the KL of
-        each latent, coarse to fine.
+    def terms(self, x: Tensor, m: Tensor, ladder: Ladder) -> Tensor:
+        """Targets and slots [P, 1, H, W] → log p(x|z, m), log p(z|m), log q(z|x, m), then the KL of each latent, coarse
+        to fine, at the latents that the ladder draws.
 
-        All in nats [3 + latents]. log p(z|m) and log q(z|x, m) are sums over latents, those of all but the finest times
-        `coarse_weight`; the KL counts whole.
+        All in nats [3 + latents, P]. log p(z|m) and log q(z|x, m) are sums over latents, those of all but the finest
+        times `coarse_weight`; the KL counts whole.
         """
-        maps = self.recognise(x, m)
-        ladder = Ladder(maps, noise)
+        ladder.evidence = self.recognise(x, m)
         logits = self.decode(self.encode_slot(m), ladder)
-        log_px = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum()
-        assert not len(ladder.noise), "more noise than latents"
+        log_px = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+        assert not ladder.noise.shape[1], "more noise than latents"
         count = {level: 1.0 if level == self.levels[-1] else self.coarse_weight for level in ladder.kl}
-        log_pz = torch.stack([count[level] * ladder.log_p[level] for level in ladder.kl]).sum()
-        log_qz = torch.stack([count[level] * ladder.log_q[level] for level in ladder.kl]).sum()
-        kl = [ladder.kl.get(level, x.new_zeros(())) for level in self.levels]
+        log_pz = torch.stack([count[level] * ladder.log_p[level] for level in ladder.kl]).sum(0)
+        log_qz = torch.stack([count[level] * ladder.log_q[level] for level in ladder.kl]).sum(0)
+        kl = [ladder.kl.get(level, x.new_zeros(len(x))) for level in self.levels]
         return torch.stack([log_px, log_pz, log_qz, *kl])
 
     def generate(self, m: Tensor, noise: Tensor) -> Tensor:
-        """Logits [1, 1, H, W] of an image made from one slot [1, 1, H, W], every latent drawn from its prior."""
-        return self.decode(self.encode_slot(m), Ladder(None, noise))
+        """Logits [P, 1, H, W] of images made from slots [P, 1, H, W], every latent drawn from its prior."""
+        return self.decode(self.encode_slot(m), Ladder(noise))
 
     def embed(self, network: str, image: Tensor) -> Tensor:
-        """h or h_q: an image [1, 1, H, W] → its embedding [E]."""
+        """h or h_q: images [P, 1, H, W] → their embeddings [P, E]."""
         of_keys = self.config.normalised_embedding
         normalised = self.config.normalised if of_keys is None else of_keys
         stem = self._stem(f"{network}.pyramid.stem", image)
@@ -128,11 +127,11 @@ class ResidualReferenceModel:
         return self._trunk("recognition.trunk", first, self.config.normalised)
 
     def encode_slot(self, m: Tensor) -> list[Tensor]:
-        """The maps of the pyramid over a slot at every stage."""
+        """The maps of the pyramid over slots at every stage."""
         return self._trunk("slot_encoder.trunk", self._stem("slot_encoder.stem", m), self.config.normalised)
 
     def decode(self, slot: list[Tensor], ladder: Ladder) -> Tensor:
-        """Logits [1, 1, H, W] of p(x|z, m), every latent drawn on the way up."""
+        """Logits [P, 1, H, W] of p(x|z, m), every latent drawn on the way up."""
         sizes = [maps.shape[2:] for maps in slot]
         x = self._skip(self.stages[-1], slot)
         if self.config.latent:
@@ -147,18 +146,18 @@ class ResidualReferenceModel:
         return F.pixel_shuffle(self._conv("decoder.pixels", F.relu(x)), 2)[:, :, :H, :W]
 
     def _vector(self, slot: list[Tensor], ladder: Ladder) -> Tensor:
-        """What the latent that is a vector brings to the coarsest maps [1, C, h, w]."""
+        """What the latent that is a vector brings to the coarsest maps [P, C, h, w]."""
         top = self._top(slot, self.config.normalised)
         posterior = None
         if ladder.evidence is not None:
             posterior = self._head("recognition.head", self._top(ladder.evidence, self.config.normalised))
         z = ladder.draw(VECTOR, self._head("prior", top), posterior)
-        h = F.relu(self._linear("decoder.start", torch.cat([z, top])))
+        h = F.relu(self._linear("decoder.start", torch.cat([z, top], 1)))
         height, width = slot[-1].shape[2:]
         return _maps_of(self._linear("decoder.expand", h), height, width)
 
     def _level(self, stage: int, features: Tensor, ladder: Ladder) -> Tensor:
-        """What the latent of a stage brings to its maps [1, C, h, w], given the decoder's features there.
+        """What the latent of a stage brings to its maps [P, C, h, w], given the decoder's features there.
 
         The first half of the rows of `both` are the prior's. q's parameters are the prior's and, of the decoder's and
         the recognition's features concatenated, a linear map and an MLP.
@@ -205,9 +204,9 @@ class ResidualReferenceModel:
         return x
 
     def _top(self, maps: list[Tensor], normalised: bool) -> Tensor:
-        """The coarsest maps as a vector [F], place by place."""
-        vector = F.relu(maps[-1]).permute(0, 2, 3, 1).flatten()
-        return _normal(vector, 0) if normalised else vector
+        """The coarsest maps as vectors [P, F], place by place."""
+        vector = F.relu(maps[-1]).permute(0, 2, 3, 1).flatten(1)
+        return _normal(vector, 1) if normalised else vector
 
     def _skip(self, stage: int, slot: list[Tensor]) -> Tensor:
         return self._conv(f"decoder.skips.{stage}", F.relu(slot[stage]))
@@ -223,7 +222,7 @@ class ResidualReferenceModel:
 
     def _linear(self, name: str, vector: Tensor) -> Tensor:
         weight, bias = self._weights(name)
-        return weight @ vector + bias
+        return vector @ weight.T + bias
 
     def _conv(self, name: str, x: Tensor) -> Tensor:
         return F.conv2d(x, *self._weights(name), padding=1)
@@ -243,18 +242,18 @@ def _even(x: Tensor) -> Tensor:
 
 
 def _at_places(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear map of what stands at each place: [1, C, h, w] → [1, D, h, w]."""
+    """A linear map of what stands at each place: [P, C, h, w] → [P, D, h, w]."""
     return F.conv2d(x, weight[:, :, None, None], bias)
 
 
 def _halves(maps: Tensor) -> Tensor:
-    """Means, then log standard deviations, each place by place: [1, 2c, h, w] → [2·h·w·c]."""
-    return torch.cat([half.permute(0, 2, 3, 1).flatten() for half in maps.chunk(2, 1)])
+    """Means, then log standard deviations, each place by place: [P, 2c, h, w] → [P, 2·h·w·c]."""
+    return torch.cat([half.permute(0, 2, 3, 1).flatten(1) for half in maps.chunk(2, 1)], 1)
 
 
 def _maps_of(vector: Tensor, height: int, width: int) -> Tensor:
-    """[h·w·C] → [1, C, h, w]."""
-    return vector.view(1, height, width, -1).permute(0, 3, 1, 2)
+    """[P, h·w·C] → [P, C, h, w]."""
+    return vector.view(len(vector), height, width, -1).permute(0, 3, 1, 2)
 
 
 def _normal(x: Tensor, dimension: int) -> Tensor:
@@ -265,4 +264,4 @@ def _normal(x: Tensor, dimension: int) -> Tensor:
 
 def _log_normal(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     standard = (z - mean) / log_scale.exp()
-    return -(0.5 * standard**2 + log_scale + 0.5 * math.log(2 * math.pi)).sum()
+    return -(0.5 * standard**2 + log_scale + 0.5 * math.log(2 * math.pi)).sum(1)

@@ -122,7 +122,7 @@ class VariationalMemoryAddressing(GenerativeModel):
             return LogTerms.of(self._terms(targets, memory, target, flat, noise, pathwise), K)
         # In the order of their slots, so that a slot is encoded once, and half as many slots at a time as samples:
         # what is kept of a slot is about what decoding one sample holds.
-        order = flat.argsort(stable=True)
+        order = flat.argsort()
         place = flat[order].unique_consecutive(return_inverse=True)[1]
         parts = [
             self._terms(targets, memory, target[part], flat[part], noise[part], pathwise, chunk)
@@ -144,7 +144,7 @@ class VariationalMemoryAddressing(GenerativeModel):
         used, slot, pair_target, pair_slot, pair = self._passes(target, address, len(memory))
         encoded = self.encode_slots(memory.contents(used))
         step = chunk or len(target)
-        passes = zip(pair_target.split(step), pair_slot.split(step), strict=True)
+        passes = torch.stack([pair_target, pair_slot]).split(step, 1)
         recognised = [self.recognise(targets, encoded, *part) for part in passes]
         seen = [torch.cat(level) for level in zip(*recognised, strict=True)]  # each [U, …]
         x = targets.flatten(1)

@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from vmacore import distributed
+from vmacore.config import Config
 from vmacore.episodes.base import Episode
 
 Update = Callable[[Episode, torch.Generator], Tensor]
@@ -33,6 +35,13 @@ class Recorder(Protocol):
 
     def replay(self) -> None:
         """Do again what was recorded."""
+
+
+def can_record(config: Config, device: torch.device) -> bool:
+    """Whether updates are to be recorded: where that is configured, on one CUDA device, and all shapes are fixed."""
+    alone = distributed.world_size() == 1
+    changing = config.episode.varies or config.objective.coarse_warmup > 0
+    return config.training.cuda_graph and device.type == "cuda" and alone and not changing
 
 
 class Graphed:

@@ -20,7 +20,8 @@ from vmacore.runs.directory import RunDirectory
 from vmacore.runs.locking import locked
 from vmacore.training.graphs import matmul_precision
 from vmacore.training.start import Start
-from vmacore.training.trainer import METRICS, Trainer, ValidationReport
+from vmacore.training.step import METRICS
+from vmacore.training.trainer import Trainer, ValidationReport
 
 __all__ = ["StepReport", "TrainingSummary", "ValidationReport", "prepare", "train"]
 

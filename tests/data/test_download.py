@@ -1,80 +1,21 @@
+"""Downloads: fetched once and whole, tried again, or refused in one line with the way out."""
+
 from __future__ import annotations
 
 import hashlib
 import os
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pooch
 import pytest
-from torchvision.datasets import MNIST
 
-from tests.data import test_binarized_mnist as amat
-from tests.data import test_omniglot_burda as chardata
-from tests.data import test_omniglot_gmn as gmn
-from tests.data.drawings import ALPHABETS, drawing_files, part, write_files, zipped
-from vmacore.data.download import FETCHABLE, REMOTES, Remote, download
-from vmacore.data.sets import binarized_mnist, mnist, omniglot, omniglot_gmn
-from vmacore.data.sets import omniglot_burda as burda
+from tests.data.drawings import write_files
+from tests.data.server import Server
+from vmacore.data.download import FETCHABLE, Remote, download
 from vmacore.errors import VmaError
 
 ONE, TWO = b"one" * 100_000, b"two"
-
-
-class Server(ThreadingHTTPServer):
-    """Answers each path with what `answers` holds for it, in turn; the last one stays.
-
-    bytes: that content. (bytes, n): content that breaks off after n bytes. int: that status.
-    """
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: dict[str, list[bytes | tuple[bytes, int] | int]] = {}
-        self.asked: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path[1:])
-        answers = self.server.answers.get(self.path[1:], [404])
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(answer, int):
-            self.send_error(answer)
-            return
-        content, length = answer if isinstance(answer, tuple) else (answer, len(answer))
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[:length])
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pooch.core.time, "sleep", lambda seconds: None)
 
 
 class Joiner:
@@ -181,6 +122,7 @@ def test_a_file_altered_on_disk_is_fetched_again(server: Server, tmp_path: Path)
     assert server.asked == ["two.bin"]
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_no_server_and_no_host(tmp_path: Path) -> None:
     with Server() as closed:
         url = closed.url
@@ -275,81 +217,3 @@ def test_of_files_without_a_hash_only_the_missing_are_fetched(server: Server, tm
     server.answers["two.bin"] = [TWO]
     download("pair", tmp_path, remotes=without_hashes(server.url))
     assert server.asked == ["one.bin", "two.bin", "two.bin"]
-
-
-class SmallOmniglot:
-    def import_from(self, source: Path, data_dir: Path) -> Path:
-        return omniglot.import_from(source, data_dir, ALPHABETS)
-
-    def describe(self, data_dir: Path) -> str:
-        return f"{omniglot.read(data_dir, ALPHABETS).n_classes} characters"
-
-
-def test_omniglot_from_the_server_to_the_prepared_file(server: Server, tmp_path: Path) -> None:
-    names = ("images_background", "images_evaluation")
-    zips = {f"{name}.zip": zipped(part(drawing_files(), name)) for name in names}
-    server.answers = {name: [content] for name, content in zips.items()}
-    registry = {name: "md5:" + hashlib.md5(content).hexdigest() for name, content in zips.items()}
-    small = Remote("Omniglot", server.url, REMOTES["omniglot"].folder, registry, SmallOmniglot())
-    assert download("omniglot", tmp_path, remotes={"omniglot": small}).description == "5 characters"
-    assert (tmp_path / omniglot.PREPARED).exists()
-
-
-def test_only_the_published_zips_are_taken_from_a_server(server: Server, tmp_path: Path) -> None:
-    server.answers = {"images_background.zip": [zipped(drawing_files())]}
-    with pytest.raises(VmaError, match="what came is not the published file"):
-        download("omniglot", tmp_path, base_url=server.url, retries=0)
-    assert not os.listdir(tmp_path / "omniglot")
-
-
-def test_the_gmn_omniglot_from_the_server_to_the_prepared_file(server: Server, tmp_path: Path) -> None:
-    class Small:
-        def import_from(self, source: Path, data_dir: Path) -> Path:
-            return omniglot_gmn.import_from(source, data_dir, ALPHABETS)
-
-        def describe(self, data_dir: Path) -> str:
-            return omniglot.in_words(omniglot_gmn.read(data_dir, ALPHABETS))
-
-    server.answers = {name: [content] for name, content in gmn.archives(gmn.arrays()).items()}
-    small = {"omniglot-gmn": replace(REMOTES["omniglot-gmn"], base_url=server.url, reader=Small())}
-    assert "5 characters, 100 drawings, 28×28" in download("omniglot-gmn", tmp_path, remotes=small).description
-    assert server.asked == ["train_small.npz", "test_small.npz"]
-    assert (tmp_path / omniglot_gmn.PREPARED).exists()
-
-
-def test_burdas_omniglot_from_the_server_to_the_prepared_file(server: Server, tmp_path: Path) -> None:
-    class Small:
-        def import_from(self, source: Path, data_dir: Path) -> Path:
-            return burda.import_from(source, data_dir, chardata.SIZES)
-
-        def describe(self, data_dir: Path) -> str:
-            return burda.describe(data_dir, chardata.SIZES)
-
-    server.answers = {"chardata.mat": [b"<html>", chardata.FILES["chardata.mat"]]}
-    small = {"omniglot-burda": replace(REMOTES["omniglot-burda"], base_url=server.url, reader=Small())}
-    with pytest.raises(VmaError, match=r"chardata.mat can't be read as a MATLAB file"):
-        download("omniglot-burda", tmp_path, remotes=small)
-    assert "80 drawings, 28×28: 53 train" in download("omniglot-burda", tmp_path, remotes=small).description
-
-
-def test_the_binarised_mnist_from_the_server_to_the_prepared_file(server: Server, tmp_path: Path) -> None:
-    class Small:
-        def import_from(self, source: Path, data_dir: Path) -> Path:
-            return binarized_mnist.import_from(source, data_dir, amat.PUBLISHED)
-
-        def describe(self, data_dir: Path) -> str:
-            return binarized_mnist.describe(data_dir, amat.PUBLISHED)
-
-    server.answers = {name: [content] for name, content in amat.FILES.items()}
-    with pytest.raises(VmaError, match="what came is not the published file"):
-        download("binarized-mnist", tmp_path, base_url=server.url, retries=0)
-    registry = {name: f"sha256:{file.sha256}" for name, file in amat.PUBLISHED.items()}
-    small = replace(REMOTES["binarized-mnist"], base_url=server.url, registry=registry, reader=Small())
-    assert "11 binary digits" in download("binarized-mnist", tmp_path, remotes={"binarized-mnist": small}).description
-
-
-def test_mnist_is_registered_as_torchvision_has_it() -> None:
-    registry = {name: f"md5:{md5}" for name, md5 in MNIST.resources}
-    assert REMOTES["mnist"].registry == registry
-    assert REMOTES["mnist"].base_url in MNIST.mirrors
-    assert {name.removesuffix(".gz") for name in registry} == set(mnist.FILES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests import synthetic
 from tests.small_runs import DATASET, create_run, metrics_of
 from vmacore.config import ObjectiveConfig
 from vmacore.data.characters import Characters
@@ -17,12 +20,14 @@ from vmacore.episodes.base import Episode, Sampler
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.runs.directory import RunDirectory
+from vmacore.models.base import GenerativeModel
+from vmacore.runs.directory import RunDirectory, read_state
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import build_model, load_model
 from vmacore.seeds import Stream, generator
 from vmacore.training.loop import ValidationReport, train
-from vmacore.training.trainer import Step, Trainer
+from vmacore.training.step import Step
+from vmacore.training.trainer import Trainer
 
 STILL: dict[str, Any] = {"learning_rate": 1e-20}  # too small to move any weight
 SEED = 5
@@ -158,3 +163,120 @@ def test_the_test_classes_choose_nothing(tmp_path: Path) -> None:
     assert best[0] == best[1]
     validations = [row for row in rows[0] if row["kind"] == "validation"]
     assert best[0] == min(validations, key=lambda row: row["nll"])["step"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({}, True),
+        ({"episode": {"memory": "recall", "slots": 20}}, False),
+        ({"model": {"learned_slots": 6}}, False),
+        ({"model": {"system": "soft-attention"}}, False),
+    ],
+    ids=["few-shot", "recall", "learned memory", "no addresses"],
+)
+def test_accuracy_is_told_where_slots_have_classes_and_are_addressed(
+    sections: dict[str, dict[str, Any]], told: bool, tmp_path: Path
+) -> None:
+    trainer = Trainer(create_run(tmp_path / "run", **sections), DATASET, torch.device("cpu"))
+    report = trainer.validate(DATASET)
+    assert (report.accuracy is not None) is told
+    assert math.isfinite(report.nll)
+
+
+def test_fewer_than_five_classes_validate_by_all_of_them(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", episode={"classes": 3})
+    few = replace(DATASET, validation=synthetic.characters([10] * 3, seed=1))
+    trainer = Trainer(run, few, torch.device("cpu"))
+    model = trainer.averaged.module
+    assert isinstance(model, GenerativeModel)
+    expected = classify(model, few.validation, way=3, shot=1, episodes=100).accuracy
+    assert trainer.validate(few).accuracy == expected
+
+
+def test_where_addresses_train_validation_is_of_the_classes(tmp_path: Path) -> None:
+    """Mean −log Σ_{a∈c} q(a|x) over three episodes and its error; nothing is decoded, so KL_z is 0."""
+    sections: dict[str, Any] = {"objective": {"trains": "addresses", "labels": 1.0}}
+    run = create_run(tmp_path / "run", **sections, training={"validation_episodes": 3})
+    trainer = Trainer(run, DATASET, torch.device("cpu"))
+    report, model = trainer.validate(DATASET), trainer.model
+    sampler = validation_sampler(run.config, DATASET.validation, "cpu")
+    rows = []
+    with torch.no_grad():
+        for step in range(3):
+            episode = sampler.at(step)
+            addressing = model.address(episode.targets, model.read(episode.memory))
+            q, log_ratio = addressing.log_q.exp(), addressing.log_q - addressing.log_p
+            own = (q * (episode.target_labels[:, None] == episode.memory_labels)).sum(1)
+            rows.append([-float(own.log().mean()), float((q * log_ratio).sum(1).mean())])
+    nll, kl_a = torch.tensor(rows, dtype=torch.float64).unbind(1)
+    assert report.nll == pytest.approx(float(nll.mean()), rel=1e-6)
+    assert report.nll_se == pytest.approx(float(nll.std()) / math.sqrt(3), rel=1e-2)
+    assert report.kl_address == pytest.approx(float(kl_a.mean()), rel=1e-2)
+    assert report.kl_latent == 0
+
+
+def test_the_best_is_the_first_of_equals(tmp_path: Path) -> None:
+    trainer = Trainer(create_run(tmp_path / "run"), DATASET, torch.device("cpu"))
+    trainer.step = 3
+    first = trainer.validate(DATASET)
+    assert trainer.best == {"step": 3, "nll": first.nll, "accuracy": first.accuracy}
+    trainer.step = 4
+    second = trainer.validate(DATASET)
+    assert (first.is_best, second.is_best) == (True, False)
+    assert trainer.best["step"] == 3
+
+
+# What is written
+
+
+def test_a_step_is_saved_once_and_by_the_first_process_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(create_run(tmp_path / "run"), DATASET, torch.device("cpu"))
+    trainer.leads = False
+    trainer.save()
+    trainer.log("train", {"step": 0})
+    assert trainer.run.pointed("latest") is None
+    assert not (trainer.run.path / "metrics.jsonl").exists()
+    trainer.leads = True
+    trainer.save()
+    assert trainer.run.pointed("latest") == 0
+    monkeypatch.setattr(RunDirectory, "save", None)
+    trainer.save()  # it stands at the same step
+    trainer.step = 1
+    with pytest.raises(TypeError):
+        trainer.save()
+
+
+def test_a_checkpoint_says_which_torch_wrote_it(tmp_path: Path) -> None:
+    trainer = Trainer(create_run(tmp_path / "run"), DATASET, torch.device("cpu"))
+    trainer.best = {"step": 0, "nll": 3.5, "accuracy": None}
+    trainer.save()
+    state = read_state(trainer.run.checkpoint(0))
+    assert state["torch"] == torch.__version__
+    assert state["best"] == trainer.best
+
+
+def test_only_the_first_process_cuts_metrics(tmp_path: Path) -> None:
+    trainer = Trainer(create_run(tmp_path / "run"), DATASET, torch.device("cpu"))
+    rows = [{"kind": "train", "step": step, "nll": 40.0 - step} for step in (5, 10)]
+    for row in rows:
+        trainer.log("train", {"step": row["step"], "nll": row["nll"]})
+    metrics = trainer.run.path / "metrics.jsonl"
+    assert [json.loads(line) for line in metrics.read_text().splitlines()] == rows
+    trainer.leads = False
+    trainer.restore()  # there is no checkpoint: from the beginning
+    assert metrics.read_text().count("\n") == 2
+    trainer.leads = True
+    trainer.restore()
+    assert metrics.read_text() == ""
+
+
+def test_training_means_reported_last(tmp_path: Path) -> None:
+    trainer = Trainer(create_run(tmp_path / "run"), DATASET, torch.device("cpu"))
+    assert trainer.last_reported() == {}
+    trainer.log("validation", {"step": 2, "nll": 50.0})
+    assert trainer.last_reported() == {}
+    for step in (5, 10):
+        trainer.log("train", {"step": step, "nll": 40.0})
+    trainer.log("validation", {"step": 12, "nll": 50.0})
+    assert trainer.last_reported() == {"kind": "train", "step": 10, "nll": 40.0}
