@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vmacore.config import Config, DataConfig, EpisodeConfig, ModelConfig, OptimiserConfig, TrainingConfig
+from vmacore.config import Config, DataConfig, EpisodeConfig, LabelsConfig, ModelConfig, OptimiserConfig, TrainingConfig
 from vmacore.data.characters import Characters, Dataset
 from vmacore.latents import as_seen
 
@@ -61,12 +61,13 @@ def config(**sections: dict[str, Any]) -> Config:
         },
     }
     for name, fields in sections.items():
-        parts[name] = {**parts[name], **fields}
+        parts[name] = {**parts.get(name, {}), **fields}
     return Config(
         data=DataConfig(dataset="synthetic", protocol="standard"),
         model=ModelConfig(**parts["model"]),
         episode=EpisodeConfig(**parts["episode"]),
         optimiser=OptimiserConfig(**parts["optimiser"]),
         training=TrainingConfig(**parts["training"]),
+        labels=LabelsConfig(**parts.get("labels", {})),
         objective={**parts["objective"]},  # type: ignore[arg-type]
     )

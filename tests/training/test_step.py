@@ -15,7 +15,6 @@ from vmacore.config import Config, ObjectiveConfig
 from vmacore.episodes import training_sampler
 from vmacore.episodes.base import Episode
 from vmacore.estimators import estimator_for
-from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.runs.weights import build_model
 from vmacore.training.step import METRICS, Step, own_class, own_class_of_slots
@@ -82,7 +81,7 @@ def test_where_addresses_train_the_loss_is_of_the_classes_alone(weight: float) -
     addressing = model.address(episode.targets, memory)
     p, q = addressing.log_p.exp(), addressing.log_q.exp()
     own = (q * (episode.target_labels[:, None] == episode.memory_labels)).sum(1).log().mean()
-    slots = own_class_of_slots(memory, episode.memory_labels, config.model.similarity)
+    slots = own_class_of_slots(memory.keys, episode.memory_labels, config.model.similarity)
     torch.testing.assert_close(loss, -2 * (own + weight * slots))
     kl_a, entropy = (q * (q / p).log()).sum(1).mean(), -(q * q.log()).sum(1).mean()
     nothing = torch.zeros_like(own)
@@ -129,7 +128,7 @@ def test_labels_add_the_log_probability_of_the_own_class(tmp_path: Path) -> None
 def test_own_class_of_slots_leaves_each_out_of_its_own_memory() -> None:
     keys = torch.randn(6, 4).double().requires_grad_()
     labels = torch.tensor([0, 0, 1, 1, 1, 2])  # the last is alone
-    mean = own_class_of_slots(EncodedMemory(keys, keys, keys.new_zeros(6).log_softmax(0)), labels, "normalised")
+    mean = own_class_of_slots(keys, labels, "normalised")
     each = []
     for slot in range(5):
         rest = [other for other in range(6) if other != slot]
@@ -144,8 +143,7 @@ def test_own_class_of_slots_leaves_each_out_of_its_own_memory() -> None:
 @pytest.mark.parametrize("labels", [[0], [0, 1, 2]])
 def test_own_class_of_slots_without_another_is_zero(labels: list[int]) -> None:
     keys = torch.randn(len(labels), 4).requires_grad_()
-    memory = EncodedMemory(keys, keys, keys.new_zeros(len(labels)).log_softmax(0))
-    mean = own_class_of_slots(memory, torch.tensor(labels), "normalised")
+    mean = own_class_of_slots(keys, torch.tensor(labels), "normalised")
     mean.backward()
     assert float(mean.detach()) == 0
     assert keys.grad is not None

@@ -16,6 +16,7 @@ from vmacore.config.sections import (
     TRAINING_ALONE,
     DataConfig,
     EpisodeConfig,
+    LabelsConfig,
     ModelConfig,
     ObjectiveConfig,
     OptimiserConfig,
@@ -26,8 +27,8 @@ from vmacore.errors import VmaError
 from vmacore.shelf import ESTIMATORS
 
 __all__ = [
-    "KINDS", "Config", "DataConfig", "EpisodeConfig", "ModelConfig", "ObjectiveConfig", "OptimiserConfig",
-    "TrainingConfig", "load_recipe", "recipe_names",
+    "KINDS", "Config", "DataConfig", "EpisodeConfig", "LabelsConfig", "ModelConfig", "ObjectiveConfig",
+    "OptimiserConfig", "TrainingConfig", "load_recipe", "recipe_names",
 ]  # fmt: skip
 
 
@@ -43,6 +44,7 @@ class Config(Section):
     episode: EpisodeConfig = EpisodeConfig()
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+    labels: LabelsConfig = LabelsConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     training: TrainingConfig = TrainingConfig()
 
@@ -60,8 +62,12 @@ class Config(Section):
             raise ValueError("slot_class_weight takes slots for targets: set objective.labels and model.tied too")
         if objective.coarse_warmup and not any(self.model.latent_maps):
             raise ValueError("objective.coarse_warmup is for residual networks with latent_maps: leave it out")
-        if objective.trains == "addresses" and not objective.labels:
-            raise ValueError("addresses alone learn from the classes: set objective.labels, or objective.trains to all")
+        if objective.trains == "addresses" and not (objective.labels or self.labels.weight):
+            raise ValueError("addresses alone learn from the classes: set labels.weight, or objective.trains to all")
+        if self.labels.weight and (self.model.system != "vma" or not self.model.tied or self.model.learned_slots):
+            raise ValueError("labels teach h where it is h_q too: set model.tied, or leave labels.weight out")
+        if self.labels.weight and objective.labels:
+            raise ValueError("labels teach h in batches of their own or in episodes: leave objective.labels out")
         if objective.trains == "images" and (self.model.system != "vma" or self.model.learned_slots):
             raise ValueError("only a vma model of images in memory has h to leave alone: leave objective.trains out")
         if objective.labels and self.model.learned_slots:
@@ -100,6 +106,8 @@ class Config(Section):
         Left out too is what only other kinds read (`SETTINGS` of a network, a model, …), where it has its default.
         """
         document = self.model_dump(mode="json", exclude_none=True)
+        if not self.labels.weight:
+            del document["labels"]
         for section, kinds in KINDS.items():
             values, own, read = document[section], set(), set()
             for key, shelf in kinds.items():

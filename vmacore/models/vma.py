@@ -37,6 +37,7 @@ class VariationalMemoryAddressing(GenerativeModel):
     """
 
     addressed = True
+    taught = False  # whether h and h_q learn from labels alone: no gradient of the bound reaches them
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -59,14 +60,19 @@ class VariationalMemoryAddressing(GenerativeModel):
 
     def keys(self, slots: Tensor) -> Tensor:
         """e_a = h(m_a) [S, E] of slots [S, …]."""
-        if torch.is_grad_enabled():
-            return self.key_network(slots)
-        # A pyramid holds a few hundred times what a slot does: without a gradient, only for some of them at a time.
-        return torch.cat([self.key_network(part) for part in slots.split(EMBEDDED_AT_ONCE)])
+        return self._embeddings(self.key_network, slots)
 
     def queries(self, targets: Tensor) -> Tensor:
         """e_x = h_q(x) [B, E] of targets [B, 1, H, W]."""
-        return (self.key_network if self.query_network is None else self.query_network)(targets)
+        return self._embeddings(self.key_network if self.query_network is None else self.query_network, targets)
+
+    def _embeddings(self, network: nn.Module, images: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and not self.taught:
+            embeddings: Tensor = network(images)
+            return embeddings
+        # A pyramid holds a few hundred times what an image does: without a gradient, only for some of them at a time.
+        with torch.no_grad():
+            return torch.cat([network(part) for part in images.split(EMBEDDED_AT_ONCE)])
 
     def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:
         """Read a memory of slots [S, …], once for all targets: keys and log p(a|M)."""

@@ -7,12 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vmacore.addressing import Addressing
-from vmacore.config import ObjectiveConfig
+from vmacore.addressing import Addressing, address_posterior
+from vmacore.config import LabelsConfig, ObjectiveConfig
 from vmacore.episodes.base import Episode
 from vmacore.estimators import Estimator
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
+from vmacore.models.vma import VariationalMemoryAddressing
 
 METRICS = ("nll", "elbo", "reconstruction", "kl_address", "kl_latent", "prior_entropy", "posterior_entropy")
 
@@ -20,13 +21,27 @@ METRICS = ("nll", "elbo", "reconstruction", "kl_address", "kl_latent", "prior_en
 class Step(nn.Module):
     """A step up to its loss, as one module, so that torch can wrap it: read, address, draw, bound."""
 
-    def __init__(self, model: GenerativeModel, estimator: Estimator, config: ObjectiveConfig | None = None) -> None:
+    def __init__(
+        self,
+        model: GenerativeModel,
+        estimator: Estimator,
+        config: ObjectiveConfig | None = None,
+        labels: LabelsConfig | None = None,
+    ) -> None:
         super().__init__()
         self.model, self.estimator, self.config = model, estimator, config or ObjectiveConfig()
+        self.labels = labels or LabelsConfig()
 
-    def forward(self, episode: Episode, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Minus the surrogate, of which the gradient alone means something, and the METRICS; means over the targets."""
+    def forward(self, episode: Episode, noise: torch.Generator, batch: Episode | None = None) -> tuple[Tensor, Tensor]:
+        """Minus the surrogate, of which the gradient alone means something, and the METRICS; means over the targets.
+
+        batch: drawings in memory that labels teach h with.
+        """
         model, targets, config = self.model, episode.targets, self.config
+        taught = None if batch is None else self.labels.weight * self.of_labels(batch)
+        if taught is not None and config.trains == "addresses":
+            none = taught.new_zeros(())
+            return -taught, torch.stack([-taught.detach() / self.labels.weight, *[none] * (len(METRICS) - 1)])
         slots = episode.memory if model.learned_memory is None else model.learned_memory()
         memory = model.read(slots, episode.mask)
         addressing = model.address(targets, memory)
@@ -44,14 +59,21 @@ class Step(nn.Module):
         loss = -objective.surrogate.mean()
         if config.labels and config.trains == "all":
             loss = loss - config.labels * self.own(episode, memory, addressing)
-        return loss, metrics
+        return loss if taught is None else loss - taught, metrics
+
+    def of_labels(self, batch: Episode) -> Tensor:
+        """The mean log Σ_{a∈c} q(a|x) of a batch's drawings x among the others, c the class of x."""
+        model = self.model
+        assert isinstance(model, VariationalMemoryAddressing)
+        keys = model.key_network(batch.memory)
+        return own_class_of_slots(keys, batch.memory_labels, model.config.similarity)
 
     def own(self, episode: Episode, memory: EncodedMemory, addressing: Addressing) -> Tensor:
         """What the labels add: the mean `own_class` of targets, and of slots if configured."""
         own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
         weight = self.config.slot_class_weight
         if weight:
-            own = own + weight * own_class_of_slots(memory, episode.memory_labels, self.model.config.similarity)
+            own = own + weight * own_class_of_slots(memory.keys, episode.memory_labels, self.model.config.similarity)
         return own
 
 
@@ -70,8 +92,10 @@ def own_class(log_q: Tensor, labels: Tensor, memory_labels: Tensor) -> Tensor:
     return log_q.masked_fill(others, -math.inf).logsumexp(1)
 
 
-def own_class_of_slots(memory: EncodedMemory, labels: Tensor, similarity: str) -> Tensor:
-    """The mean `own_class` of slots, each taken for a target with itself out of the memory, for labels [S] and h_q = h.
+def own_class_of_slots(keys: Tensor, labels: Tensor, similarity: str) -> Tensor:
+    """The mean `own_class` of slots, each taken for a target with itself out of the memory, for h_q = h.
+
+    keys: e_a [S, E]. labels: int64 [S].
 
     Over the slots with another of their class; 0 if there is none. The embeddings are there already, so that this costs
     next to nothing (neighbourhood components analysis, Goldberger et al. 2004).
@@ -79,7 +103,7 @@ def own_class_of_slots(memory: EncodedMemory, labels: Tensor, similarity: str) -
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     alike = (labels[:, None] == labels) & ~itself
     with_another = alike.any(1)
-    scores = memory.address(memory.keys, similarity).log_q
+    scores = address_posterior(keys, keys, similarity)
     # A slot that is alone counts itself, and as the only one of its class has a constant in place of −∞.
     alone = itself & ~with_another[:, None]
     log_q = scores.masked_fill(itself & ~alone, -math.inf).log_softmax(1)

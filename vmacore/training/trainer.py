@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vmacore import distributed
 from vmacore.data.characters import Dataset
-from vmacore.episodes import validation_sampler
+from vmacore.episodes import labels_sampler, validation_sampler
 from vmacore.episodes.base import Episode, Sampler
 from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
@@ -60,7 +60,10 @@ class Trainer:
         self.optimiser = Optimiser(self.model, config.optimiser, capturable=graphed)
         objective = config.objective
         estimator = estimator_for(objective, self.model.addressed)
-        step = Step(self.model, estimator, objective)
+        step = Step(self.model, estimator, objective, config.labels)
+        self.batches = labels_sampler(config.labels, dataset.train, device, config.training.seed)
+        if isinstance(self.model, VariationalMemoryAddressing):
+            self.model.taught = self.batches is not None
         for name, weight in self.model.named_parameters():
             of_addresses = name.startswith(EMBEDDING)
             weight.requires_grad_(objective.trains == "all" or of_addresses == (objective.trains == "addresses"))
@@ -90,9 +93,10 @@ class Trainer:
     def _advance(self, episode: Episode, noise: torch.Generator) -> Tensor:
         """The gradient and the optimiser's step. Nothing here may wait for a GPU or depend on what it has computed."""
         bfloat16 = self.run.config.training.precision == "bfloat16"
+        batch = () if self.batches is None else (self.batches.at(self.step),)
         metrics: Tensor
         with torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext():
-            loss, metrics = self.forward(episode, noise)
+            loss, metrics = self.forward(episode, noise, *batch)
         self.optimiser.zero_grad()
         loss.backward()
         clip = self.run.config.optimiser.clip

@@ -1,0 +1,94 @@
+"""Labels teach h in batches of their own, and the bound leaves h alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tests import synthetic
+from tests.small_runs import DATASET, create_run, files_of
+from vmacore.config import Config
+from vmacore.episodes import labels_sampler, training_sampler
+from vmacore.episodes.base import Episode
+from vmacore.estimators import estimator_for
+from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.runs.weights import build_model
+from vmacore.training.loop import train
+from vmacore.training.step import METRICS, Step, own_class_of_slots
+
+TAUGHT = {"model": {"tied": True}, "labels": {"weight": 2.0, "classes": 5, "drawings": 3}}
+
+
+def batch_of(config: Config, step: int = 0) -> Episode:
+    sampler = labels_sampler(config.labels, DATASET.train, "cpu", seed=3)
+    assert sampler is not None
+    return sampler.at(step)
+
+
+def model_of(config: Config) -> VariationalMemoryAddressing:
+    model = build_model(config)
+    assert isinstance(model, VariationalMemoryAddressing)
+    return model
+
+
+def own_class(model: VariationalMemoryAddressing, batch: Episode) -> Tensor:
+    return own_class_of_slots(model.key_network(batch.memory), batch.memory_labels, model.config.similarity)
+
+
+def gradients(config: Config, batch: Episode | None) -> tuple[dict[str, Tensor | None], Tensor]:
+    """Of each weight, and the metrics."""
+    model = model_of(config)
+    model.taught = batch is not None
+    step = Step(model, estimator_for(config.objective, True), config.objective, config.labels)
+    episode = training_sampler(config, DATASET.train, "cpu").at(0)
+    loss, metrics = step(episode, torch.Generator().manual_seed(0), batch)
+    loss.backward()
+    return {name: weight.grad for name, weight in model.named_parameters()}, metrics
+
+
+def test_h_learns_from_labels_alone_and_the_rest_from_the_bound_alone() -> None:
+    config = synthetic.config(**TAUGHT)
+    (of_both, metrics), (of_bound, same) = gradients(config, batch_of(config)), gradients(config, None)
+    assert torch.equal(metrics, same)
+    model = model_of(config)
+    (-2 * own_class(model, batch_of(config))).backward()
+    for name, weight in model.named_parameters():
+        expected = weight.grad if name.startswith("key_network.") else of_bound[name]
+        torch.testing.assert_close(of_both[name], expected, msg=name)
+
+
+def test_batches_hold_changed_drawings_of_some_classes() -> None:
+    config = synthetic.config(**TAUGHT)
+    batch = batch_of(config, 4)
+    assert (len(batch.targets), len(batch.memory)) == (0, 15)
+    assert batch.memory_labels.bincount().tolist() == [3] * 5
+    assert torch.equal(batch.memory, batch_of(config, 4).memory)
+    assert not torch.equal(batch.memory, batch_of(config, 5).memory)
+    assert not torch.equal(batch.memory[:, 0], DATASET.train.images[batch.memory_index].float())
+    assert labels_sampler(synthetic.config().labels, DATASET.train, "cpu") is None
+
+
+def test_addresses_alone_report_what_the_labels_say() -> None:
+    config = synthetic.config(**TAUGHT, objective={"trains": "addresses"})
+    model, batch = model_of(config), batch_of(config)
+    step = Step(model, estimator_for(config.objective, True), config.objective, config.labels)
+    loss, metrics = step(batch, torch.Generator(), batch)
+    own = own_class(model, batch)
+    torch.testing.assert_close(loss, -2 * own)
+    torch.testing.assert_close(metrics, torch.cat([-own[None].detach(), torch.zeros(len(METRICS) - 1)]))
+
+
+def test_a_run_with_labels_resumes_bit_for_bit(tmp_path: Path) -> None:
+    straight, stopped = create_run(tmp_path / "straight", **TAUGHT), create_run(tmp_path / "stopped", **TAUGHT)
+    train(straight, DATASET, steps=8)
+    train(stopped, DATASET, steps=4)
+    train(stopped, DATASET, steps=8, resume=True)
+    assert files_of(straight) == files_of(stopped)
+
+
+def test_a_run_without_labels_says_nothing_of_them() -> None:
+    assert "[labels]" not in synthetic.config().to_toml()
+    config = synthetic.config(**TAUGHT)
+    assert Config.from_toml(config.to_toml()) == config
