@@ -122,17 +122,6 @@ def exact(layer: nn.Linear, x: Tensor) -> Tensor:
         return layer(x.to(layer.weight.dtype))
 
 
-class FinerStem(nn.Conv2d):
-    """The first layer over a finer view: 8×8 with stride 4, [N, 1, 2H, 2W] → [N, maps, ⌈H/2⌉, ⌈W/2⌉]."""
-
-    def __init__(self, maps: int) -> None:
-        super().__init__(1, maps, 8, stride=4, padding=2)
-
-    def forward(self, images: Tensor) -> Tensor:
-        H, W = images.shape[2:]
-        return super().forward(F.pad(images, (0, W % 4, 0, H % 4)))
-
-
 class Stem(nn.Conv2d):
     """The first layer: a 3×3 convolution over patches, [N, 1, H, W] → [N, maps, ⌈H/2⌉, ⌈W/2⌉]."""
 

@@ -22,9 +22,9 @@ from vmacore.config import ModelConfig
 from vmacore.latents import Latents
 from vmacore.networks import base
 from vmacore.networks.convolutional import Size
+from vmacore.networks.eye import Eye
 from vmacore.networks.layers import ConcatLinear, ModulesByName, nhwc_unflat, output, rows, zero
 from vmacore.networks.patches import (
-    FinerStem,
     Head,
     Stem,
     Trunk,
@@ -40,23 +40,11 @@ SETTINGS = ("stages", "blocks", "latent_maps", "posterior_hidden", "normalised",
 
 
 class SlotEncoder(base.SlotEncoder):
-    """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first.
+    """The pyramid over a slot that p(z|m) and p(x|z, m) share: slots [S, 1, H, W] → maps, finest first."""
 
-    finer: it reads finer views [S, 1, 2H, 2W]; maps are as large as of pixels.
-    """
-
-    def __init__(
-        self,
-        size: Size,
-        stages: Sequence[int],
-        blocks: Sequence[int],
-        normalised: bool = False,
-        *,
-        finer: bool = False,
-    ) -> None:
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool = False) -> None:
         super().__init__()
-        self.stem = FinerStem(stages[0]) if finer else Stem(stages[0])
-        self.trunk = Trunk(size, stages, blocks, normalised)
+        self.stem, self.trunk = Stem(stages[0]), Trunk(size, stages, blocks, normalised)
         self.out_features = self.trunk.out_features
 
     def forward(self, slots: Tensor) -> list[Tensor]:
@@ -69,7 +57,7 @@ class SlotEncoder(base.SlotEncoder):
 
 
 class Embedding(nn.Module):
-    """h and h_q: images [N, 1, H, W] or finer views [N, 1, 2H, 2W] → embeddings [N, E] (equation 5)."""
+    """h and h_q: images [N, 1, H, W] → embeddings [N, E] (equation 5)."""
 
     def __init__(
         self,
@@ -79,11 +67,9 @@ class Embedding(nn.Module):
         normalised: bool,
         hidden: int,
         embedding: int,
-        *,
-        finer: bool = False,
     ) -> None:
         super().__init__()
-        self.pyramid = SlotEncoder(size, stages, blocks, normalised, finer=finer)
+        self.pyramid = SlotEncoder(size, stages, blocks, normalised)
         self.head = Head(self.pyramid.out_features, hidden, embedding)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -263,8 +249,8 @@ class Family(base.Networks):
     def encoder(self, out: int) -> Embedding:
         return Embedding(*self.shape, self.of_keys, self.config.hidden, out)
 
-    def finer_encoder(self, out: int) -> Embedding:
-        return Embedding(*self.shape, self.of_keys, self.config.hidden, out, finer=True)
+    def finer_encoder(self, out: int) -> Eye:
+        return Eye(*self.shape, out)
 
     def recognition(self) -> Recognition:
         return Recognition(*self.shape, self.config.normalised, self.config.hidden, self.config.latent)
