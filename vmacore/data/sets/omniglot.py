@@ -162,7 +162,7 @@ def import_from(source: Path, data_dir: Path, alphabets: Mapping[str, int] = ALP
     finer: dict[Key, npt.NDArray[np.uint8]] = {}
     for match, where, content in wanted_files(source, _DRAWING):
         key = (match["alphabet"], match["character"], match["drawing"])
-        image = quarters(_decode(content, where))
+        image = quarters(decode(content, where))
         if not np.array_equal(finer.setdefault(key, image), image):
             raise VmaError(f"{source} holds two different drawings {'/'.join(key)}.png; give one copy of Omniglot")
     check_complete(list(finer), source, alphabets)
@@ -225,7 +225,7 @@ def check_complete(keys: list[Key], source: Path, alphabets: Mapping[str, int] =
     raise VmaError(f"Omniglot in {source} is incomplete: {what}; give a folder with both zips, or download anew")
 
 
-def _decode(content: bytes, where: str) -> npt.NDArray[np.bool_]:
+def decode(content: bytes, where: str) -> npt.NDArray[np.bool_]:
     """Ink [105, 105] of a drawing in PNG, where ink is dark on light paper."""
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
