@@ -48,3 +48,11 @@ def test_numbers_that_are_not_finite_pass() -> None:
     """Training asks at its end whether the loss is finite, and says what to do: a density does not stop it."""
     assert gaussian(torch.full((1, 2), math.nan)).log_prob(torch.zeros(1, 1)).isnan().all()
     assert gaussian(torch.zeros(1, 2)).log_prob(torch.full((1, 1), math.nan)).isnan().all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
+def test_the_temperature_multiplies_standard_deviations(temperature: float) -> None:
+    prior = torch.cat([torch.full((4, 3), 2.0), torch.full((4, 3), math.log(3.0))], 1).double()
+    noise = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    z = Prior(torch.Generator().manual_seed(1), temperature).draw(prior)
+    torch.testing.assert_close(z, 2 + temperature * 3 * noise)

@@ -32,6 +32,10 @@ class Grid:
         Literal["mean", "sample"],
         typer.Option("--pixels", help="Show Bernoulli means, or pixels drawn from them."),
     ] = "mean"
+    temperature: Annotated[
+        float,
+        typer.Option("--temperature", min=0, help="Of every latent: below 1, samples are more alike; 1 is the model."),
+    ] = 1.0
 
 
 @uses("data_dir", "runs_dir", "device", "seed", "weights", "offline")
@@ -67,6 +71,7 @@ def sample(
             device=opened.device,
             address=layout.address,
             pixels=layout.pixels,
+            temperature=layout.temperature,
         )
         image = out or Path(f"samples-{opened.location.run.replace('/', '-')}.png")
         shape = save_grid(grid, image)
@@ -75,6 +80,7 @@ def sample(
             "samples": layout.columns,
             "address": layout.address,
             "pixels": layout.pixels,
+            "temperature": layout.temperature,
             "image": str(image),
             "grid": list(shape),
         }

@@ -38,15 +38,15 @@ class Latents(Protocol):
 
 
 class Prior:
-    """Every latent drawn from p."""
+    """Every latent drawn from p, with standard deviations times the temperature: below 1, samples are more alike."""
 
-    def __init__(self, generator: torch.Generator | None = None) -> None:
-        self.generator = generator
+    def __init__(self, generator: torch.Generator | None = None, temperature: float = 1.0) -> None:
+        self.generator, self.temperature = generator, temperature
 
     def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
-        """z_l ~ p(z_l|z_<l, m)."""
+        """z_l ~ p(z_l|z_<l, m), at temperature 1."""
         p = gaussian(prior)
-        noise = standard_normal(p.mean.shape, self.generator, prior)
+        noise = self.temperature * standard_normal(p.mean.shape, self.generator, prior)
         return p.base_dist.loc + p.base_dist.scale * noise
 
 

@@ -98,6 +98,15 @@ def test_a_row_is_decoded_from_its_own_slot(monkeypatch: pytest.MonkeyPatch) -> 
     torch.testing.assert_close(grid.samples, expected.expand(6, 4, 8, 8))
 
 
+def test_the_temperature_scales_all_latents() -> None:
+    model = _model()
+    spread = [float(_grid(model, temperature=t, columns=50).samples.std(1).mean()) for t in (0.0, 0.5, 1.0)]
+    assert spread[0] < 1e-6
+    assert spread[0] < 0.7 * spread[1] < 0.5 * spread[2]
+    with pytest.raises(VmaError, match="the temperature is -1"):
+        _grid(model, temperature=-1)
+
+
 def test_pixels_are_means_or_samples() -> None:
     model = _model()
     drawn = _grid(model, pixels="sample", columns=500)

@@ -49,7 +49,9 @@ class Flips(GenerativeModel):
         none = torch.zeros_like(log_px)
         return LogTerms(log_px, none, none, none[None])
 
-    def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def generate(
+        self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
         return self.logit * (2 * memory.keys[address] - 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def sample_grid(
     device: torch.device | str = "cpu",
     address: str = "shared",
     pixels: str = "mean",
+    temperature: float = 1.0,
 ) -> Grid:
     """Draw z ~ p(z|m_a) and x ~ p(x|z, m_a), `columns` times for each row's slot.
 
@@ -60,13 +62,16 @@ def sample_grid(
 
     characters: the split that memory is drawn from, `classes` × `shots` slots; None: the model's learned memory.
     address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address
-    from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: None is one a slot.
+    from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: None is one a slot. temperature:
+    factor of the standard deviation of every latent; 1 is the model.
 
     Raises:
         VmaError: an unknown choice, no learned memory, more than the split holds, or images of another size.
     """
     if address not in ("shared", "prior") or pixels not in ("mean", "sample"):
         raise VmaError(f"address is shared or prior, not {address!r}; pixels are mean or sample, not {pixels!r}")
+    if not 0 <= temperature < math.inf:
+        raise VmaError(f"the temperature is {temperature}: choose 0 or more")
     if columns < 1 or classes < 1 or shots < 1 or (rows is not None and rows < 1):
         raise VmaError("classes, shots, rows and columns must be at least 1")
     slots = _slots(model, characters, classes, shots, seed, device)
@@ -86,10 +91,10 @@ def sample_grid(
 
     row = addresses.repeat_interleave(columns)
     chunk = max(1, 2**28 // model.bytes_per_sample)
-    drawn = torch.cat([model.generate(memory, part, noise).sigmoid() for part in row.split(chunk)])
+    drawn = torch.cat([model.generate(memory, part, noise, temperature).sigmoid() for part in row.split(chunk)])
     if pixels == "sample":
         drawn = torch.bernoulli(drawn, generator=noise)
-    shown = gather(slots, addresses)
+    shown = gather(model.pixels(slots), addresses)
     if shown.dim() != 4 or not model.addressed:
         shown = torch.full((rows, 1, *model.size), torch.nan, device=slots.device)
     return Grid(shown[:, 0].cpu(), drawn.view(rows, columns, *model.size).cpu(), addresses.cpu())

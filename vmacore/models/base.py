@@ -75,10 +75,13 @@ class GenerativeModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def generate(
+        self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
         """Logits [P, D] of the pixels of P images, z drawn from its prior.
 
         address: int64 [P], the slots that the images are made from; of a model that draws no address only P counts.
+        temperature: factor of the standard deviation of every latent.
         """
 
     def pixels(self, images: Tensor) -> Tensor:

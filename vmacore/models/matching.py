@@ -151,7 +151,9 @@ class GenerativeMatchingNetwork(GenerativeModel):
 
         return latent_log_terms(posterior, targets, address.shape[1], decode, generator, chunk)
 
-    def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def generate(
+        self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
         """Logits [P, D] of images, z ~ p(z|X); of `address` [P] only the shape counts.
 
         Raises:
@@ -160,7 +162,9 @@ class GenerativeMatchingNetwork(GenerativeModel):
         assert isinstance(memory, EncodedSet)
         if memory.mask is not None:
             raise ValueError("images are generated from a whole set: no mask")
-        return self.decode(Prior(generator).draw(self.latent_prior(memory).expand(len(address), -1)), memory)
+        return self.decode(
+            Prior(generator, temperature).draw(self.latent_prior(memory).expand(len(address), -1)), memory
+        )
 
 
 MODEL = GenerativeMatchingNetwork  # what `model.system` names by this file

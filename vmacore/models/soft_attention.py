@@ -75,11 +75,13 @@ class SoftAttention(GenerativeModel):
             read = [mixed(share, weights) for share in encoded]
         return self.decoder(z, read, None, latents).flatten(1)
 
-    def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def generate(
+        self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
         """Logits [P, D] of images, z ~ N(0, I) attending to the whole memory; of `address` only P counts."""
         target = torch.zeros_like(address)
         encoded = self.encode_slots(memory.slots) if self.config.read == "features" else None
-        return self.decode(Prior(generator), target, memory, encoded)
+        return self.decode(Prior(generator, temperature), target, memory, encoded)
 
     def log_terms(
         self,

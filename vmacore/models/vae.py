@@ -39,9 +39,11 @@ class VariationalAutoencoder(GenerativeModel):
         """Logits [P, D] of the pixels for z ~ N(0, I), P and type as of `like` [P, …]."""
         return self.decoder(latents.draw(like.new_zeros(len(like), 2 * self.config.latent))).flatten(1)
 
-    def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def generate(
+        self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
         """Logits [P, D] of images, z ~ N(0, I); of `address` [P] only the shape counts."""
-        return self.decode(Prior(generator), memory.log_prior.expand(len(address)))
+        return self.decode(Prior(generator, temperature), memory.log_prior.expand(len(address)))
 
     def log_terms(
         self,

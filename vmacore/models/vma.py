@@ -104,10 +104,12 @@ class VariationalMemoryAddressing(GenerativeModel):
         z = latents.draw(rows(encoded.prior, slot))
         return self.decoder(z, encoded.decoder, slot, latents).flatten(1)
 
-    def generate(self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def generate(
+        self, memory: EncodedMemory, address: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
         """Logits [P, D] of images made from the slots at addresses [P], z ~ p(z|m_a)."""
         used, slot = address.unique(return_inverse=True)
-        return self.decode(Prior(generator), self.encode_slots(memory.contents(used)), slot)
+        return self.decode(Prior(generator, temperature), self.encode_slots(memory.contents(used)), slot)
 
     def log_terms(
         self,
