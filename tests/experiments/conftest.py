@@ -24,13 +24,13 @@ from vmacore.experiments import (
     fig4b,
     fig5a,
     fig5b,
-    plans,
     speed,
     table1,
     table1_best,
 )
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments.lab import plans
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import load_model

@@ -18,15 +18,8 @@ from vmacore.errors import VmaError
 from vmacore.evaluation.classification import Classifier
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.evaluation.sampling import Grid, sample_grid
-from vmacore.experiments import (
-    ablations,
-    burda,
-    fig3,
-    fig4a,
-    run,
-    speed,
-)
-from vmacore.experiments.lab import Lab
+from vmacore.experiments import ablations, burda, fig3, fig4a, run, speed
+from vmacore.experiments.lab.lab import Lab
 from vmacore.runs.directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("small_experiments")

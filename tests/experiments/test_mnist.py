@@ -16,10 +16,11 @@ from vmacore.config import Config, load_recipe
 from vmacore.episodes.none import MinibatchSampler
 from vmacore.episodes.recall import RecallSampler
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.experiments import fig2a, mnist_learned, plans, run, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments import fig2a, mnist_learned, run
+from vmacore.experiments.lab import plans, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
 from vmacore.models.vma import VariationalMemoryAddressing
 
 MakeLab = Callable[..., Lab]

@@ -12,11 +12,11 @@ from tests import synthetic
 from vmacore.errors import VmaError
 from vmacore.evaluation.errors import clustered_se, target_classes
 from vmacore.evaluation.likelihood import Score, score_episodes
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.nested import Memory, NestedSampler, measure, target_labels
-from vmacore.experiments.paired import class_se, differences, episode_se
-from vmacore.experiments.plans import Plan, Trained
-from vmacore.experiments.systems import mean_score
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.nested import Memory, NestedSampler, measure, target_labels
+from vmacore.experiments.lab.paired import class_se, differences, episode_se
+from vmacore.experiments.lab.plans import Plan, Trained
+from vmacore.experiments.lab.systems import mean_score
 from vmacore.runs.weights import build_model
 
 TEST = synthetic.characters([10] * 6, seed=2)

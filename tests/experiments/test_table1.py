@@ -15,10 +15,11 @@ from vmacore.config import load_recipe
 from vmacore.data.characters import Dataset
 from vmacore.episodes.sequence import SetSampler
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.experiments import figures, systems, table1
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Trained
-from vmacore.experiments.result import Result
+from vmacore.experiments import table1
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Trained
+from vmacore.experiments.lab.result import Result
 from vmacore.experiments.table1 import GMN, ITEMS, VMA, parts, settings
 from vmacore.runs.finding import Location
 from vmacore.runs.weights import build_model

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import Found, System
 
 STEPS = 20_000
 SAMPLES, EPISODES, SHOTS, TARGETS, CLASSES, SEED = 4, 200, 4, 4, 8, 0

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import curves, figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import curves, figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import Found, System
 
 SYSTEMS = (systems.VMA, systems.VMA_3E4, systems.VAE, systems.SOFT, systems.SOFT_K1, systems.SOFT_2X16)
 PAPER: dict[str, float | str] = {"vae": 90.8, "vma": "69.1 to 75.1"}

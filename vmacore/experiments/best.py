@@ -9,14 +9,14 @@ from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.classification import Z95, Classifier
 from vmacore.evaluation.errors import target_classes
-from vmacore.experiments import nested, systems
 from vmacore.experiments.classification import PAPER, measure
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.nested import Memory
-from vmacore.experiments.paired import class_se, differences
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import nested, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.nested import Memory
+from vmacore.experiments.lab.paired import class_se, differences
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import Found, System
 from vmacore.models.vma import VariationalMemoryAddressing
 
 # Trained on as images alone, with h from a training of its own and more drawings in memory.

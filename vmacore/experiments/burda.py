@@ -15,11 +15,11 @@ from vmacore.data.characters import Characters, Dataset
 from vmacore.episodes.none import MinibatchSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import Found, System
 
 PUBLISHED, STANDING_IN = "omniglot-burda", "omniglot-gmn"
 STEPS = 5000

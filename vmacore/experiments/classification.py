@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from vmacore.evaluation.classification import Z95, Classification, Classifier
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
 from vmacore.models.vma import VariationalMemoryAddressing
 
 PAPER = {(5, 1): 91.0, (5, 5): 97.0, (20, 1): 77.0, (20, 5): 90.0}

@@ -13,11 +13,11 @@ from typing import Any
 from vmacore.data.characters import Characters
 from vmacore.episodes.recall import RecallSampler
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, recall_figures
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Plan, Trained
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import describe
+from vmacore.experiments.lab import figures, recall_figures
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan, Trained
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import describe
 
 RECIPE, SLOTS, MOST = "mnist-recall", 256, 2048  # |M| of the paper's training and of its test
 LARGE, LARGE_STEPS, LARGE_SEEDS = 1024, 12_000, 3

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vmacore.episodes.base import Episode
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
 from vmacore.models.vma import VariationalMemoryAddressing
 
 CLASSES, SHOTS, SHOWN, TOP = 8, 10, 2, 5

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, nested, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.nested import Memory
-from vmacore.experiments.paired import class_se
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import figures, nested, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.nested import Memory
+from vmacore.experiments.lab.paired import class_se
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import Found, System
 
 CLASSES, SHOTS = 8, (1, 2, 4, 8, 16)
 TUNING = 20_000  # updates with a memory size of its own

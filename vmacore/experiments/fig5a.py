@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, nested, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.nested import Memory
-from vmacore.experiments.paired import class_se, differences
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import figures, nested, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.nested import Memory
+from vmacore.experiments.lab.paired import class_se, differences
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import Found, System
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, nested, systems
 from vmacore.experiments.fig4b import tuned
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.nested import Memory
-from vmacore.experiments.paired import class_se
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import VAE, VMA, Found
+from vmacore.experiments.lab import figures, nested, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.nested import Memory
+from vmacore.experiments.lab.paired import class_se
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import VAE, VMA, Found
 
 CLASSES, SHOTS = 144, (1, 2, 4, 8, 16)
 TRAINED = (1, 4, 8)

@@ -16,11 +16,11 @@ from torch import Tensor
 from vmacore.data.characters import Characters
 from vmacore.episodes.none import MinibatchSampler
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import Found, System
 from vmacore.models.vma import VariationalMemoryAddressing
 
 RECIPE, VAE_RECIPE, DEFAULT = "mnist-learned", "mnist-vae", 256

@@ -12,9 +12,9 @@ from vmacore.bench.flops import Flops, Layers, Work, soft_attention_flops, total
 from vmacore.bench.steps import training_step, warm_up
 from vmacore.bench.timing import medians, timed
 from vmacore.config import Config
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
 from vmacore.runs.weights import build_model
 
 SLOTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)

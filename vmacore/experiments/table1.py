@@ -19,12 +19,12 @@ from vmacore.data.characters import Characters
 from vmacore.episodes.sequence import SetSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.paired import differences, episode_se
-from vmacore.experiments.plans import Plan, comparable
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.paired import differences, episode_se
+from vmacore.experiments.lab.plans import Plan, comparable
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import Found, System
 
 STEPS = 60_000
 VMA = System("vma", "VMA", Plan("omniglot-gmn", steps=STEPS), 0)

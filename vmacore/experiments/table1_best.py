@@ -6,12 +6,12 @@ import math
 
 from vmacore.data.characters import Characters
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.paired import differences, flat
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.paired import differences, flat
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import Found, System
 from vmacore.experiments.table1 import CLASSES, ITEMS, PAPER, SEED, VMA, Setting, classes_label, sampler
 
 # Trained on as images alone, with larger memories, a lower rate and what had fallen out of use brought back.

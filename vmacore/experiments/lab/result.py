@@ -13,7 +13,7 @@ from vmacore.errors import VmaError
 from vmacore.files import replace as replace_file
 
 if TYPE_CHECKING:
-    from vmacore.experiments.plans import Trained
+    from vmacore.experiments.lab.plans import Trained
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from vmacore.episodes.base import Episode, Pixels
 from vmacore.errors import VmaError
 from vmacore.evaluation.errors import target_classes
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.systems import Found
+from vmacore.experiments.lab import systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.systems import Found
 from vmacore.seeds import Stream, generator
 
 
