@@ -103,14 +103,14 @@ def mean_score(several: Sequence[Score]) -> Score:
 def difference_row(
     found: Found,
     measured: Mapping[str, Score],
-    system: System,
-    base: System,
+    pair: tuple[System, System],
     sampler: Sampler,
     characters: Characters,
     *,
     group: str,
 ) -> Row:
     """The paired difference of a system to another; none between trainings that are not `comparable`."""
+    system, base = pair
     both = [*found[system.key], *found[base.key]]
     label = f"{system.label} less {base.label}"
     if not comparable(both):
