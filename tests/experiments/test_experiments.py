@@ -255,12 +255,8 @@ def test_speed_times_steps_that_train(lab: Lab) -> None:
 
 def test_speed_says_where_operations_cross() -> None:
     hard, soft, pixels, _ = speed.contenders()
-    size = int(
-        re.findall(
-            r"cheaper from (\d+) slots on where features",
-            " ".join(reasons((hard, soft, pixels), speed.SLOTS, speed.PAPER)),
-        )[0]
-    )
+    words = " ".join(reasons((hard, soft, pixels), speed.SLOTS, speed.PAPER))
+    size = int(re.findall(r"cheaper from (\d+) slots on where features", words)[0])
     assert hard.needed(size) < soft.needed(size)
     assert hard.needed(size - 1) >= soft.needed(size - 1)
 

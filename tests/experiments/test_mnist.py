@@ -200,18 +200,17 @@ def test_converged_is_all_three_at_once() -> None:
     assert recall.converged(rows, 512) is None
 
 
-def test_seeds_that_converge_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fig2a, "LARGE", 1024)
+def test_seeds_that_converge_are_counted() -> None:
     best = math.log(1024)
     good, bad = Stub([_validation(400, best, best, 0.0)]), Stub([_validation(400, 100.0, 0.2, 20.0)])
-    found = recall.seeds_row("x", LARGE, [good, bad, good], STEPS)  # type: ignore[list-item]
+    found = recall.seeds_row("x", 1024, [good, bad, good], STEPS)  # type: ignore[list-item]
     assert found.ours == 2
     assert found.note.startswith("3 of 3 seeds trained; converged after 400, 400 updates; at last NLL 6.93")
     missing = Stub([], model=None, step=0, updates=0, source="nothing trained")
-    found = recall.seeds_row("x", LARGE, [good, missing], STEPS)  # type: ignore[list-item]
+    found = recall.seeds_row("x", 1024, [good, missing], STEPS)  # type: ignore[list-item]
     assert (found.ours, found.steps) == (1, 0)  # so never complete
     assert found.note.startswith("1 of 2 seeds trained")
-    assert recall.seeds_row("x", LARGE, [missing], STEPS).ours is None  # type: ignore[list-item]
+    assert recall.seeds_row("x", 1024, [missing], STEPS).ours is None  # type: ignore[list-item]
 
 
 def test_the_slot_is_found_before_the_pixels_are() -> None:

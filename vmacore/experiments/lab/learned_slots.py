@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from vmacore.data.characters import Characters
+from vmacore.evaluation.likelihood import Score
 from vmacore.experiments.lab import figures
 from vmacore.models.vma import VariationalMemoryAddressing
 
 SHOWN = 6  # images whose q(a|x) is drawn
+MARGIN = 0.3  # of the paper's KL_a
 
 
 @torch.no_grad()
@@ -48,4 +53,33 @@ def histograms(model: VariationalMemoryAddressing, characters: Characters) -> Fi
     axes[-1, 1].imshow((1 - means[:, used] / means.max()).numpy(), cmap="gray", aspect="auto", interpolation="nearest")
     axes[-1, 1].set(xlabel="slot, by the class that uses it most", ylabel="class", xlim=(-1, len(used)))
     axes[-1, 1].grid(False)
+    return figure
+
+
+def sizes(measured: Mapping[str, Mapping[str, Score]], wanted: Sequence[int], samples: int, paper: float) -> Figure:
+    """What the address carries and how wide p(a) is, by |M|, beside the paper's KL_a; and the likelihoods.
+
+    measured: by split, then by |M|, and the VAE's as `vae`.
+    """
+    figure, (left, right) = figures.new(1, 2, width=9.6)
+    there = [slots for slots in wanted if str(slots) in measured["test"]]
+    for style, split in zip(figures.STYLES, ("training", "test"), strict=False):
+        scores = measured[split]
+        values = [scores[str(slots)].kl_address for slots in there]
+        left.plot(there, values, **style.line(), label=f"KL_a, {split}")
+        nll = [scores[str(slots)].nll for slots in there]
+        right.plot(there, nll, **style.line(), label=f"learned memory, {split}")
+        if "vae" in scores:
+            line = {**style.line(), "marker": "", "linestyle": ":"}
+            right.axhline(scores["vae"].nll, **{k: line[k] for k in ("color", "linestyle")}, label=f"VAE, {split}")
+    entropies = [measured["test"][str(slots)].prior_entropy for slots in there]
+    left.plot(there, entropies, **figures.STYLES[2].line(), label="entropy of p(a)")
+    left.plot(there, [math.log(slots) for slots in there], **figures.OPTIMUM, label="log |M|")
+    left.axhspan(paper - MARGIN, paper + MARGIN, color="0.9", label="KL_a in the paper")
+    for axes in (left, right):
+        figures.counts_axis(axes, wanted)
+        axes.set(xlabel="slots |M|", ylabel="nats")
+        figures.legend(axes, loc="lower left" if axes is left else "center right")
+    left.set(ylim=(0, None))
+    right.set(ylabel=f"NLL, K = {samples}, in nats")
     return figure
