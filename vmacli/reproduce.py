@@ -20,7 +20,7 @@ from vmacli.runs import choose_device
 from vmacli.session import Session, uses
 
 if TYPE_CHECKING:
-    from vmacore.experiments.result import Result
+    from vmacore.experiments.lab.result import Result
 
 UNITS = {"h": 3600, "m": 60, "s": 1}
 
@@ -84,14 +84,14 @@ def reproduce(
 
         known = about(experiment)
         folder = out / known.id
-        from vmacore.experiments.page import read, write_page
+        from vmacore.experiments.lab.page import read, write_page
 
         if docs is not None:
             path = str(write_page(read(folder / "result.json"), folder, docs))
             output.result({"command": "reproduce", "id": known.id, "page": path}, [f"written to {path}"], path)
             return
-        from vmacore.experiments.lab import Lab, Stopped
-        from vmacore.experiments.result import write
+        from vmacore.experiments.lab.lab import Lab, Stopped
+        from vmacore.experiments.lab.result import write
 
         folder.mkdir(parents=True, exist_ok=True)
         where = choose_device(session.device)
@@ -165,7 +165,7 @@ def _list(output: Output) -> None:
 
 
 def _shown(result: Result, folder: Path) -> list[RenderableType]:
-    from vmacore.experiments.result import grouped, notes, verdict
+    from vmacore.experiments.lab.result import grouped, notes, verdict
 
     shown: list[RenderableType] = [_table(group, rows) for group, rows in grouped(result.rows)]
     return [*shown, verdict(result), *(f"– {note}" for note in notes(result)), f"written to {folder}"]
@@ -175,7 +175,7 @@ PAPER_WIDTH = 12  # letters of a line of what the paper says
 
 
 def _table(group: str, rows: list[Any]) -> Table:
-    from vmacore.experiments.result import cells
+    from vmacore.experiments.lab.result import cells
 
     columns = ("", "paper", "ours", "difference", "± s.e.", "steps/full")
     made, texts = table(*columns, title=group or None), [cells(row) for row in rows]

@@ -15,7 +15,7 @@ from vmacore.evaluation.classification import Classifier, classify
 from vmacore.evaluation.likelihood import score, score_episodes
 from vmacore.evaluation.rules import RULES
 from vmacore.evaluation.sampling import sample_grid
-from vmacore.experiments.nested import NestedSampler
+from vmacore.experiments.lab.nested import NestedSampler
 from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing
 

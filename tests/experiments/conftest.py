@@ -24,13 +24,12 @@ from vmacore.experiments import (
     fig4b,
     fig5a,
     fig5b,
-    plans,
     speed,
-    table1,
     table1_best,
 )
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments.lab import plans, table1_cells
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import load_model
@@ -144,7 +143,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             "BEST": replace(table1_best.BEST, plan=_short_of(table1_best.PLAN)),
             "CLASSES": (1, 3),
             "ITEMS": (1, 3),
-            "PAPER": {(table1.VMA, C): dict.fromkeys(table1.ITEMS, 80.0) for C in (1, 3)},
+            "PAPER": {(table1_cells.VMA, C): dict.fromkeys(table1_cells.ITEMS, 80.0) for C in (1, 3)},
             "FEW": (2, 3),
             "MANY": (8, 2),
         },

@@ -9,8 +9,9 @@ import pytest
 from tests.experiments.conftest import STEPS, model, number, row
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.experiments import baselines, run, systems
-from vmacore.experiments.lab import Lab
+from vmacore.experiments import baselines, run
+from vmacore.experiments.lab import systems
+from vmacore.experiments.lab.lab import Lab
 
 pytestmark = pytest.mark.usefixtures("small_experiments")
 MakeLab = Callable[..., Lab]

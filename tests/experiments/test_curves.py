@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vmacore.experiments import curves
-from vmacore.experiments.lab import Lab
+from vmacore.experiments.lab import curves
+from vmacore.experiments.lab.lab import Lab
 
 
 def metrics(folder: Path, *validated: int) -> None:

@@ -18,15 +18,9 @@ from vmacore.errors import VmaError
 from vmacore.evaluation.classification import Classifier
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.evaluation.sampling import Grid, sample_grid
-from vmacore.experiments import (
-    ablations,
-    burda,
-    fig3,
-    fig4a,
-    run,
-    speed,
-)
-from vmacore.experiments.lab import Lab
+from vmacore.experiments import ablations, burda, fig3, fig4a, run, speed
+from vmacore.experiments.lab.contenders import crossing, reasons
+from vmacore.experiments.lab.lab import Lab
 from vmacore.runs.directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("small_experiments")
@@ -243,10 +237,10 @@ def test_burda_without_any_of_its_data(lab: Lab, monkeypatch: pytest.MonkeyPatch
 
 
 def test_speed_finds_where_lines_cross() -> None:
-    assert speed.crossing([1, 2, 3], [5, 5, 5], [4, 6, 7]) == 2
-    assert speed.crossing([1, 2, 3], [5, 5, 5], [6, 4, 7]) == 3  # faster from there on, not just once
-    assert speed.crossing([1, 2, 3], [1, 1, 1], [2, 2, 2]) == 1
-    assert speed.crossing([1, 2], [2, 2], [1, 1]) is None
+    assert crossing([1, 2, 3], [5, 5, 5], [4, 6, 7]) == 2
+    assert crossing([1, 2, 3], [5, 5, 5], [6, 4, 7]) == 3  # faster from there on, not just once
+    assert crossing([1, 2, 3], [1, 1, 1], [2, 2, 2]) == 1
+    assert crossing([1, 2], [2, 2], [1, 1]) is None
 
 
 def test_speed_times_steps_that_train(lab: Lab) -> None:
@@ -261,9 +255,8 @@ def test_speed_times_steps_that_train(lab: Lab) -> None:
 
 def test_speed_says_where_operations_cross() -> None:
     hard, soft, pixels, _ = speed.contenders()
-    size = int(
-        re.findall(r"cheaper from (\d+) slots on where features", " ".join(speed._reasons(hard, soft, pixels)))[0]
-    )
+    words = " ".join(reasons((hard, soft, pixels), speed.SLOTS, speed.PAPER))
+    size = int(re.findall(r"cheaper from (\d+) slots on where features", words)[0])
     assert hard.needed(size) < soft.needed(size)
     assert hard.needed(size - 1) >= soft.needed(size - 1)
 

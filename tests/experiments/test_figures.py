@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from vmacore.errors import VmaError
-from vmacore.experiments import figures
+from vmacore.experiments.lab import figures
 
 
 def test_png_and_svg_are_written_and_nothing_global_changes(tmp_path: Path) -> None:

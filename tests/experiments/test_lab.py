@@ -13,7 +13,7 @@ from vmacore.config import load_recipe
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.experiments.lab import Lab, Stopped
+from vmacore.experiments.lab.lab import Lab, Stopped
 from vmacore.runs.weights import build_model
 
 

@@ -16,10 +16,11 @@ from vmacore.config import Config, load_recipe
 from vmacore.episodes.none import MinibatchSampler
 from vmacore.episodes.recall import RecallSampler
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.experiments import fig2a, mnist_learned, plans, run, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments import fig2a, mnist_learned, run
+from vmacore.experiments.lab import learned_slots, plans, recall, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
 from vmacore.models.vma import VariationalMemoryAddressing
 
 MakeLab = Callable[..., Lab]
@@ -193,42 +194,41 @@ def test_converged_is_all_three_at_once() -> None:
         _validation(400, best + 0.49, best - 0.09, 0.09),
         _validation(500, best, best, 0.0),
     ]
-    assert fig2a.converged(rows, 1024) == 400
-    assert fig2a.converged(rows[:3], 1024) is None
-    assert fig2a.converged([], 1024) is None
-    assert fig2a.converged(rows, 512) is None
+    assert recall.converged(rows, 1024) == 400
+    assert recall.converged(rows[:3], 1024) is None
+    assert recall.converged([], 1024) is None
+    assert recall.converged(rows, 512) is None
 
 
-def test_seeds_that_converge_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fig2a, "LARGE", 1024)
+def test_seeds_that_converge_are_counted() -> None:
     best = math.log(1024)
     good, bad = Stub([_validation(400, best, best, 0.0)]), Stub([_validation(400, 100.0, 0.2, 20.0)])
-    found = fig2a._large_row("x", [good, bad, good])  # type: ignore[list-item]
+    found = recall.seeds_row("x", 1024, [good, bad, good], STEPS)  # type: ignore[list-item]
     assert found.ours == 2
     assert found.note.startswith("3 of 3 seeds trained; converged after 400, 400 updates; at last NLL 6.93")
     missing = Stub([], model=None, step=0, updates=0, source="nothing trained")
-    found = fig2a._large_row("x", [good, missing])  # type: ignore[list-item]
+    found = recall.seeds_row("x", 1024, [good, missing], STEPS)  # type: ignore[list-item]
     assert (found.ours, found.steps) == (1, 0)  # so never complete
     assert found.note.startswith("1 of 2 seeds trained")
-    assert fig2a._large_row("x", [missing]).ours is None  # type: ignore[list-item]
+    assert recall.seeds_row("x", 1024, [missing], STEPS).ours is None  # type: ignore[list-item]
 
 
 def test_the_slot_is_found_before_the_pixels_are() -> None:
     best = math.log(64)
     rows = [_validation(100, 90.0, best - 0.2, 3.0), _validation(200, 50.0, best - 0.09, 2.0)]
-    assert fig2a.found_slot(rows, 64) == 200
-    assert fig2a.found_slot(rows[:1], 64) is None
-    found = fig2a._size_row("tied", 64, Stub(rows))  # type: ignore[arg-type]
+    assert recall.found_slot(rows, 64) == 200
+    assert recall.found_slot(rows[:1], 64) is None
+    found = recall.size_row("tied", 64, Stub(rows), "")  # type: ignore[arg-type]
     assert found.ours is None
     assert found.note == ("KL_a near log |M| after 200; not converged in 900 updates: NLL 50.00, KL_a 4.07, KL_z 2.00")
-    found = fig2a._size_row("tied", 64, Stub([*rows, _validation(300, best + 0.1, best, 0.0)]))  # type: ignore[arg-type]
+    found = recall.size_row("tied", 64, Stub([*rows, _validation(300, best + 0.1, best, 0.0)]), "")  # type: ignore[arg-type]
     assert (found.ours, found.note) == (300, "KL_a near log |M| after 200")
 
 
 def test_the_memory_takes_over_once_it_carries_most() -> None:
     rows = [_validation(1, 150.0, 1.0, 0.5), _validation(2, 120.0, 4.0, 9.0), _validation(3, 80.0, 4.5, 1.0)]
-    assert fig2a.taken_over(rows, 256) == 3
-    assert fig2a.taken_over(rows[:2], 256) is None
+    assert recall.taken_over(rows, 256) == 3
+    assert recall.taken_over(rows[:2], 256) is None
 
 
 def test_learned_memories_are_scored_on_both_splits(lab: Lab) -> None:
@@ -262,9 +262,9 @@ def test_slots_in_use_are_those_that_lead_some_posterior(lab: Lab) -> None:
     model = trained.model
     assert isinstance(model, VariationalMemoryAddressing)
     test = lab.dataset(trained.plan.config()).test.binarised(0)
-    q = mnist_learned._posterior(model, test.images)
+    q = learned_slots.posterior(model, test.images)
     torch.testing.assert_close(q.sum(1), torch.ones(len(test.images)))
-    assert mnist_learned._usage(model, test, count=len(test.images)) == len(q.argmax(1).unique())
+    assert learned_slots.usage(model, test, count=len(test.images)) == len(q.argmax(1).unique())
 
 
 def test_plans_that_others_draw_from() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from vmacore.errors import VmaError
-from vmacore.experiments.page import BEGIN, END, by_hand, command, page, read, table, write_page
-from vmacore.experiments.result import Result, Row, write
+from vmacore.experiments.lab.page import BEGIN, END, by_hand, command, page, read, table, write_page
+from vmacore.experiments.lab.result import Result, Row, write
 
 ROWS = [
     Row("VMA", 80.0, 0.25, "69.1 to 75.1", group="NLL", steps=50, full=200, note="weights of step 40"),

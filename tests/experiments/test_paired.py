@@ -12,11 +12,11 @@ from tests import synthetic
 from vmacore.errors import VmaError
 from vmacore.evaluation.errors import clustered_se, target_classes
 from vmacore.evaluation.likelihood import Score, score_episodes
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.nested import Memory, NestedSampler, measure, target_labels
-from vmacore.experiments.paired import class_se, differences, episode_se
-from vmacore.experiments.plans import Plan, Trained
-from vmacore.experiments.systems import mean_score
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.nested import Asked, Memory, NestedSampler, measure
+from vmacore.experiments.lab.paired import class_se, differences, episode_se
+from vmacore.experiments.lab.plans import Plan, Trained
+from vmacore.experiments.lab.systems import mean_score
 from vmacore.runs.weights import build_model
 
 TEST = synthetic.characters([10] * 6, seed=2)
@@ -138,9 +138,10 @@ def test_measured_memories(lab: Lab, make_lab: Callable[..., Lab]) -> None:
     found = {"ours": [Trained(plan, model, None, 1, "")], "none": [Trained(plan, None, None, 1, "")]}
     memories = [Memory("ours", 2, 2), Memory("ours", 6, 4), Memory("none", 2, 2)]
     assert memories[1].slots == 24
+    asked = Asked(6, 3, 2, 3, seed=1)
 
     def measured(where: Lab) -> dict[Memory, Score]:
-        return measure(where, found, memories, TEST, total=6, targets=3, samples=2, rounds=3, seed=1)
+        return measure(where, found, memories, TEST, asked)
 
     scores = measured(lab)
     assert list(scores) == memories[:2]
@@ -149,6 +150,6 @@ def test_measured_memories(lab: Lab, make_lab: Callable[..., Lab]) -> None:
     alone = score_episodes(model, sampler, samples=2, episodes=9, seed=1)
     assert scores[memories[0]].per_target == alone.per_target
     # Targets stand in the same order whatever the memory.
-    assert target_labels(TEST, 6, 3, 1, scores) == target_classes(sampler, TEST, 9)
+    assert asked.labels(TEST, scores) == target_classes(sampler, TEST, 9)
     assert measured(make_lab(budget=0.0)) == {}
-    assert target_labels(TEST, 6, 3, 1, {}) == []
+    assert asked.labels(TEST, {}) == []

@@ -15,10 +15,10 @@ import torch
 from tests import synthetic
 from tests.experiments.conftest import STEPS, TINY, Recorder
 from vmacore.errors import VmaError
-from vmacore.experiments import plans
-from vmacore.experiments.lab import Lab, Stopped
-from vmacore.experiments.plans import Job, Plan, Trained, comparable, next_mark, reachable
-from vmacore.experiments.result import Row
+from vmacore.experiments.lab import plans
+from vmacore.experiments.lab.lab import Lab, Stopped
+from vmacore.experiments.lab.plans import Job, Plan, Trained, comparable, next_mark, reachable
+from vmacore.experiments.lab.result import Row
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.weights import read_tensors
 from vmacore.training.loop import prepare, train

@@ -10,8 +10,8 @@ import pytest
 
 from vmacore.errors import VmaError
 from vmacore.experiments import EXPERIMENTS, about
-from vmacore.experiments.plans import Plan, Trained
-from vmacore.experiments.result import Result, Row, cells, grouped, notes, percent, verdict, write
+from vmacore.experiments.lab.plans import Plan, Trained
+from vmacore.experiments.lab.result import Result, Row, cells, grouped, notes, percent, verdict, write
 
 NOTHING = Trained(Plan("digits", full=200), None, None, 200, "nothing trained: there is no run digits yet")
 ROWS = [

@@ -15,11 +15,12 @@ from vmacore.config import load_recipe
 from vmacore.data.characters import Dataset
 from vmacore.episodes.sequence import SetSampler
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.experiments import figures, systems, table1
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Trained
-from vmacore.experiments.result import Result
-from vmacore.experiments.table1 import GMN, ITEMS, VMA, parts, settings
+from vmacore.experiments import table1
+from vmacore.experiments.lab import figures, systems, table1_cells, table1_views
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Trained
+from vmacore.experiments.lab.result import Result
+from vmacore.experiments.lab.table1_cells import GMN, ITEMS, VMA, parts, settings
 from vmacore.runs.finding import Location
 from vmacore.runs.weights import build_model
 
@@ -54,8 +55,8 @@ def _lab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     found = {system.key: [_trained(system, 30)] for system in (VMA, GMN)}
     monkeypatch.setattr(systems, "trained", lambda _lab, _systems: found)
     monkeypatch.setattr(Lab, "dataset", lambda _lab, _config: dataset)
-    monkeypatch.setattr(table1, "CLASSES", (1, 4))
-    monkeypatch.setattr(table1, "ITEMS", (1, 5, 19))
+    monkeypatch.setattr(table1_cells, "CLASSES", (1, 4))
+    monkeypatch.setattr(table1_cells, "ITEMS", (1, 5, 19))
     monkeypatch.setattr(table1, "SAMPLES", (3, 2))
     monkeypatch.setattr(table1, "EPISODES", 2)
     return Lab(folder, folder, folder, torch.device("cpu"), Silent())
@@ -63,7 +64,7 @@ def _lab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(table1, "_figure", lambda _measured: figures.new()[0])  # the slow part
+    monkeypatch.setattr(table1_views, "figure", lambda _measured: figures.new()[0])  # the slow part
     return _lab(tmp_path, monkeypatch)
 
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from tests.experiments.conftest import STEPS, tiny
 from tests.vmacli.conftest import Shell
 from vmacli.reproduce import _table, budget
-from vmacore.experiments import EXPERIMENTS, fig3, plans, systems
-from vmacore.experiments.result import Row
+from vmacore.experiments import EXPERIMENTS, fig3
+from vmacore.experiments.lab import plans, systems
+from vmacore.experiments.lab.result import Row
 from vmacore.training.loop import train
 
 

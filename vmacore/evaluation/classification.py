@@ -130,7 +130,6 @@ class Classifier:
         samples: int = SAMPLES,
         queries: int | None = None,
         weight: float = MIXTURE_WEIGHT,
-        budget_bytes: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Classification]:
         """Accuracy by each of `rules`, all on the same episodes, noise and queries.
@@ -142,8 +141,7 @@ class Classifier:
         mixture: argmax_c of w log p̂(c|x) + (1 − w) log q(c|x), w = `weight`.
 
         An episode draws `way` classes of all there are, `shot` drawings of each into memory, and of the drawings left
-        over asks `queries` of each class, or all. `budget_bytes` limits what decoding holds, not the result
-        (`decoded_at_once`). progress(done, total) counts episodes.
+        over asks `queries` of each class, or all. progress(done, total) counts episodes.
 
         Raises:
             VmaError: more classes or shots than there are, an unknown rule, or counts below 1.
@@ -153,7 +151,7 @@ class Classifier:
         nearest, asked = [], []
         for index in range(episodes):
             task = self.task(index, way, shot, queries)
-            for rule, scores in self._class_scores(task, index, way, rules, samples, weight, budget_bytes).items():
+            for rule, scores in self._class_scores(task, index, way, rules, samples, weight).items():
                 right[rule].append(scores.argmax(1) == task.query_label)
             closest = torch.cdist(self.pixels[task.query], self.pixels[task.support]).argmin(1)
             nearest.append(task.support_label[closest] == task.query_label)
@@ -212,7 +210,6 @@ class Classifier:
         rules: Sequence[str],
         samples: int,
         weight: float,
-        budget_bytes: int | None,
     ) -> dict[str, Tensor]:
         """log p(c|x) [Q, way] by each rule, up to a constant of each query."""
         log_q = address_posterior(self.keys[task.support], self.queries[task.query], self.model.config.similarity)
@@ -227,7 +224,6 @@ class Classifier:
                 self.images(task.support),
                 samples=samples,
                 generator=generator(self.seed, index, Stream.NOISE, self.device),
-                budget_bytes=budget_bytes,
             )
             found["likelihood"] = class_log_prob(log_joint, way)
             found["mixture"] = mixture(found["likelihood"], found["posterior"], weight)

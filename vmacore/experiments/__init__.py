@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from vmacore.errors import VmaError
 
 if TYPE_CHECKING:
-    from vmacore.experiments.lab import Lab
-    from vmacore.experiments.result import Result
+    from vmacore.experiments.lab.lab import Lab
+    from vmacore.experiments.lab.result import Result
 
 
 @dataclass(frozen=True)

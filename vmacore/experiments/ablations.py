@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import figures
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.study import SEED, Study
+from vmacore.experiments.lab.systems import System
 
 STEPS = 20_000
-SAMPLES, EPISODES, SHOTS, TARGETS, CLASSES, SEED = 4, 200, 4, 4, 8, 0
+SAMPLES, EPISODES, SHOTS, TARGETS, CLASSES = 4, 200, 4, 4, 8
 
 
 def _system(key: str, label: str, style: int, *overrides: str) -> System:
@@ -43,50 +45,45 @@ PAPER = {
 
 def run(lab: Lab) -> Result:
     """Train each to equal steps and score it on the same validation episodes."""
-    found = systems.trained(lab, SYSTEMS)
-    config = BASE.plan.config()
-    dataset = lab.dataset(config)
+    study = Study(lab, *SYSTEMS)
     # What might be chosen by is measured on validation classes: the test alphabets choose nothing.
-    validation = dataset.validation.binarised(config.data.seed)
+    validation = study.characters("validation")
     sampler = EpisodeSampler(validation, n_way=CLASSES, n_shot=SHOTS, n_target=TARGETS, seed=SEED, device=lab.device)
-    measured = systems.scores(lab, found, sampler, samples=SAMPLES, episodes=EPISODES, seed=SEED)
+    measured = study.scores(sampler, samples=SAMPLES, episodes=EPISODES)
     entropies = {
-        system.key: [(row["step"], row["posterior_entropy"]) for row in found[system.key][0].metrics("train")]
+        system.key: [(row["step"], row["posterior_entropy"]) for row in study.first(system).metrics("train")]
         for system in SYSTEMS
     }
-    rows = [_row(found, measured, system) for system in SYSTEMS]
+    rows = [_row(study, measured.get(system.key), system) for system in SYSTEMS]
     for system in SYSTEMS[1:]:
         if {system.key, BASE.key} <= measured.keys():
-            group = "difference to the paper's choice"
-            row = systems.difference_row(found, measured, system, BASE, sampler, validation, group=group)
-            rows.append(Row(**{**vars(row), "paper": PAPER[system.key]}))
-    rows += [row for system in SYSTEMS for row in _entropy_rows(found, entropies, system)]
+            row = study.difference(
+                measured, system, BASE, sampler=sampler, characters=validation, group="difference to the paper's choice"
+            )
+            rows.append(replace(row, paper=PAPER[system.key]))
+    rows += [row for system in SYSTEMS for row in _entropy_rows(study, entropies[system.key], system)]
     episodes = next(iter(measured.values())).episodes if measured else 0
-    notes = [
-        systems.describe(dataset, "validation split", "averaged weights", f"K = {SAMPLES}", f"seed {SEED}"),
+    notes = study.notes(
+        ("validation split", "averaged weights", f"K = {SAMPLES}"),
         f"{CLASSES} × {SHOTS} in memory, {episodes} episodes of {CLASSES * TARGETS} targets, the same for all",
         f"32 classes a minibatch: one target of each and {SHOTS} slots, so 128 slots and 32 targets a step",
         "entropy: the paper has it high early in training, falling by itself",
-        *systems.seeds_note(found),
-    ]
+    )
     written = figures.save(_figure(entropies), lab.out / "ablations") if any(entropies.values()) else []
     return Result(rows, notes, written, {"posterior_entropy": entropies})
 
 
-def _row(found: Found, measured: Mapping[str, Score], system: System) -> Row:
-    one = measured.get(system.key)
-    values = (one.nll, one.nll_se) if one else (None, None)
-    note = f"KL_a {one.kl_address:.2f}, KL_z {one.kl_latent:.2f}" if one else ""
-    return Row.of(found[system.key], system.label, *values, group=f"NLL, K = {SAMPLES}", note=note)
+def _row(study: Study, score: Score | None, system: System) -> Row:
+    note = f"KL_a {score.kl_address:.2f}, KL_z {score.kl_latent:.2f}" if score else ""
+    return study.row(system, system.label, score, group=f"NLL, K = {SAMPLES}", note=note)
 
 
-def _entropy_rows(found: Found, entropies: Mapping[str, list[tuple[int, float]]], system: System) -> list[Row]:
+def _entropy_rows(study: Study, curve: list[tuple[int, float]], system: System) -> list[Row]:
     """Entropy of q(a|x) in the first report of the training and in the last, means over the updates before each."""
-    curve = entropies[system.key]
     if not curve:
         return []
     return [
-        Row.of(found[system.key], system.label, entropy, group=f"entropy of q(a|x) in training, {when} ({step})")
+        Row.of(study.found[system.key], system.label, entropy, group=f"entropy of q(a|x) in training, {when} ({step})")
         for when, (step, entropy) in (("first report", curve[0]), ("last", curve[-1]))
     ]
 

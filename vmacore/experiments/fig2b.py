@@ -6,11 +6,12 @@ import torch
 
 from vmacore.addressing import Addressing
 from vmacore.evaluation.sampling import sample_grid
-from vmacore.experiments import figures, mnist_learned
+from vmacore.experiments import mnist_learned
 from vmacore.experiments.fig4a import across, grid_figure, within
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import describe
+from vmacore.experiments.lab import figures
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import describe
 from vmacore.models.vma import VariationalMemoryAddressing
 
 SLOTS, ROWS, COLUMNS, SEED = 256, 8, 12, 0

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from vmacore.episodes.base import Episode
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.study import SEED, Study
 from vmacore.models.vma import VariationalMemoryAddressing
 
 CLASSES, SHOTS, SHOWN, TOP = 8, 10, 2, 5
-EPISODES, SEED = 100, 0
+EPISODES = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +30,11 @@ class Looks:
 
 def run(lab: Lab) -> Result:
     """Two targets to look at, and numbers over many."""
-    found = systems.trained(lab, [systems.VMA])
-    seeds = found[systems.VMA.key]
-    config = systems.VMA.plan.config()
-    dataset = lab.dataset(config)
-    test = dataset.test.binarised(config.data.seed)
-    sampler = EpisodeSampler(test, n_way=CLASSES, n_shot=SHOTS, n_target=1, seed=SEED, device=lab.device)
+    study = Study(lab, systems.VMA)
+    trained = study.first(systems.VMA)
+    sampler = EpisodeSampler(study.characters(), n_way=CLASSES, n_shot=SHOTS, n_target=1, seed=SEED, device=lab.device)
     values, written = torch.zeros(0, 4, dtype=torch.float64), []
-    model = seeds[0].model
+    model = trained.model
     if model is not None:
         assert isinstance(model, VariationalMemoryAddressing)
         table = []
@@ -59,9 +57,9 @@ def run(lab: Lab) -> Result:
     for column, (label, unit, scale) in enumerate(labels):
         some = values[:, column] * scale
         measured = (float(some.mean()), float(some.std()) / len(some) ** 0.5) if len(some) > 1 else (None, None)
-        rows.append(Row.of(seeds[0], label, *measured, unit=unit))
+        rows.append(Row.of(trained, label, *measured, unit=unit))
     notes = [
-        systems.describe(dataset, "test split", "averaged weights", f"seed {SEED}"),
+        systems.describe(study.dataset, "test split", "averaged weights", f"seed {SEED}"),
         f"{len(values)} targets; the figure shows the first {SHOWN} of the first memory, chosen by no one",
         f"{CLASSES} classes × {SHOTS} drawings in memory; trained with 8 × 4",
     ]

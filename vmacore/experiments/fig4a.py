@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.evaluation.sampling import Grid, sample_grid
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.study import Study
 from vmacore.models.vma import VariationalMemoryAddressing
 
 ROWS, COLUMNS, SEED = 8, 12, 0
@@ -20,11 +21,8 @@ GAP = 9  # pixels between slots and samples
 
 def run(lab: Lab) -> Result:
     """Draw, and tell whether drawings resemble their slot and vary."""
-    found = systems.trained(lab, [systems.VMA])
-    trained = found[systems.VMA.key][0]
-    config = systems.VMA.plan.config()
-    dataset = lab.dataset(config)
-    test = dataset.test.binarised(config.data.seed)
+    study = Study(lab, systems.VMA)
+    trained, test = study.first(systems.VMA), study.characters()
     rows = [Row.of(trained, "samples")]
     written = []
     model = trained.model
@@ -45,7 +43,7 @@ def run(lab: Lab) -> Result:
             Row("test drawings of two classes, the same", across(real), unit="%"),
         ]
     notes = [
-        systems.describe(dataset, "test split", "averaged weights", f"seed {SEED}"),
+        systems.describe(study.dataset, "test split", "averaged weights", f"seed {SEED}"),
         "the figure shows means of the pixels, the numbers are of pixels drawn; slots are drawings of classes that "
         "were never trained on; trained with 8 × 4",
     ]

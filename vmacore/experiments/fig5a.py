@@ -7,18 +7,19 @@ reader pays log C nats on top of what a target costs when its own class alone is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, nested, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.nested import Memory
-from vmacore.experiments.paired import class_se, differences
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.nested import Asked, Memory
+from vmacore.experiments.lab.paired import class_se, differences
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.study import Study
+from vmacore.experiments.lab.systems import System
 
 
 @dataclass(frozen=True)
@@ -45,65 +46,45 @@ CURVES = (
     Curve(systems.SOFT_2X16, 16, 2),
 )
 CLASSES = (1, 2, 4, 8, 16, 48, 144)  # each divides the next, so that memories are nested; 144 × 18 = 2592 slots
-SAMPLES, TARGETS, ROUNDS, SEED = 4, 2, 6, 0
+SAMPLES, TARGETS, ROUNDS = 4, 2, 6
 
 Measured = Mapping[Memory, Score]
 
 
 def run(lab: Lab) -> Result:
     """Train to equal steps, then score every memory of every curve on the same targets."""
-    found = systems.trained(lab, list(dict.fromkeys(curve.system for curve in CURVES)))
-    config = systems.VMA.plan.config()
-    dataset = lab.dataset(config)
-    test = dataset.test.binarised(config.data.seed)
-    measured = nested.measure(
-        lab,
-        found,
-        [curve.memory(count) for curve in CURVES for count in CLASSES],
-        test,
-        total=CLASSES[-1],
-        targets=TARGETS,
-        samples=SAMPLES,
-        rounds=ROUNDS,
-        seed=SEED,
-    )
-    classes = nested.target_labels(test, CLASSES[-1], TARGETS, SEED, measured)
-    rows = []
+    study = Study(lab, *dict.fromkeys(curve.system for curve in CURVES))
+    asked = Asked(CLASSES[-1], TARGETS, SAMPLES, ROUNDS)
+    measured = study.nested([curve.memory(count) for curve in CURVES for count in CLASSES], asked)
+    classes = asked.labels(study.characters(), measured)
+    there = [curve for curve in CURVES if curve.memory(1) in measured]
+    rows = [_excess_row(study, measured, curve, classes) for curve in there]
     for curve in CURVES:
-        if curve.memory(1) in measured:
-            rows += [_row(found, measured, curve, count, classes) for count in CLASSES]
-        else:
-            rows.append(Row.of(found[curve.system.key], curve.label, group=f"NLL: {curve.label}"))
-    excess = [_excess_row(found, measured, curve, classes) for curve in CURVES if curve.memory(1) in measured]
-    notes = [
-        systems.describe(dataset, "test split", "averaged weights", f"K = {SAMPLES}", f"seed {SEED}"),
+        group = f"NLL: {curve.label}"
+        if curve not in there:
+            rows.append(study.row(curve.system, curve.label, group=group))
+            continue
+        for memory in map(curve.memory, CLASSES):
+            values = measured[memory].nll, class_se(measured[memory], classes)
+            label = f"C = {memory.classes}, {memory.slots} slots"
+            rows.append(Row.of(study.found[curve.system.key], label, *values, group=group))
+    notes = study.notes(
+        ("test split", "averaged weights", f"K = {SAMPLES}"),
         f"{len(classes):,} targets, {TARGETS} of each of {CLASSES[-1]} classes a round; the same for every memory of a "
         "curve, and nested memories: with a flat p(a) the exact NLL would never exceed the dashed line",
         "standard errors are over classes",
-        *systems.seeds_note(found),
-    ]
-    written = figures.save(_figure(found, measured), lab.out / "fig5a") if measured else []
-    data = {
-        curve.label: {str(count): measured[curve.memory(count)].nll for count in CLASSES}
-        for curve in CURVES
-        if curve.memory(1) in measured
-    }
-    return Result([*excess, *rows], notes, written, data)
+    )
+    written = figures.save(_figure(study, measured, there), lab.out / "fig5a") if measured else []
+    nll = {curve.label: {str(count): measured[curve.memory(count)].nll for count in CLASSES} for curve in there}
+    return Result(rows, notes, written, nll)
 
 
-def _row(found: Found, measured: Measured, curve: Curve, count: int, classes: list[int]) -> Row:
-    memory = curve.memory(count)
-    one = measured[memory]
-    label = f"C = {count}, {memory.slots} slots"
-    return Row.of(found[curve.system.key], label, one.nll, class_se(one, classes), group=f"NLL: {curve.label}")
-
-
-def _excess_row(found: Found, measured: Measured, curve: Curve, classes: list[int]) -> Row:
+def _excess_row(study: Study, measured: Measured, curve: Curve, classes: list[int]) -> Row:
     """How far the largest memory is above what a perfect reader would pay."""
     count = CLASSES[-1]
     difference = differences(measured[curve.memory(count)], measured[curve.memory(1)]) - math.log(count)
     return Row.of(
-        found[curve.system.key],
+        study.found[curve.system.key],
         curve.label,
         float(difference.mean()),
         class_se(difference, classes),
@@ -112,14 +93,12 @@ def _excess_row(found: Found, measured: Measured, curve: Curve, classes: list[in
     )
 
 
-def _figure(found: Found, measured: Measured) -> Figure:
+def _figure(study: Study, measured: Measured, there: Sequence[Curve]) -> Figure:
     figure, axes = figures.new(width=6.6, height=4.6)
-    for curve in CURVES:
-        if curve.memory(1) not in measured:
-            continue
+    for curve in there:
         style = figures.STYLES[curve.style]
         nll = [measured[curve.memory(count)].nll for count in CLASSES]
-        steps = min(one.updates for one in found[curve.system.key])
+        steps = min(one.updates for one in study.found[curve.system.key])
         axes.plot(CLASSES, nll, **style.line(), label=f"{curve.label} ({steps:,} updates)")
         optimum = [nll[0] + math.log(count) for count in CLASSES]
         axes.plot(CLASSES, optimum, **{**figures.OPTIMUM, "color": style.colour}, alpha=0.75)

@@ -9,18 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import torch
-from matplotlib.figure import Figure
-from torch import Tensor
-
-from vmacore.data.characters import Characters
 from vmacore.episodes.none import MinibatchSampler
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
+from vmacore.experiments.lab import figures, learned_slots
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.study import SEED, Study
+from vmacore.experiments.lab.systems import System
 from vmacore.models.vma import VariationalMemoryAddressing
 
 RECIPE, VAE_RECIPE, DEFAULT = "mnist-learned", "mnist-vae", 256
@@ -28,9 +24,8 @@ SIZES = (64, 128, 256, 512, 1024)
 # Slots at first where the recipe's make q(a|x) settle too soon on two of few slots, or keep it flat over many.
 SCALES = {64: 0.1, 1024: 0.6}
 FULL = 50_000  # updates asked for at least; the paper does not print its own
-SAMPLES, TARGETS, BATCHES, SEED = 4, 250, 40, 0
-SHOWN = 6  # test images whose q(a|x) is drawn
-PAPER_KL, PAPER_MARGIN = 2.5, 0.3
+SAMPLES, TARGETS, BATCHES = 4, 250, 40
+PAPER_KL = 2.5
 
 
 def plan(slots: int, seed: int = 0) -> Plan:
@@ -44,50 +39,53 @@ def plan(slots: int, seed: int = 0) -> Plan:
 VAE = System("vae", "plain VAE", Plan(VAE_RECIPE, full=FULL), 4)
 SYSTEMS = (*(System(str(slots), f"|M| = {slots}", plan(slots), 0) for slots in SIZES), VAE)
 
+Measured = dict[str, Mapping[str, Score]]  # by split
+
 
 def run(lab: Lab) -> Result:
     """Train all to equal steps, then score them on training and test images."""
-    found = systems.trained(lab, SYSTEMS)
-    config = VAE.plan.config()
-    dataset = lab.dataset(config)
-    splits = {"training": dataset.train, "test": dataset.test.binarised(config.data.seed)}
-    measured: dict[str, Mapping[str, Score]] = {}
+    study = Study(lab, *SYSTEMS)
+    splits = {"training": study.dataset.train, "test": study.characters()}
+    measured: Measured = {}
     for split, share in (("training", 0.4), ("test", 0.8)):
         sampler = MinibatchSampler(splits[split], n_target=TARGETS, seed=SEED, device=lab.device)
-        measured[split] = systems.scores(lab, found, sampler, samples=SAMPLES, episodes=BATCHES, seed=SEED, share=share)
-    shown = _model(found, DEFAULT)
-    used = {slots: _usage(model, splits["test"]) for slots in SIZES if (model := _model(found, slots)) is not None}
-    rows = [row for slots in SIZES for row in _address_rows(found, measured, used, slots)]
-    rows += [row for system in SYSTEMS for row in _likelihood_rows(found, measured, system)]
-    written = figures.save(_size_figure(measured), lab.out / "mnist-learned") if measured["test"] else []
+        measured[split] = study.scores(sampler, samples=SAMPLES, episodes=BATCHES, share=share)
+    models = {slots: model for slots in SIZES if (model := _model(study, slots)) is not None}
+    used = {slots: learned_slots.usage(model, splits["test"]) for slots, model in models.items()}
+    rows = [row for slots in SIZES for row in _address_rows(study, measured, used, slots)]
+    rows += [row for system in SYSTEMS for row in _likelihood_rows(study, measured, system)]
+    written = (
+        figures.save(learned_slots.sizes(measured, SIZES, SAMPLES, PAPER_KL), lab.out / "mnist-learned")
+        if measured["test"]
+        else []
+    )
+    shown = _model(study, DEFAULT)
     if shown is not None:
-        written += figures.save(_histograms(shown, splits["test"]), lab.out / "mnist-learned-posteriors")
+        histograms = learned_slots.histograms(shown, splits["test"])
+        written += figures.save(histograms, lab.out / "mnist-learned-posteriors")
     counts = {split: next(iter(scores.values())).targets for split, scores in measured.items() if scores}
-    notes = [
-        systems.describe(dataset, "averaged weights", f"K = {SAMPLES}", f"seed {SEED}"),
+    notes = study.notes(
+        ("averaged weights", f"K = {SAMPLES}"),
         "targets, drawn with replacement, the same for all: "
         + ", ".join(f"{split} {count:,}" for split, count in counts.items()),
         "slots are vectors in R^256; encoder and decoder of 256 and 128 units, minibatches of 32",
         f"steps/full: of the {FULL:,} updates that this experiment asks for",
-        *systems.seeds_note(found),
-    ]
+    )
     data = {split: {key: _parts(score) for key, score in scores.items()} for split, scores in measured.items()} | {
         "slots_used": used
     }
     return Result(rows, notes, written, data)
 
 
-def _model(found: Found, slots: int) -> VariationalMemoryAddressing | None:
-    model = found[str(slots)][0].model
+def _model(study: Study, slots: int) -> VariationalMemoryAddressing | None:
+    model = study.found[str(slots)][0].model
     assert model is None or isinstance(model, VariationalMemoryAddressing)
     return model
 
 
-def _address_rows(
-    found: Found, measured: Mapping[str, Mapping[str, Score]], used: Mapping[int, int], slots: int
-) -> list[Row]:
+def _address_rows(study: Study, measured: Measured, used: Mapping[int, int], slots: int) -> list[Row]:
     """What the address carries with that many slots."""
-    trained, group = found[str(slots)], f"|M| = {slots}: address"
+    trained, group = study.found[str(slots)], f"|M| = {slots}: address"
     seen, unseen = (measured[split].get(str(slots)) for split in ("training", "test"))
     entropy = None if unseen is None else unseen.prior_entropy
     note = (
@@ -101,101 +99,22 @@ def _address_rows(
     ]
 
 
-def _likelihood_rows(found: Found, measured: Mapping[str, Mapping[str, Score]], system: System) -> list[Row]:
+def _likelihood_rows(study: Study, measured: Measured, system: System) -> list[Row]:
     """NLL on training and test images, and the gap."""
-    trained, group = found[system.key], f"NLL, K = {SAMPLES}"
+    group = f"NLL, K = {SAMPLES}"
     seen, unseen = (measured[split].get(system.key) for split in ("training", "test"))
     gap = unseen.nll - seen.nll if seen and unseen else None
     gap_se = math.hypot(unseen.nll_se, seen.nll_se) if seen and unseen else None
     words = "" if system is VAE else "about the VAE's"
     note = f"KL_z {unseen.kl_latent:.2f}, reconstruction {unseen.reconstruction:.2f} on test" if unseen else ""
+    more = "slightly larger than the VAE's" if words else None
+    label = f"{system.label}, test"
     return [
-        Row.of(
-            trained,
-            f"{system.label}, test",
-            *((unseen.nll, unseen.nll_se) if unseen else ()),
-            paper=words or None,
-            group=group,
-            note=note,
-        ),
-        Row.of(
-            trained,
-            f"{system.label}, test less training",
-            gap,
-            gap_se,
-            paper="slightly larger than the VAE's" if words else None,
-            group=group,
-        ),
+        study.row(system, label, unseen, paper=words or None, group=group, note=note),
+        Row.of(study.found[system.key], f"{label} less training", gap, gap_se, paper=more, group=group),
     ]
 
 
 def _parts(score: Score) -> dict[str, float]:
     names = ("nll", "nll_se", "reconstruction", "kl_address", "kl_latent", "prior_entropy", "posterior_entropy")
     return {name: getattr(score, name) for name in (*names, "targets")}
-
-
-@torch.no_grad()
-def _posterior(model: VariationalMemoryAddressing, images: Tensor) -> Tensor:
-    """q(a|x) [N, S] of images uint8 [N, H, W]."""
-    assert model.learned_memory is not None
-    slots = model.learned_memory()
-    memory = model.read(slots)
-    return model.address(images[:, None].to(slots), memory).log_q.exp()
-
-
-def _usage(model: VariationalMemoryAddressing, characters: Characters, count: int = 2000) -> int:
-    """How many slots have the largest share of q(a|x) for some image."""
-    every = max(1, len(characters.images) // count)
-    return len(_posterior(model, characters.images[::every]).argmax(1).unique())
-
-
-def _size_figure(measured: Mapping[str, Mapping[str, Score]]) -> Figure:
-    """What the address carries and how wide p(a) is, by |M|; and the likelihoods."""
-    figure, (left, right) = figures.new(1, 2, width=9.6)
-    sizes = [slots for slots in SIZES if str(slots) in measured["test"]]
-    for style, split in zip(figures.STYLES, ("training", "test"), strict=False):
-        scores = measured[split]
-        values = [scores[str(slots)].kl_address for slots in sizes]
-        left.plot(sizes, values, **style.line(), label=f"KL_a, {split}")
-        nll = [scores[str(slots)].nll for slots in sizes]
-        right.plot(sizes, nll, **style.line(), label=f"learned memory, {split}")
-        if VAE.key in scores:
-            line = {**style.line(), "marker": "", "linestyle": ":"}
-            right.axhline(scores[VAE.key].nll, **{k: line[k] for k in ("color", "linestyle")}, label=f"VAE, {split}")
-    entropies = [measured["test"][str(slots)].prior_entropy for slots in sizes]
-    left.plot(sizes, entropies, **figures.STYLES[2].line(), label="entropy of p(a)")
-    left.plot(sizes, [math.log(slots) for slots in sizes], **figures.OPTIMUM, label="log |M|")
-    left.axhspan(PAPER_KL - PAPER_MARGIN, PAPER_KL + PAPER_MARGIN, color="0.9", label="KL_a in the paper")
-    for axes in (left, right):
-        figures.counts_axis(axes, SIZES)
-        axes.set(xlabel="slots |M|", ylabel="nats")
-        figures.legend(axes, loc="lower left" if axes is left else "center right")
-    left.set(ylim=(0, None))
-    right.set(ylabel=f"NLL, K = {SAMPLES}, in nats")
-    return figure
-
-
-def _histograms(model: VariationalMemoryAddressing, characters: Characters) -> Figure:
-    """q(a|x) of a test image each of some classes, and its mean over the images of every class."""
-    shown = [int(characters.offsets[c]) for c in range(min(SHOWN, characters.n_classes))]
-    each = _posterior(model, characters.images[shown])
-    means = torch.stack(
-        [
-            _posterior(model, characters.images[characters.labels == c][:200]).mean(0)
-            for c in range(characters.n_classes)
-        ]
-    )
-    # Slots in the order of the class that uses them most: those of one cluster stand together.
-    order = (means.argmax(0) * 10 - means.max(0).values).argsort()
-    used = order[means[:, order].max(0).values > 0.5 / len(order)]
-    figure, axes = figures.new(len(shown) + 1, 2, width=7.2, height=7.2, width_ratios=(1, 8))
-    for row, (index, posterior) in enumerate(zip(shown, each, strict=True)):
-        figures.picture(axes[row, 0], characters.images[index].float())
-        axes[row, 1].bar(range(len(used)), posterior[used].tolist(), color=figures.STYLES[0].colour)
-        axes[row, 1].set(ylim=(0, 1), xticks=[], xlim=(-1, len(used)))
-    axes[0, 1].set(title=f"q(a|x) over the {len(used)} slots in use, of {each.shape[1]}")
-    axes[-1, 0].axis("off")
-    axes[-1, 1].imshow((1 - means[:, used] / means.max()).numpy(), cmap="gray", aspect="auto", interpolation="nearest")
-    axes[-1, 1].set(xlabel="slot, by the class that uses it most", ylabel="class", xlim=(-1, len(used)))
-    axes[-1, 1].grid(False)
-    return figure

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from matplotlib.figure import Figure
 
-from vmacore.bench.flops import Flops, Layers, Work, soft_attention_flops, total, vma_flops
 from vmacore.bench.steps import training_step, warm_up
 from vmacore.bench.timing import medians, timed
-from vmacore.config import Config
-from vmacore.experiments import figures, systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.result import Result, Row
+from vmacore.experiments.lab import figures, systems
+from vmacore.experiments.lab.contenders import Contender, crossing, reasons
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.result import Result, Row
 from vmacore.runs.weights import build_model
 
 SLOTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 ROUNDS, TARGETS = 9, 32
 PAPER = 48  # slots from which on hard addressing is faster
-COUNTED = 4096  # slots up to which operations are compared
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What is timed, and how it is drawn."""
-
-    key: str
-    label: str
-    config: Config
-    style: int
-
-    @property
-    def samples(self) -> int:
-        """K."""
-        return self.config.objective.samples
-
-    def flops(self, slots: int) -> dict[str, Flops]:
-        """Operations that an update needs, by part."""
-        work = Work.expected(TARGETS, slots, self.samples)
-        return (vma_flops if self.config.model.system == "vma" else soft_attention_flops)(self.config.model, work)
-
-    def needed(self, slots: int) -> float:
-        """Operations that an update needs."""
-        return total(self.flops(slots).values()).training
 
 
 def contenders() -> list[Contender]:
@@ -52,10 +25,10 @@ def contenders() -> list[Contender]:
     vma, one, four = (system.plan.config() for system in (systems.VMA, systems.SOFT_K1, systems.SOFT))
     pixels = one.with_overrides(["model.read=pixels"])
     return [
-        Contender("vma", f"hard addressing, K = {vma.objective.samples}", vma, systems.VMA.style),
-        Contender("soft-k1", "soft attention, K = 1", one, systems.SOFT_K1.style),
-        Contender("soft-k1-pixels", "soft attention, K = 1, pixels mixed", pixels, 2),
-        Contender("soft", f"soft attention, K = {four.objective.samples}", four, systems.SOFT.style),
+        Contender("vma", f"hard addressing, K = {vma.objective.samples}", vma, systems.VMA.style, TARGETS),
+        Contender("soft-k1", "soft attention, K = 1", one, systems.SOFT_K1.style, TARGETS),
+        Contender("soft-k1-pixels", "soft attention, K = 1, pixels mixed", pixels, 2, TARGETS),
+        Contender("soft", f"soft attention, K = {four.objective.samples}", four, systems.SOFT.style, TARGETS),
     ]
 
 
@@ -100,7 +73,7 @@ def run(lab: Lab) -> Result:
         "hard addressing encodes keys of all slots, and the rest of those alone that were drawn; soft attention mixes "
         "features of slots that were encoded once an update, all with their gradient, or pixels, and encodes each "
         "mixture",
-        *_reasons(hard, soft, pixels),
+        *reasons((hard, soft, pixels), SLOTS, PAPER),
     ]
     data = {
         "seconds": {f"{key}, {slots} slots": one for (key, slots), one in seconds.items()},
@@ -108,13 +81,6 @@ def run(lab: Lab) -> Result:
     }
     written = figures.save(_figure(times, timing), lab.out / "speed") if times else []
     return Result(rows, notes, written, data)
-
-
-def crossing(slots: Sequence[int], hard: Sequence[float], soft: Sequence[float]) -> int | None:
-    """The smallest number of slots from which on hard addressing is faster at all larger ones; None if it is not."""
-    slower = [position for position, (ours, theirs) in enumerate(zip(hard, soft, strict=True)) if ours >= theirs]
-    first = slower[-1] + 1 if slower else 0
-    return slots[first] if first < len(slots) else None
 
 
 def _crossing_row(times: dict[tuple[str, int], float], hard: Contender, soft: Contender) -> Row:
@@ -126,42 +92,6 @@ def _crossing_row(times: dict[tuple[str, int], float], hard: Contender, soft: Co
         return Row(label, paper=PAPER, unit="slots", note=f"soft attention is faster up to {SLOTS[-1]} slots")
     note = f"measured at {', '.join(map(str, SLOTS))} slots"
     return Row(label, float(found), paper=PAPER, unit="slots", note=note)
-
-
-def _reasons(hard: Contender, soft: Contender, pixels: Contender) -> list[str]:
-    """Why the lines need not cross where the paper's do, in operations."""
-    layers = Layers(hard.config.model)
-    key = layers.embedding(hard.config.model.embedding).training / 1e6
-    encoded = (layers.first + layers.template).training / 1e6
-    drawn = TARGETS * hard.samples
-
-    def anew(slots: int) -> float:
-        """Soft attention that encodes every slot for every target."""
-        parts = soft.flops(slots)
-        return soft.needed(slots) + (TARGETS - 1) * parts["slots encoded"].training
-
-    features, mixed, encoded_anew = (_cheaper(hard.needed, needed) for needed in (soft.needed, pixels.needed, anew))
-    return [
-        f"in operations needed, an update costs {_from(hard.needed)} GFLOP by hard addressing, {_from(soft.needed)} by "
-        f"soft attention with K = 1, {_from(pixels.needed)} where it mixes pixels",
-        f"why not {PAPER}: every slot costs either system its key, {key:.0f} MFLOP; beyond that it costs soft "
-        f"attention {encoded:.0f} MFLOP to encode with its gradient and what mixing takes, and hard addressing nothing "
-        f"unless it is drawn, which at most {drawn} slots are; against that stand {hard.samples} samples decoded and "
-        f"recognised for 1. By operations hard addressing is cheaper {features} where features are mixed, {mixed} "
-        f"where pixels are, and {encoded_anew} if soft attention encoded every slot anew for every target. The paper "
-        "does not say what its soft attention encodes",
-    ]
-
-
-def _from(needed: Callable[[int], float]) -> str:
-    first, last = needed(SLOTS[0]) / 1e9, needed(SLOTS[-1]) / 1e9
-    return f"{first:.1f} ({SLOTS[0]} slots) to {last:.1f} ({SLOTS[-1]} slots)"
-
-
-def _cheaper(hard: Callable[[int], float], soft: Callable[[int], float]) -> str:
-    slots = range(1, COUNTED + 1)
-    found = crossing(slots, [hard(size) for size in slots], [soft(size) for size in slots])
-    return f"at no size up to {COUNTED} slots" if found is None else f"from {found} slots on"
 
 
 def _figure(times: dict[tuple[str, int], float], timing: Sequence[Contender]) -> Figure:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 
-from vmacore.data.characters import Characters
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.paired import differences, flat
-from vmacore.experiments.plans import Plan
-from vmacore.experiments.result import Result, Row
-from vmacore.experiments.systems import Found, System
-from vmacore.experiments.table1 import CLASSES, ITEMS, PAPER, SEED, VMA, Setting, classes_label, sampler
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.paired import differences, flat
+from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.study import Study
+from vmacore.experiments.lab.systems import System
+from vmacore.experiments.lab.table1_cells import CLASSES, ITEMS, PAPER, VMA, Setting, classes_label
 
 # Trained on as images alone, with larger memories, a lower rate and what had fallen out of use brought back.
 IMAGES = (
@@ -38,42 +37,37 @@ FEW, MANY = (20, 600), (1000, 30)  # samples, targets
 
 def run(lab: Lab) -> Result:
     """Train if need be, then a bound for every cell of the paper's."""
-    found = systems.trained(lab, [BEST])
-    config = BEST.plan.config()
-    dataset = lab.dataset(config)
-    test = dataset.test.binarised(config.data.seed)
-    rows = [row for C in CLASSES for items in ITEMS for row in _cell(lab, found, test, Setting(False, C > 1, C, items))]
-    notes = [
-        systems.describe(dataset, "test split", "without replacement", "averaged weights", f"seed {SEED}"),
+    study = Study(lab, BEST)
+    rows = [row for C in CLASSES for items in ITEMS for row in _cell(study, Setting(False, C > 1, C, items))]
+    notes = study.notes(
+        ("test split", "without replacement", "averaged weights"),
         f"K = {FEW[0]}: {FEW[1]} targets, the same in all cells. K = {MANY[0]}: that, less what the same {MANY[1]} "
         f"targets gain from {FEW[0]} to {MANY[0]} samples; both errors are in its own",
-        *systems.seeds_note(found),
-    ]
+    )
     return Result(rows, notes)
 
 
-def _cell(lab: Lab, found: Found, test: Characters, setting: Setting) -> list[Row]:
+def _cell(study: Study, setting: Setting) -> list[Row]:
     """NLL with few samples of many targets, and what many samples make of it."""
-    episodes = sampler(lab, test, setting)
+    sampler = setting.sampler(study.characters(), study.lab.device)
 
-    def scored(samples: int, targets: int) -> dict[str, Score]:
-        return systems.scores(lab, found, episodes, samples=samples, episodes=targets, seed=SEED, fixed=True)
+    def scored(samples: int, targets: int) -> Score | None:
+        return study.scores(sampler, samples=samples, episodes=targets, fixed=True).get(BEST.key)
 
     label = f"{classes_label(setting.classes)}, {setting.items} a class"
     paper = PAPER[VMA, setting.classes][setting.items]
-    in_time = lab.time_left() > 0
-    few, many = (scored(*FEW), scored(*MANY)) if in_time else ({}, {})
+    few, many = (scored(*FEW), scored(*MANY)) if study.lab.time_left() > 0 else (None, None)
     groups = [f"NLL, K = {samples}" for samples in (FEW[0], MANY[0])]
-    if BEST.key not in few or BEST.key not in many:
-        return [Row.of(found[BEST.key], label, group=group, paper=paper) for group in groups]
-    base, more = few[BEST.key], many[BEST.key]
+    if few is None or many is None:
+        return [study.row(BEST, label, group=group, paper=paper) for group in groups]
     # The targets of `many` are the first ones of `few`, and their paired gain varies far less than they do.
-    first = scored(FEW[0], MANY[1])[BEST.key] if MANY[1] != FEW[1] else base
-    gain = differences(first, more)
+    first = (scored(FEW[0], MANY[1]) if MANY[1] != FEW[1] else None) or few
+    gain = differences(first, many)
     gain_se = float(gain.std()) / math.sqrt(len(gain))
-    note = f"KL_a {base.kl_address:.2f}, KL_z {base.kl_latent:.2f}"
-    values = base.nll - float(gain.mean()), math.hypot(float(flat(base).std()) / math.sqrt(base.targets), gain_se)
+    note = f"KL_a {few.kl_address:.2f}, KL_z {few.kl_latent:.2f}"
+    values = few.nll - float(gain.mean()), math.hypot(float(flat(few).std()) / math.sqrt(few.targets), gain_se)
+    gained = f"gain {-float(gain.mean()):.2f}"
     return [
-        Row.of(found[BEST.key], label, base.nll, base.nll_se, group=groups[0], paper=paper, note=note),
-        Row.of(found[BEST.key], label, *values, group=groups[1], paper=paper, note=f"gain {-float(gain.mean()):.2f}"),
+        study.row(BEST, label, few, group=groups[0], paper=paper, note=note),
+        Row.of(study.found[BEST.key], label, *values, group=groups[1], paper=paper, note=gained),
     ]

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import figures
-from vmacore.experiments.plans import Trained
+from vmacore.experiments.lab import figures
+from vmacore.experiments.lab.plans import Trained
 
 Look = Mapping[str, Any]  # a row of metrics.jsonl
 

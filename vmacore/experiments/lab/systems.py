@@ -12,10 +12,10 @@ from vmacore.data.characters import Characters, Dataset
 from vmacore.episodes.base import Sampler
 from vmacore.evaluation.errors import clustered_se, target_classes
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.paired import differences, episode_se
-from vmacore.experiments.plans import FULL, Plan, Trained, comparable
-from vmacore.experiments.result import Row
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.paired import differences, episode_se
+from vmacore.experiments.lab.plans import FULL, Plan, Trained, comparable
+from vmacore.experiments.lab.result import Row
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ def mean_score(several: Sequence[Score]) -> Score:
 def difference_row(
     found: Found,
     measured: Mapping[str, Score],
-    system: System,
-    base: System,
+    pair: tuple[System, System],
     sampler: Sampler,
     characters: Characters,
     *,
     group: str,
 ) -> Row:
     """The paired difference of a system to another; none between trainings that are not `comparable`."""
+    system, base = pair
     both = [*found[system.key], *found[base.key]]
     label = f"{system.label} less {base.label}"
     if not comparable(both):

@@ -13,7 +13,8 @@ from vmacore.errors import VmaError
 from vmacore.files import replace as replace_file
 
 if TYPE_CHECKING:
-    from vmacore.experiments.plans import Trained
+    from vmacore.evaluation.likelihood import Score
+    from vmacore.experiments.lab.plans import Trained
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Row:
             missing = [one.source for one in several if one.model is None]
             row = replace(row, note=missing[0] if missing else "no time left to measure it")
         return row
+
+    @staticmethod
+    def scored(trained: Trained | Sequence[Trained], label: str, score: Score | None, **more: Any) -> Row:
+        """A row about an NLL, or about why there is none."""
+        return Row.of(trained, label, *((score.nll, score.nll_se) if score else ()), **more)
 
     @property
     def difference(self) -> float | None:

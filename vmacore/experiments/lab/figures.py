@@ -78,6 +78,31 @@ def legend(axes: Any, **more: Any) -> None:
     axes.legend(**{"fontsize": 8, "frameon": False, **more})
 
 
+@dataclass(frozen=True)
+class Bars:
+    """A bar for each place of an axis."""
+
+    label: str
+    values: Sequence[float]
+    colour: str
+    hatch: str = ""
+
+    def look(self) -> dict[str, Any]:
+        """Arguments of `Axes.bar` and `Axes.barh`."""
+        return {"label": self.label, "color": self.colour, "hatch": self.hatch, "edgecolor": "0.25", "linewidth": 0.6}
+
+
+def grouped(axes: Any, series: Sequence[Bars], ticks: Sequence[str], *, step: float, decimals: int) -> None:
+    """Bars side by side, with their values on top."""
+    for position, bars in enumerate(series):
+        places = [place + step * (position - (len(series) - 1) / 2) for place in range(len(ticks))]
+        axes.bar(places, bars.values, step - 0.02, **bars.look())
+        for place, value in zip(places, bars.values, strict=True):
+            axes.text(place, value + 1, f"{value:.{decimals}f}", ha="center", fontsize=8)
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.grid(False, axis="x")
+
+
 def picture(axes: Any, image: Tensor, *, frame: str = "0.75", width: float = 0.6) -> None:
     """Draw ink [H, W] in [0, 1] dark on white, with a thin frame and no ticks."""
     axes.imshow((1 - image.cpu().clamp(0, 1)).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -103,3 +128,29 @@ def counts_axis(axes: Any, ticks: Sequence[int]) -> None:
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
+
+
+def stacked(axes: Any, parts: Sequence[Bars]) -> float:
+    """Bars on top of each other, with their values inside; returns the height of the highest."""
+    bottom = [0.0] * len(parts[0].values)
+    for bars in parts:
+        axes.bar(range(len(bottom)), bars.values, 0.66, bottom, **bars.look())
+        for place, (start, height) in enumerate(zip(bottom, bars.values, strict=True)):
+            axes.text(place, start + height / 2, f"{height:.1f}", ha="center", va="center", fontsize=8)
+        bottom = [start + height for start, height in zip(bottom, bars.values, strict=True)]
+    return max(bottom)
+
+
+def stacked_across(axes: Any, parts: Sequence[Bars]) -> float:
+    """The same lying, with the values of narrow bars beside them; returns the length of the longest."""
+    left = [0.0] * len(parts[0].values)
+    for bars in parts:
+        axes.barh(range(len(left)), bars.values, 0.62, left, **bars.look())
+        for place, (start, width) in enumerate(zip(left, bars.values, strict=True)):
+            if width > 0.005:
+                inside = width > 6
+                at = start + width / 2 if inside else start + width + 0.6
+                text = axes.text(at, place, f"{width:.1f}", va="center", ha="center" if inside else "left", fontsize=8)
+                text.set_bbox({"facecolor": "white" if inside else "none", "edgecolor": "none", "pad": 1.5})
+        left = [start + width for start, width in zip(left, bars.values, strict=True)]
+    return max(left)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vmacore.errors import VmaError
-from vmacore.experiments.result import Row, cells, grouped
+from vmacore.experiments.lab.result import Row, cells, grouped
 from vmacore.files import replace
 
 BEGIN = "<!-- What it says: written by hand, kept when the page is written again -->"

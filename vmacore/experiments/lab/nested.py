@@ -12,9 +12,9 @@ from vmacore.episodes.base import Episode, Pixels
 from vmacore.errors import VmaError
 from vmacore.evaluation.errors import target_classes
 from vmacore.evaluation.likelihood import Score
-from vmacore.experiments import systems
-from vmacore.experiments.lab import Lab
-from vmacore.experiments.systems import Found
+from vmacore.experiments.lab import systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.systems import Found
 from vmacore.seeds import Stream, generator
 
 
@@ -31,22 +31,49 @@ class Memory:
         return self.classes * self.shots
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What every memory is asked.
+
+    total: the classes that a round asks for; `classes` of every memory divides it. targets: of each class in a round.
+    samples: K.
+    """
+
+    total: int
+    targets: int
+    samples: int
+    rounds: int
+    seed: int = 0
+
+    def labels(self, characters: Characters, measured: Mapping[Memory, Score]) -> list[int]:
+        """Class of every target that was measured, in the order of `Score.per_target`, whatever the memory."""
+        if not measured:
+            return []
+        sampler = self.sampler(characters, self.total, shots=1)
+        count = next(iter(measured.values())).targets
+        return target_classes(sampler, characters, count // (self.total * self.targets))
+
+    def sampler(
+        self, characters: Characters, classes: int, shots: int, device: torch.device | str = "cpu"
+    ) -> NestedSampler:
+        """Episodes with so many classes in memory and so many drawings of each."""
+        return NestedSampler(
+            characters,
+            classes=classes,
+            shots=shots,
+            targets=self.targets,
+            seed=self.seed,
+            total=self.total,
+            device=device,
+        )
+
+
 def measure(
-    lab: Lab,
-    found: Found,
-    memories: Sequence[Memory],
-    characters: Characters,
-    *,
-    total: int,
-    targets: int,
-    samples: int,
-    rounds: int,
-    seed: int,
+    lab: Lab, found: Found, memories: Sequence[Memory], characters: Characters, asked: Asked
 ) -> dict[Memory, Score]:
     """Scores of each memory on the same targets, in as many rounds as the budget allows; none where it allows none.
 
-    total: the classes that a round asks for; `classes` of every memory divides it. Systems without a model are left
-    out.
+    Systems without a model are left out.
     """
     there = systems.there(found)
     wanted = [memory for memory in memories if memory.system in there]
@@ -54,34 +81,15 @@ def measure(
     def score(count: int) -> dict[Memory, Score]:
         measured = {}
         for memory in wanted:
-            sampler = NestedSampler(
-                characters,
-                classes=memory.classes,
-                shots=memory.shots,
-                targets=targets,
-                seed=seed,
-                total=total,
-                device=lab.device,
-            )
-            one = {memory.system: found[memory.system]}
+            sampler = asked.sampler(characters, memory.classes, memory.shots, lab.device)
+            system, episodes = {memory.system: found[memory.system]}, count * sampler.blocks
             scored = systems.scores(
-                lab, one, sampler, samples=samples, episodes=count * sampler.blocks, seed=seed, fixed=True
+                lab, system, sampler, samples=asked.samples, episodes=episodes, seed=asked.seed, fixed=True
             )
             measured[memory] = scored[memory.system]
         return measured
 
-    return (lab.within_budget(score, rounds) if wanted else None) or {}
-
-
-def target_labels(
-    characters: Characters, total: int, targets: int, seed: int, measured: Mapping[Memory, Score]
-) -> list[int]:
-    """Class of every target that was measured, in the order of `Score.per_target`, whatever the memory."""
-    if not measured:
-        return []
-    sampler = NestedSampler(characters, classes=total, shots=1, targets=targets, seed=seed, total=total)
-    count = next(iter(measured.values())).targets
-    return target_classes(sampler, characters, count // (total * targets))
+    return (lab.within_budget(score, asked.rounds) if wanted else None) or {}
 
 
 class NestedSampler:

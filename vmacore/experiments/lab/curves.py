@@ -9,8 +9,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from vmacore.experiments import figures
-from vmacore.experiments.lab import Lab
+from vmacore.experiments.lab import figures
+from vmacore.experiments.lab.lab import Lab
 from vmacore.files import replacing
 
 PANELS = {

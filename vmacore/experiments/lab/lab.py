@@ -17,7 +17,7 @@ from vmacore.data import load_dataset
 from vmacore.data.characters import Dataset
 from vmacore.episodes.base import Sampler
 from vmacore.evaluation.likelihood import Score, score_episodes
-from vmacore.experiments.plans import Job, Plan, Trained, chosen, next_mark, reachable
+from vmacore.experiments.lab.plans import Job, Plan, Trained, chosen, next_mark, reachable
 from vmacore.models import GenerativeModel
 from vmacore.training.loop import StepReport, prepare
 from vmacore.training.start import Start
