@@ -92,6 +92,7 @@ TESTS = {
         "tests/training/test_parts.py",
         "tests/training/test_resuming.py",
         "tests/training/test_loop.py",
+        "tests/test_distributed.py",
     ),
 }
 # Imported once for all mutants, since tests spend most of their time on it: nothing of these depends on a mutant.
