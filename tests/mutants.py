@@ -67,7 +67,11 @@ TESTS = {
         "tests/evaluation/test_few_shot_task.py",
         "tests/evaluation/test_clusters.py",
     ),
-    "vmacore/evaluation/rules.py": ("tests/evaluation/test_rules.py", "tests/evaluation/test_classification_rules.py"),
+    "vmacore/evaluation/rules.py": (
+        "tests/evaluation/test_rules.py",
+        "tests/evaluation/test_classification_rules.py",
+        "tests/evaluation/test_classification.py",
+    ),
     "vmacore/episodes/few_shot.py": (
         "tests/episodes/test_episodes.py",
         "tests/episodes/test_varying_episodes.py",
