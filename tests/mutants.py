@@ -67,7 +67,11 @@ TESTS = {
         "tests/evaluation/test_few_shot_task.py",
         "tests/evaluation/test_clusters.py",
     ),
-    "vmacore/evaluation/rules.py": ("tests/evaluation/test_rules.py", "tests/evaluation/test_classification_rules.py"),
+    "vmacore/evaluation/rules.py": (
+        "tests/evaluation/test_rules.py",
+        "tests/evaluation/test_classification_rules.py",
+        "tests/evaluation/test_classification.py",
+    ),
     "vmacore/episodes/few_shot.py": (
         "tests/episodes/test_episodes.py",
         "tests/episodes/test_varying_episodes.py",
@@ -92,6 +96,7 @@ TESTS = {
         "tests/training/test_parts.py",
         "tests/training/test_resuming.py",
         "tests/training/test_loop.py",
+        "tests/test_distributed.py",
     ),
 }
 # Imported once for all mutants, since tests spend most of their time on it: nothing of these depends on a mutant.

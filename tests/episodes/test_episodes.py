@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests import synthetic
 from vmacore.data.characters import Characters
+from vmacore.episodes import training_sampler
 from vmacore.episodes.base import Episode
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.episodes.none import MinibatchSampler
@@ -193,6 +194,22 @@ def test_a_recall_that_is_too_large(slots: int, targets: int) -> None:
 def test_more_than_there_is(sizes: dict[str, int], message: str) -> None:
     with pytest.raises(VmaError, match=message):
         _sampler(**sizes)
+
+
+def test_drawings_without_labels_have_no_few_shot_episodes() -> None:
+    """They are all of one class; what trains on them is named."""
+    with pytest.raises(VmaError, match=r"2 classes asked for, but the split holds 1, .* --set episode\.memory=none$"):
+        _sampler(synthetic.characters([20]), n_way=2)
+    with pytest.raises(VmaError, match=r"3 classes asked for, but the split holds 2$"):
+        _sampler(synthetic.characters([20, 20]), n_way=3)
+
+
+def test_an_episode_is_made_on_the_device_asked_for() -> None:
+    """Shown by the device that holds no numbers, which every machine has."""
+    config = synthetic.config(episode={"turned": 0.5})
+    episode = training_sampler(config, synthetic.dataset().train, "meta").at(0)
+    for tensor in (episode.targets, episode.memory, episode.target_labels, episode.memory_labels):
+        assert tensor.device == torch.device("meta")
 
 
 def test_an_empty_split() -> None:

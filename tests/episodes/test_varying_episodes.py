@@ -113,6 +113,11 @@ def test_log_uniform_stays_within(low: int, high: int) -> None:
     assert log_uniform(low, high, 1 - 2**-53) == high
 
 
+def test_log_uniform_is_geometric() -> None:
+    """⌊low ((high + 1) / low)^u⌋: half way between 2 and 8, the first number past 7, lies 4."""
+    assert [log_uniform(2, 7, u) for u in (0.49, 0.5, 0.51)] == [3, 4, 4]
+
+
 @pytest.mark.parametrize(
     ("n_way", "shots", "message"),
     [

@@ -17,11 +17,12 @@ from vmacore.config import ObjectiveConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes import training_sampler, validation_sampler
 from vmacore.episodes.base import Episode, Sampler
+from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.models.base import GenerativeModel
-from vmacore.runs.directory import RunDirectory, read_state
+from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import build_model, load_model
 from vmacore.seeds import Stream, generator
@@ -269,6 +270,16 @@ def test_only_the_first_process_cuts_metrics(tmp_path: Path) -> None:
     trainer.leads = True
     trainer.restore()
     assert metrics.read_text() == ""
+
+
+@pytest.mark.parametrize("left", [f"checkpoints/step-00000003/{WEIGHTS['raw']}", STATE], ids=["damaged", "exported"])
+def test_a_run_without_a_whole_checkpoint_is_not_resumed(left: str, tmp_path: Path) -> None:
+    """Of a checkpoint its state was lost, or the folder holds the state of exported weights and no checkpoints."""
+    trainer = Trainer(create_run(tmp_path / "run"), DATASET, torch.device("cpu"))
+    (trainer.run.path / left).parent.mkdir(parents=True, exist_ok=True)
+    (trainer.run.path / left).write_text("")
+    with pytest.raises(VmaError, match="no whole checkpoint to resume from: start a new run"):
+        trainer.restore()
 
 
 def test_training_means_reported_last(tmp_path: Path) -> None:

@@ -154,33 +154,31 @@ class VariationalMemoryAddressing(GenerativeModel):
         step = chunk or len(target)
         passes = torch.stack([pair_target, pair_slot]).split(step, 1)
         recognised = [self.recognise(targets, encoded, *part) for part in passes]
-        seen = [torch.cat(level) for level in zip(*recognised, strict=True)]  # each [U, …]
+        seen = [torch.cat([part[level] for part in recognised]) for level in range(len(recognised[0]))]  # each [U, …]
         x = targets.flatten(1)
         parts = []
-        for part in torch.arange(len(target), device=target.device).split(step):
-            mine = part if pair is None else pair[part]
-            evidence = [rows(level, mine) for level in seen]
+        for start in range(0, len(target), step):
+            part = slice(start, start + step)
+            evidence = [rows(level, pair[part]) for level in seen]
             latents = Posterior(evidence, noise[part], pathwise=pathwise, coarse_weight=self.coarse_weight)
             log_px = pixels_log_prob(self.decode(latents, encoded, slot[part]), rows(x, target[part]))
             parts.append(torch.stack([log_px, latents.log_p, latents.log_q, *latents.kl]))
         return torch.cat(parts, 1)
 
-    def _passes(
-        self, target: Tensor, address: Tensor, slots: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    def _passes(self, target: Tensor, address: Tensor, slots: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What runs for samples of targets `target` at `address`, indices [P], each of its own length:
 
         the slots to encode [T], and each sample's place among them [P]; the target [U] and the slot, as a place [U], of
-        each pass of q(z|x, m), and each sample's pass [P], None if they are the samples themselves.
+        each pass of q(z|x, m), and each sample's pass [P].
         """
         if self.shares_passes:
             used, slot = address.unique(return_inverse=True)
             pairs, pair = (target * len(used) + slot).unique(return_inverse=True)
             return used, slot, pairs // len(used), pairs % len(used), pair
-        if slots <= len(address):
-            return torch.arange(slots, device=address.device), address, target, address, None
         each = torch.arange(len(address), device=address.device)
-        return address, each, target, each, None
+        if slots <= len(address):
+            return each[:slots], address, target, address, each
+        return address, each, target, each, each
 
 
 MODEL = VariationalMemoryAddressing  # what `model.system` names by this file
