@@ -15,12 +15,12 @@ from rich.text import Text
 
 from vmacli import options
 from vmacli.output import Progress, reporting, table
-from vmacli.runs import open_run
+from vmacli.runs import OpenRun, open_run
 from vmacli.session import Session, uses
 
 if TYPE_CHECKING:
     from vmacore.evaluation.baselines import Baseline
-    from vmacore.evaluation.classification import Classification
+    from vmacore.evaluation.classification import Classification, Classifier
 
 
 class Rule(StrEnum):
@@ -67,6 +67,13 @@ class Tasks:
             show_default=f"{EPISODES}, or {EPISODES_DECODING} if a rule decodes",
         ),
     ] = None
+    within_alphabet: Annotated[
+        bool,
+        typer.Option(
+            "--within-alphabet",
+            help="Tasks within one alphabet, which are harder: --episodes in each with enough classes, and their mean.",
+        ),
+    ] = False
     queries: Annotated[
         int | None,
         typer.Option(
@@ -129,7 +136,7 @@ def classify(
 ) -> None:
     """Classify drawings of new classes, every --way with every --shot, by every --rule on the same tasks."""
     with reporting(session) as output:
-        from vmacore.evaluation.classification import Classifier
+        from vmacore.evaluation.classification import mean_of
         from vmacore.evaluation.rules import DECODING
 
         decoding = any(name in DECODING for name in choice.rules)
@@ -138,27 +145,38 @@ def classify(
         queries = tasks.queries or (QUERIES_DECODING if decoding else None)
         fitted = min(episodes, baselines.baseline_episodes) if baselines.with_baselines else 0
 
-        classifier = Classifier(opened.model, opened.characters(split), seed=session.seed, device=opened.device)
         cells = list(product(tasks.way or [5], tasks.shot or [1]))
-        for w, s in cells:  # all of them first: a cell that cannot be measured must not cost the others
+        if fitted and tasks.within_alphabet:
+            raise typer.BadParameter("give --baselines or --within-alphabet")
+        parts = _classifiers(opened, split, session.seed, max(w for w, _ in cells) if tasks.within_alphabet else 0)
+        for (w, s), classifier in product(cells, parts.values()):
+            # All of them first: a cell that cannot be measured must not cost the others.
             classifier.check(
                 way=w, shot=s, episodes=episodes, rules=choice.rules, samples=choice.samples, queries=queries
             )
         found: list[Classification] = []
+        within: list[dict[str, Classification]] = []  # by alphabet, for each of those
         beside: list[Baseline] = []
-        with output.progress("episodes", len(cells) * (episodes + fitted)) as progress:
+        each = len(parts) * episodes + fitted
+        with output.progress("episodes", len(cells) * each) as progress:
             for number, (w, s) in enumerate(cells):
-                before = number * (episodes + fitted)
-                found += classifier.measure(
-                    way=w,
-                    shot=s,
-                    episodes=episodes,
-                    rules=choice.rules,
-                    samples=choice.samples,
-                    queries=queries,
-                    weight=choice.weight,
-                    progress=_after(progress, before),
-                )
+                before = number * each
+                measured = [
+                    classifier.measure(
+                        way=w,
+                        shot=s,
+                        episodes=episodes,
+                        rules=choice.rules,
+                        samples=choice.samples,
+                        queries=queries,
+                        weight=choice.weight,
+                        progress=_after(progress, before + place * episodes),
+                    )
+                    for place, classifier in enumerate(parts.values())
+                ]
+                for by_part in zip(*measured, strict=True):
+                    found.append(mean_of(by_part))
+                    within.append(dict(zip(parts, by_part, strict=True)))
                 if fitted:
                     from vmacore.evaluation.baselines import baselines as fit_baselines
 
@@ -169,18 +187,55 @@ def classify(
         document = opened.document("classify", split=split) | {
             "samples": choice.samples if decoding else None,  # q(a|x) is computed, nothing is sampled
             "queries_per_class": queries,
-            "results": [_cell(item) for item in found],
+            "results": [
+                _cell(item, named if tasks.within_alphabet else None) for item, named in zip(found, within, strict=True)
+            ],
             "baselines": [asdict(item) for item in beside],
         }
-        drawn = f"{episodes} episodes" + (f", scikit-learn's rows the first {fitted}" if 0 < fitted < episodes else "")
+        drawn = (
+            f"{episodes} episodes"
+            + (" in each alphabet" if tasks.within_alphabet else "")
+            + (f", scikit-learn's rows the first {fitted}" if 0 < fitted < episodes else "")
+        )
         asked = f"queries of each class: {queries or 'all drawings left over'}"
         heading = opened.heading(split, drawn, asked)
         shown: list[RenderableType] = [heading, _grid(found, beside), Text(INTERVALS)]
+        if tasks.within_alphabet:
+            shown.insert(1, _by_alphabet(found, within))
         if beside:
             shown.append(Text(EMBEDDINGS))
         bare = [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.rule}" for item in found]
         bare += [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.name}" for item in beside]
         output.result(document, shown, "\n".join(bare))
+
+
+def _classifiers(opened: OpenRun, split: str, seed: int, way: int) -> dict[str, Classifier]:
+    """One for the whole split, or, if `way` is not 0, for each alphabet with that many classes.
+
+    Raises:
+        VmaError: no alphabet has.
+    """
+    from vmacore.data.splits import by_alphabet
+    from vmacore.errors import VmaError
+    from vmacore.evaluation.classification import Classifier
+
+    parts = {"": opened.characters(split)}
+    if way:
+        alphabets = by_alphabet(parts[""])
+        parts = {name: part for name, part in alphabets.items() if part.n_classes >= way}
+        if not parts:
+            most = max(part.n_classes for part in alphabets.values())
+            raise VmaError(f"no alphabet of this split has {way} classes: choose a --way up to {most}")
+    return {name: Classifier(opened.model, part, seed=seed, device=opened.device) for name, part in parts.items()}
+
+
+def _by_alphabet(found: list[Classification], within: list[dict[str, Classification]]) -> Table:
+    """A row for each alphabet, a column for each task and rule: accuracy in per cent."""
+    tasks = [f"{item.way}-way {item.shot}-shot\n{_rule(item)}" for item in found]
+    made = table("alphabet", *tasks)
+    for alphabet in within[0]:
+        made.add_row(alphabet, *(f"{100 * parts[alphabet].accuracy:.1f}" for parts in within))
+    return made
 
 
 def _after(progress: Progress, before: int) -> Callable[[int, int], None]:
@@ -192,8 +247,9 @@ def _after(progress: Progress, before: int) -> Callable[[int, int], None]:
     return update
 
 
-def _cell(item: Classification) -> dict[str, Any]:
-    return asdict(item) | {"chance": 1 / item.way}
+def _cell(item: Classification, within: dict[str, Classification] | None) -> dict[str, Any]:
+    named = {} if within is None else {"alphabets": {name: part.accuracy for name, part in within.items()}}
+    return asdict(item) | {"chance": 1 / item.way} | named
 
 
 def _grid(found: list[Classification], beside: list[Baseline]) -> Table:

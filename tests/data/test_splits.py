@@ -11,6 +11,7 @@ from vmacore.data.sets import omniglot
 from vmacore.data.splits import (
     TEST_ALPHABETS,
     alphabet_of,
+    by_alphabet,
     split_by_alphabet,
     validation_classes,
     vinyals_split,
@@ -48,6 +49,14 @@ def test_the_split_of_vinyals() -> None:
 def test_the_split_of_vinyals_is_the_published_one(part: str, file: str, real_data: Path) -> None:
     listed = {line.rsplit("/", 1)[0] for line in (real_data / "omniglot-vinyals" / f"{file}.txt").read_text().split()}
     assert {CLASSES[c] for c in getattr(vinyals_split(CLASSES), part)} == listed
+
+
+def test_alphabets_apart() -> None:
+    labels = torch.tensor([0, 0, 1, 2])
+    characters = Characters(torch.arange(4, dtype=torch.uint8).view(4, 1, 1), labels, ("a/1", "b/1", "a/2"), levels=3)
+    parts = by_alphabet(characters)
+    assert {name: part.classes for name, part in parts.items()} == {"a": ("a/1", "a/2"), "b": ("b/1",)}
+    assert parts["a"].images.flatten().tolist() == [0, 1, 3]
 
 
 def test_turned_characters_are_classes_of_their_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 from tests import synthetic
 from tests.evaluation.rigged import COUNTS, PERFECT, Rigged, class_of, classified, noisy, nothing, numbered
 from vmacore.errors import VmaError
-from vmacore.evaluation.classification import Classifier, classify, few_shot_task
+from vmacore.evaluation.classification import Classification, Classifier, classify, few_shot_task, mean_of
 from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -124,6 +125,17 @@ def test_the_error_over_classes_is_of_the_classes_in_the_split(classes: int) -> 
     assert found.accuracy == pytest.approx(float(accuracy), rel=1e-12)
     assert found.ci95_classes == pytest.approx(1.96 * float(squares.sqrt()) / 30, rel=1e-12)
     assert found.ci95_classes > 3 * found.ci95
+
+
+def test_the_mean_over_alphabets_counts_each_alike() -> None:
+    first = Classification(5, 1, "posterior", 0.8, 0.3, 0.03, 10, 100, 0.5, 0.06, 0.6)
+    second = replace(first, accuracy=0.6, ci95=0.4, ci95_classes=0.04, queries=300, pixel_accuracy=0.1, pixel_ci95=0.08)
+    mean = mean_of([first, second])
+    assert (mean.accuracy, mean.pixel_accuracy) == (pytest.approx(0.7), pytest.approx(0.3))
+    assert (mean.ci95, mean.ci95_classes) == (pytest.approx(0.25), pytest.approx(0.025))
+    assert (mean.pixel_ci95, mean.pixel_ci95_classes) == (pytest.approx(0.05), pytest.approx(0.6 / 2**0.5))
+    assert (mean.episodes, mean.queries, mean.way) == (20, 400, 5)
+    assert mean_of([first]) == first
 
 
 def test_the_seed_decides() -> None:

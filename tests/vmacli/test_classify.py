@@ -50,6 +50,20 @@ def test_rules_share_episodes_and_queries(trained: Shell) -> None:
     assert alone == cells[:1]
 
 
+def test_tasks_within_an_alphabet(trained: Shell) -> None:
+    """Digits are one alphabet, so that nothing else changes."""
+    plain = trained.json("classify", "--way", "5", "--shot", "1", "--shot", "2", *QUICK)["results"]
+    within = trained.json("classify", "--way", "5", "--shot", "1", "--shot", "2", "--within-alphabet", *QUICK)[
+        "results"
+    ]
+    assert [cell.pop("alphabets") for cell in within] == [{"digits": cell["accuracy"]} for cell in plain]
+    assert within == plain
+    shown = trained("classify", "--within-alphabet", *QUICK)
+    assert "alphabet" in shown.stdout
+    assert "no alphabet of this split has 11 classes" in trained.refused("classify", "--way", "11", "--within-alphabet")
+    assert "--within-alphabet" in trained.misused("classify", "--within-alphabet", "--baselines")
+
+
 def test_a_rule_asked_twice_is_measured_once(trained: Shell) -> None:
     assert len(trained.json("classify", "--rule", "posterior", "--rule", "posterior", *QUICK)["results"]) == 1
 

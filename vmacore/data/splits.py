@@ -76,6 +76,14 @@ def vinyals_split(classes: Sequence[str]) -> ClassSplit:
     return ClassSplit(*(tuple(of[name]) for name in SPLITS))
 
 
+def by_alphabet(characters: Characters) -> dict[str, Characters]:
+    """The classes of each alphabet, by its name; classes whose names have no alphabet are of ""."""
+    members: dict[str, list[int]] = {}
+    for c, name in enumerate(characters.classes):
+        members.setdefault(alphabet_of(name), []).append(c)
+    return {alphabet: characters.select(classes) for alphabet, classes in members.items()}
+
+
 def with_turned(characters: Characters) -> Characters:
     """Each class four times: as it is, and turned by 90°, 180° and 270° as classes of their own."""
     turns = torch.stack([characters.images.rot90(k, (1, 2)) for k in range(4)])  # [4, N, H, W]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -258,6 +258,29 @@ def classify(
         way=way, shot=shot, episodes=episodes, rules=(rule,), samples=samples, queries=queries, progress=progress
     )
     return found
+
+
+def mean_of(parts: Sequence[Classification]) -> Classification:
+    """The mean of measurements of one task and rule on separate classes, such as alphabets, which count alike."""
+
+    def spread(*widths: float) -> float:
+        return math.hypot(*widths) / len(widths)
+
+    def mean(*values: float) -> float:
+        return sum(values) / len(values)
+
+    first = parts[0]
+    return replace(
+        first,
+        accuracy=mean(*(part.accuracy for part in parts)),
+        ci95=spread(*(part.ci95 for part in parts)),
+        ci95_classes=spread(*(part.ci95_classes for part in parts)),
+        episodes=sum(part.episodes for part in parts),
+        queries=sum(part.queries for part in parts),
+        pixel_accuracy=mean(*(part.pixel_accuracy for part in parts)),
+        pixel_ci95=spread(*(part.pixel_ci95 for part in parts)),
+        pixel_ci95_classes=spread(*(part.pixel_ci95_classes for part in parts)),
+    )
 
 
 def few_shot_task(
