@@ -23,6 +23,10 @@ class Kinds(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-bench = typer.Typer(cls=Kinds, help=f"Measure what takes how long on this machine; without a KIND, {DEFAULT}.")
+bench = typer.Typer(
+    cls=Kinds,
+    help=f"Measure what takes how long on this machine; without a KIND, {DEFAULT}.",
+    subcommand_metavar="[KIND] [ARGS]...",
+)
 for kind in KINDS:
     bench.command(kind)(KINDS[kind].command)

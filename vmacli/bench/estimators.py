@@ -46,7 +46,7 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Compare gradient estimators at a few-shot run, at a small network early in training, and in training that one.
+    """Compare gradient estimators at a few-shot run, at a small network early in training, and in a short training.
 
     On validation classes. On a CPU a step's time is that of the process, which other processes disturb less.
     """
