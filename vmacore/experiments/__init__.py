@@ -102,6 +102,13 @@ EXPERIMENTS = (
         "20 min",
     ),
     About(
+        "samples",
+        "Samples that keep their class: recognised by a judge, and diverse",
+        "not in it",
+        ("omniglot",),
+        "1 h",
+    ),
+    About(
         "oneshot",
         "Omniglot's one-shot classification challenge, trained on the 30 background alphabets",
         "not in it; people err in 4.5 %, BPL in 3.3",

@@ -283,7 +283,7 @@ def _seconds_to(mark: int, jobs: Sequence[Job], slowest: float) -> float:
 
 def _difference(theirs: Config, ours: Config) -> str:
     """The first setting that decides what is learned and is not the same; how long and how often does not count."""
-    for name in ("data", "episode", "model", "objective", "optimiser"):
+    for name in ("data", "episode", "model", "objective", "labels", "optimiser"):
         one, other = getattr(theirs, name).model_dump(), getattr(ours, name).model_dump()
         for key in one:
             if one[key] != other[key]:

@@ -1,0 +1,71 @@
+"""Samples that keep their class: recognised by a judge, and as diverse as real drawings (Boutin et al. 2022)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from vmacore.evaluation.recognition import EACH, REFERENCES, WAY, Recognition, recognise
+from vmacore.experiments.lab import systems
+from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan, Trained
+from vmacore.experiments.lab.result import Result, Row
+from vmacore.experiments.lab.systems import System
+from vmacore.models.vma import VariationalMemoryAddressing
+
+# h on pixels, from the 30 background alphabets alone: it saw no test class, and nothing was tuned to it.
+JUDGED_BY = ("data.protocol=30-20", "model.view=pixels", "model.normalised_embedding=true")
+JUDGE = Plan("omniglot-addresses", "omniglot-judge", JUDGED_BY, full=6000)
+BEST = System("best", "omniglot-best", Plan("omniglot-best", full=20_000))
+MEASURED = (BEST, systems.VMA, systems.VAE)
+TEMPERATURES = (1.0, 0.85, 0.7, 0.5)
+EPISODES, SEED = 100, 0
+
+
+def run(lab: Lab) -> Result:
+    """Every system at every temperature, beside real drawings of the same classes."""
+    found = {system.key: lab.trained(system.plan)[0] for system in MEASURED}
+    judging = lab.trained(JUDGE)[0]
+    judge = judging.model
+    rows: list[Row] = []
+    notes = [f"{judging.plan.run}, the judge: {judging.source}"]
+    for system in MEASURED:
+        trained, config = found[system.key], system.plan.config()
+        dataset = lab.dataset(trained.config or config)
+        test = dataset.test.binarised(config.data.seed)
+        how: dict[str, Any] = {"episodes": EPISODES, "seed": SEED, "device": lab.device}
+        there = isinstance(judge, VariationalMemoryAddressing) and trained.model is not None
+        real = recognise(judge, test, **how) if isinstance(judge, VariationalMemoryAddressing) else None
+        if system is BEST:
+            notes.insert(0, systems.describe(dataset, "test split", "averaged weights", f"seed {SEED}"))
+            rows += _rows(judging, "real drawings", real, real)
+        for temperature in TEMPERATURES:
+            samples = None
+            if there and isinstance(judge, VariationalMemoryAddressing):
+                samples = recognise(judge, test, trained.model, temperature=temperature, **how)
+                lab.check_stop()
+            rows += _rows(trained, f"{system.label}, temperature {temperature:g}", samples, real)
+    notes += [
+        f"{EPISODES} episodes of {WAY} classes, a drawing of each in memory, {EACH} samples of each; a pixel is ink "
+        "where its mean is above a half",
+        f"recognised: nearest, among the {WAY} classes, to the mean of {REFERENCES} other drawings of the own class",
+        "diversity: 1 − the mean cosine of two samples of a class, in per cent of that of two real drawings",
+    ]
+    ordered = sorted(rows, key=lambda row: row.group != "recognised as their class")
+    return Result(ordered, notes)
+
+
+def _rows(trained: Trained, label: str, samples: Recognition | None, real: Recognition | None) -> list[Row]:
+    recognised = _percent(samples.recognised) if samples else ()
+    diversity = _percent(samples.spread / real.spread.mean()) if samples and real else ()
+    return [
+        Row.of(trained, label, *recognised, unit="%", group="recognised as their class"),
+        Row.of(trained, label, *diversity, unit="%", group="diversity, real drawings 100 %"),
+    ]
+
+
+def _percent(values: Tensor) -> tuple[float, float]:
+    """Mean over episodes [N] and its standard error, in per cent."""
+    return 100 * float(values.mean()), 100 * float(values.std()) / math.sqrt(len(values))
