@@ -104,7 +104,7 @@ def _measured(options: argparse.Namespace) -> dict:
         "dataset": f"{data.name} {data.protocol}",
         "seeds": options.seeds,
         "samples": {"early": small.objective.samples, "trained": trained.objective.samples},
-        "temperature": small.objective.temperature,
+        "temperature": small.objective.changed(estimator="gumbel").temperature,
         "torch": torch.__version__,
         "early": first,
         "trained": second,

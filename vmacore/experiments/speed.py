@@ -15,6 +15,7 @@ from vmacore.config import Config
 from vmacore.experiments import figures, systems
 from vmacore.experiments.lab import Lab
 from vmacore.experiments.result import Result, Row
+from vmacore.models import vma
 from vmacore.runs.weights import build_model
 
 SLOTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -131,7 +132,7 @@ def _crossing_row(times: dict[tuple[str, int], float], hard: Contender, soft: Co
 def _reasons(hard: Contender, soft: Contender, pixels: Contender) -> list[str]:
     """Why the lines need not cross where the paper's do, in operations."""
     layers = Layers(hard.config.model)
-    key = layers.embedding(hard.config.model.embedding).training / 1e6
+    key = layers.embedding(vma.Options.of(hard.config.model).embedding).training / 1e6
     encoded = (layers.first + layers.template).training / 1e6
     drawn = TARGETS * hard.samples
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
 from vmacore.models.terms import LogTerms
+from vmacore.networks import residual
 
 
 @dataclass
@@ -60,9 +61,9 @@ class ResidualReferenceModel:
     """
 
     def __init__(self, config: ModelConfig, parameters: Mapping[str, Tensor], coarse_weight: float = 1.0) -> None:
-        self.config, self.parameters, self.coarse_weight = config, parameters, coarse_weight
-        self.stages = range(len(config.stages))
-        drawn = [stage for stage in self.stages if config.latent_maps[stage]]
+        self.config, self.parameters, self.coarse_weight = residual.Options.of(config), parameters, coarse_weight
+        self.stages = range(len(self.config.stages))
+        drawn = [stage for stage in self.stages if self.config.latent_maps[stage]]
         self.levels = [VECTOR, *reversed(drawn)]  # coarse to fine
 
     def __call__(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, LogTerms]:
@@ -81,7 +82,7 @@ class ResidualReferenceModel:
 
     def address(self, targets: Tensor, slots: Tensor) -> Addressing:
         """q(a|x, M) and p(a|M) (equations 4 to 6)."""
-        query_network = "key_network" if self.config.tied else "query_network"
+        query_network = "key_network" if self.config.one_embedding else "query_network"
         e_a = torch.stack([self.embed("key_network", slot[None]) for slot in slots])
         e_x = torch.stack([self.embed(query_network, target[None]) for target in targets])
         e_p = self.parameters["query_point"]

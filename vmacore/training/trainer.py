@@ -25,6 +25,7 @@ from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.files import replace
 from vmacore.memory.encoded import EncodedMemory
+from vmacore.models import vma
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
@@ -83,7 +84,8 @@ class Step(nn.Module):
         own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
         weight = self.config.slot_class_weight
         if weight:
-            own = own + weight * own_class_of_slots(memory, episode.memory_labels, self.model.config.similarity)
+            similarity = vma.Options.of(self.model.config).similarity
+            own = own + weight * own_class_of_slots(memory, episode.memory_labels, similarity)
         return own
 
 
@@ -199,7 +201,7 @@ class Trainer:
         characters = dataset.validation.binarised(config.data.seed)
         sampler, episodes = validation_sampler(config, characters, self.device), config.training.validation_episodes
         accuracy = None
-        labelled = model.learned_memory is None and config.episode.memory == "few-shot"
+        labelled = model.learned_memory is None and config.episode.by_class
         if labelled and isinstance(model, VariationalMemoryAddressing):
             way = min(5, characters.n_classes)
             accuracy = classify(model, characters, way=way, shot=1, episodes=100, device=self.device).accuracy
