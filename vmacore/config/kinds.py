@@ -6,15 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    ModelWrapValidatorHandler,
-    ValidationInfo,
-    create_model,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, ValidationInfo, create_model, field_validator, model_validator
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from vmacore.errors import VmaError
 from vmacore.shelf import Shelf

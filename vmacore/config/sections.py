@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field
 
 from vmacore.config.kinds import KindSection, Section
-from vmacore.shelf import EPISODES, ESTIMATORS, MODELS, NETWORKS
+from vmacore.shelf import EPISODES, ESTIMATORS, MODELS, NETWORKS, Shelf
 
 
 class DataConfig(Section):
@@ -23,7 +23,7 @@ class DataConfig(Section):
 class EpisodeConfig(KindSection):
     """A step's targets and memory."""
 
-    KINDS: ClassVar = {"memory": EPISODES}
+    KINDS: ClassVar[dict[str, Shelf]] = {"memory": EPISODES}
     by_class: ClassVar[bool] = False  # whether the slots are of the same classes as the targets
 
     memory: str = "few-shot"
@@ -48,7 +48,7 @@ class EpisodeConfig(KindSection):
 class ModelConfig(KindSection):
     """Which model, and the shapes of its networks."""
 
-    KINDS: ClassVar = {"system": MODELS, "network": NETWORKS}
+    KINDS: ClassVar[dict[str, Shelf]] = {"system": MODELS, "network": NETWORKS}
 
     system: str = "vma"
     network: str = "convolutional"
@@ -93,7 +93,7 @@ Similarity = Annotated[Literal["normalised", "inner", "cosine"], Field(default="
 class ObjectiveConfig(KindSection):
     """The bound and how its gradient is estimated; a model that draws no address has the plain bound."""
 
-    KINDS: ClassVar = {"estimator": ESTIMATORS}
+    KINDS: ClassVar[dict[str, Shelf]] = {"estimator": ESTIMATORS}
 
     estimator: str = "vimco"
     samples: int = Field(4, ge=1)  # K; enumeration takes every slot instead
