@@ -54,6 +54,13 @@ def dataset(*, levels: int = 1) -> Dataset:
     return Dataset("synthetic", "standard", "8x8", "binary", *splits)
 
 
+def read(config: Config, settings: Sequence[str]) -> list[str]:
+    """Those settings, each as `--set` takes it, whose keys a configuration has."""
+    document = config.model_dump()
+    keys = {setting: setting.partition("=")[0].split(".") for setting in settings}
+    return [setting for setting, (section, key) in keys.items() if key in document[section]]
+
+
 def config(**sections: dict[str, Any]) -> Config:
     """A small run: reports every 5 steps, checkpoints every 10, validates at the end. Sections as in `Config`."""
     optimiser = {"learning_rate": 3e-3, "average": 0.9}
