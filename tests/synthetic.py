@@ -8,12 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vmacore.config import Config, DataConfig, EpisodeConfig, LabelsConfig, ModelConfig, OptimiserConfig, TrainingConfig
+from vmacore.config import (
+    Config,
+    DataConfig,
+    EpisodeConfig,
+    LabelsConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    TrainingConfig,
+)
 from vmacore.data.characters import Characters, Dataset
 from vmacore.latents import as_seen
 
 SIZE = (8, 8)
 MODEL = ModelConfig(size=SIZE, channels=(4, 4, 4, 4, 4, 4), hidden=16, latent=4, embedding=8)
+EPISODE = EpisodeConfig(classes=4, targets=2, shots=2)
 
 
 class Given:
@@ -45,29 +55,29 @@ def dataset(*, levels: int = 1) -> Dataset:
     return Dataset("synthetic", "standard", "8x8", "binary", *splits)
 
 
+def read(config: Config, settings: Sequence[str]) -> list[str]:
+    """Those settings, each as `--set` takes it, whose keys a configuration has."""
+    document = config.model_dump()
+    keys = {setting: setting.partition("=")[0].split(".") for setting in settings}
+    return [setting for setting, (section, key) in keys.items() if key in document[section]]
+
+
 def config(**sections: dict[str, Any]) -> Config:
     """A small run: reports every 5 steps, checkpoints every 10, validates at the end. Sections as in `Config`."""
-    parts: dict[str, dict[str, Any]] = {
-        "model": MODEL.model_dump(),
-        "episode": {"classes": 4, "targets": 2, "shots": 2},
-        "objective": {"samples": 3},
-        "optimiser": {"learning_rate": 3e-3, "average": 0.9},
-        "training": {
-            "steps": 10,
-            "metrics_every": 5,
-            "checkpoint_every": 10,
-            "validate_every": 1_000_000,
-            "validation_episodes": 2,
-        },
+    optimiser = {"learning_rate": 3e-3, "average": 0.9}
+    training = {
+        "steps": 10,
+        "metrics_every": 5,
+        "checkpoint_every": 10,
+        "validate_every": 1_000_000,
+        "validation_episodes": 2,
     }
-    for name, fields in sections.items():
-        parts[name] = {**parts.get(name, {}), **fields}
     return Config(
         data=DataConfig(dataset="synthetic", protocol="standard"),
-        model=ModelConfig(**parts["model"]),
-        episode=EpisodeConfig(**parts["episode"]),
-        optimiser=OptimiserConfig(**parts["optimiser"]),
-        training=TrainingConfig(**parts["training"]),
-        labels=LabelsConfig(**parts.get("labels", {})),
-        objective={**parts["objective"]},  # type: ignore[arg-type]
+        model=MODEL.changed(**sections.get("model", {})),
+        episode=EPISODE.changed(**sections.get("episode", {})),
+        objective=ObjectiveConfig(samples=3).changed(**sections.get("objective", {})),
+        labels=LabelsConfig(**sections.get("labels", {})),
+        optimiser=OptimiserConfig(**{**optimiser, **sections.get("optimiser", {})}),
+        training=TrainingConfig(**{**training, **sections.get("training", {})}),
     )

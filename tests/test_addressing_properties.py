@@ -203,7 +203,7 @@ def test_addresses_invert_the_cumulative_distribution(drawn: Embeddings, similar
 @pytest.fixture(scope="module")
 def soft_attention() -> SoftAttention:
     torch.manual_seed(0)
-    return SoftAttention(synthetic.MODEL).double()
+    return SoftAttention(synthetic.MODEL.changed(system="soft-attention")).double()
 
 
 @given(slots=st.integers(1, 6), targets=st.integers(1, 4), seed=st.integers(0, 2**32 - 1), data=st.data())

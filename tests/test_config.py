@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from vmacore.config import Config, DataConfig, ModelConfig, ObjectiveConfig, load_recipe, recipe_names
 from vmacore.data import DATASETS
 from vmacore.errors import VmaError
+from vmacore.networks import residual
 
 CONFIG = Config(data=DataConfig(dataset="glyphs"))
 
@@ -105,7 +106,7 @@ def test_an_override_can_unset() -> None:
 
 
 def test_none_is_a_word_where_a_field_takes_it() -> None:
-    changed = CONFIG.with_overrides(["episode.memory=none", "model.skip=none"])
+    changed = CONFIG.with_overrides(["episode.memory=none", "model.network=fully-connected", "model.skip=none"])
     assert (changed.episode.memory, changed.model.skip) == ("none", "none")
     assert CONFIG.with_overrides(['episode.memory="none"']).episode.memory == "none"
 
@@ -129,9 +130,9 @@ def test_overrides_of_what_does_not_exist(setting: str) -> None:
         ("model.latent=a\nb", "model.latent"),
         ("model.similarity=euclidean", "'normalised', 'inner' or 'cosine'"),
         ("model.network=recurrent", "choose one of convolutional, fully-connected, residual"),
-        ("model.channels=[]", "at least one entry"),
-        ("model.channels=[4, 0]", "every entry at least 1"),
-        ("model.layers=[]", "at least one entry"),
+        ("model.channels=[]", "model.channels: Tuple should have at least 1 item"),
+        ("model.channels=[4, 0]", "model.channels.1: Input should be greater than or equal to 1"),
+        ("model.latent=0", "latent must be at least 1"),
         ("model.size=[0, 8]", "size must be positive"),
         ("optimiser.learning_rate=0", "optimiser.learning_rate"),
         ("optimiser.learning_rate=nan", "optimiser.learning_rate"),
@@ -204,7 +205,7 @@ def test_labels_are_for_addresses_of_a_few_shot_memory(setting: str) -> None:
         config.with_overrides([setting])
 
 
-def test_toml_holds_what_the_kinds_read_and_what_was_changed() -> None:
+def test_toml_holds_what_the_kinds_read() -> None:
     def keys(*settings: str) -> dict[str, set[str]]:
         document = tomllib.loads(CONFIG.with_overrides(settings).to_toml())
         return {section: set(values) for section, values in document.items() if isinstance(values, dict)}
@@ -219,4 +220,44 @@ def test_toml_holds_what_the_kinds_read_and_what_was_changed() -> None:
     assert {"stages", "hidden"} <= keys("model.network=residual")["model"]
     assert "channels" not in keys("model.network=residual")["model"]
     assert "hops" in keys("model.system=matching")["model"]
-    assert "hops" in keys("model.hops=2")["model"]  # changed, though nobody reads it
+
+
+def test_keys_of_a_kind_are_set_with_it_in_any_order() -> None:
+    settings = ["model.stages=[8, 8, 8]", "model.network=residual", "model.hidden=16"]
+    changed = CONFIG.with_overrides(settings)
+    assert changed == CONFIG.with_overrides(settings[::-1])
+    assert residual.Options.of(changed.model).stages == (8, 8, 8)
+    back = changed.with_overrides(["model.network=convolutional"])
+    # What the old kind alone read is gone, what both read stays, and the rest has its default.
+    assert back.model == ModelConfig(hidden=16)
+    assert back.with_overrides(["model.network=residual"]).model == ModelConfig(network="residual", hidden=16)
+
+
+@pytest.mark.parametrize(
+    ("setting", "readers"),
+    [
+        ("model.stages=[8, 8, 8]", "stages is of network residual"),
+        ("model.hops=2", "hops is of system matching"),
+        ("episode.slots=9", "slots is of memory recall"),
+        ("objective.temperature=1", "temperature is of estimator gumbel, estimator st-gumbel"),
+    ],
+)
+def test_a_key_that_no_chosen_kind_reads(setting: str, readers: str) -> None:
+    """Wherever it is written, a line says whose it is."""
+    key, value = tomllib.loads(setting).popitem()[1].popitem()
+    assert _refused(setting) == f"cannot set {setting!r}: {readers}: choose that, or leave {key} out"
+    document = CONFIG.model_dump()
+    document[setting.partition(".")[0]][key] = value
+    with pytest.raises(ValidationError, match=readers):
+        Config.model_validate(document)
+
+
+def test_a_section_of_other_kinds() -> None:
+    learned = ModelConfig(learned_slots=5)
+    assert learned.changed(network="residual").learned_slots == 5  # type: ignore[attr-defined]
+    assert learned.changed(system="vae").model_dump().keys() == ModelConfig(system="vae").model_dump().keys()
+    with pytest.raises(ValidationError, match="learned_slots is of system vma"):
+        learned.changed(system="vae", learned_slots=5)
+    assert residual.Options.of(learned.changed(network="residual")).stages == (64, 96, 128)
+    with pytest.raises(VmaError, match="system vma, network convolutional does not fit here: choose residual"):
+        residual.Options.of(learned)

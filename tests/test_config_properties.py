@@ -14,14 +14,12 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from vmacore.config import Config, load_recipe, recipe_names
+from vmacore.config.kinds import Section
+from vmacore.config.sections import KIND_SECTIONS
 from vmacore.errors import VmaError
 
 RECIPES = {name: load_recipe(name) for name in recipe_names()}
-SECTIONS = {
-    name: type(value)
-    for name, value in RECIPES["omniglot"]
-    if isinstance(value, type(RECIPES["omniglot"].data).__base__)
-}
+SECTIONS = {name: type(value) for name, value in RECIPES["omniglot"] if isinstance(value, Section)}
 
 
 def _values(
@@ -65,23 +63,39 @@ def _field(field: FieldInfo) -> st.SearchStrategy[Any]:
     return _values(field.annotation, low, high, open_low, open_high)
 
 
-FIELDS = {
-    f"{section}.{name}": field
-    for section, kind in SECTIONS.items()
-    for name, field in kind.model_fields.items()
-} | {name: field for name, field in Config.model_fields.items() if name not in SECTIONS}  # fmt: skip
+def _fields(document: dict[str, Any]) -> dict[str, FieldInfo]:
+    """The settings that a configuration of these kinds has, by name."""
+    sections = {
+        name: KIND_SECTIONS[name].chosen(document[name]) if name in KIND_SECTIONS else kind
+        for name, kind in SECTIONS.items()
+    }
+    fields = {
+        f"{section}.{name}": field for section, kind in sections.items() for name, field in kind.model_fields.items()
+    }
+    return fields | {name: field for name, field in Config.model_fields.items() if name not in SECTIONS}
+
+
+KINDS = {f"{section}.{key}": shelf for section, kinds in KIND_SECTIONS.items() for key, shelf in kinds.KINDS.items()}
 
 
 @st.composite
 def changed(draw: st.DrawFn) -> tuple[Config, dict[str, Any], Config]:
     """A recipe, new values of some of its settings, and the recipe with them, which is valid."""
     recipe = RECIPES[draw(st.sampled_from(sorted(RECIPES)))]
-    names = draw(st.lists(st.sampled_from(sorted(FIELDS)), unique=True, max_size=5))
-    values = {name: draw(_field(FIELDS[name])) for name in names}
     document = recipe.model_dump()
+    chosen = draw(st.lists(st.sampled_from(sorted(KINDS)), unique=True, max_size=2))
+    values: dict[str, Any] = {name: draw(st.sampled_from(KINDS[name].names())) for name in chosen}
     for name, value in values.items():
-        *section, field = name.split(".")
-        (document[section[0]] if section else document)[field] = value
+        section, _, key = name.partition(".")
+        document[section] = {**document[section], key: value}
+    for section, kinds in KIND_SECTIONS.items():
+        fields = kinds.chosen(document[section]).model_fields
+        document[section] = {key: value for key, value in document[section].items() if key in fields}
+    fields = _fields(document)
+    for name in draw(st.lists(st.sampled_from(sorted(fields.keys() - KINDS.keys())), unique=True, max_size=5)):
+        values[name] = draw(_field(fields[name]))
+        section, _, key = name.rpartition(".")
+        (document[section] if section else document)[key] = values[name]
     try:
         return recipe, values, Config.model_validate(document)
     except ValidationError:
@@ -110,13 +124,15 @@ def test_overrides_reach_it_in_any_order(drawn: tuple[Config, dict[str, Any], Co
     assert recipe.with_overrides(settings) == config
     assert config.with_overrides(settings) == config
     assert config.with_overrides([]) == config
-    back = [_setting(name, _of(recipe, name)) for name in values]
+    back = [_setting(name, _of(recipe, name)) for name in _fields(recipe.model_dump())]
     assert config.with_overrides(back) == recipe
 
 
+# Each setting with a recipe that has it.
+FIELDS = {name: (recipe, field) for recipe in RECIPES for name, field in _fields(RECIPES[recipe].model_dump()).items()}
 CHOICES = [
     (name, word)
-    for name, field in sorted(FIELDS.items())
+    for name, (_, field) in sorted(FIELDS.items())
     if get_origin(field.annotation) is Literal
     for word in get_args(field.annotation)
 ]
@@ -125,15 +141,16 @@ CHOICES = [
 @pytest.mark.parametrize(("name", "word"), CHOICES)
 def test_a_word_is_the_same_with_and_without_quotes(name: str, word: str) -> None:
     """In a shell nobody writes the quotes, and "none" is one of the words."""
-    bare, quoted = (_result(f"{name}={word}"), _result(f' {name} = "{word}" '))
+    recipe = RECIPES[FIELDS[name][0]]
+    bare, quoted = (_result(recipe, f"{name}={word}"), _result(recipe, f' {name} = "{word}" '))
     assert bare == quoted
     assert isinstance(bare, str) or _of(bare, name) == word
 
 
-def _result(setting: str) -> Config | str:
-    """The omniglot recipe with it, or why not: some choices ask for others."""
+def _result(recipe: Config, setting: str) -> Config | str:
+    """The recipe with it, or why not: some choices ask for others."""
     try:
-        return RECIPES["omniglot"].with_overrides([setting])
+        return recipe.with_overrides([setting])
     except VmaError as error:
         return str(error)
 
@@ -150,5 +167,5 @@ def test_every_setting_is_drawn() -> None:
     assert {"data.dataset", "episode.shots_between", "model.stages", "objective.trains", "optimiser.clip"} <= set(
         FIELDS
     )
-    assert {"training.seed", "recipe", "init", "revived"} <= set(FIELDS)
+    assert {"training.seed", "recipe", "init", "revived", "model.hops", "model.skip", "episode.slots"} <= set(FIELDS)
     assert len(SECTIONS) == 6

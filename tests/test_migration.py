@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
-from vmacore.config import Config
+from vmacore.config import Config, ModelConfig
 from vmacore.config.migration import migrated, migrated_weight
 from vmacore.errors import VmaError
 from vmacore.runs.finding import SHIPPED
@@ -43,13 +44,33 @@ def test_a_run_that_used_what_is_gone_is_refused(section: str, key: str, value: 
 
 
 def test_settings_that_were_renamed() -> None:
-    old = {"model": {"finer_latents": [1, 0], "meeting": 4}, "objective": {"part": "images", "label_slots": True}}
+    model = {"network": "residual", "finer_latents": [1, 0], "meeting": 4}
+    old = {"model": model, "objective": {"part": "images", "label_slots": True}}
     assert migrated(old) == {
-        "model": {"latent_maps": [1, 0], "posterior_hidden": 4},
+        "model": {"network": "residual", "latent_maps": [1, 0], "posterior_hidden": 4},
         "objective": {"trains": "images", "slot_class_weight": 1.0},
     }
     assert migrated({"objective": {"label_slots": False}})["objective"] == {"slot_class_weight": 0.0}
     assert migrated(migrated(old)) == migrated(old)
+
+
+def test_keys_of_kinds_that_are_not_chosen_are_left_out() -> None:
+    """Files of earlier versions hold the keys of all kinds; one of no kind is not of an earlier version."""
+    old = {
+        "data": {"dataset": "glyphs"},
+        "episode": {"memory": "recall", "slots": 9, "shots": 4, "sequences": 8},
+        "model": {"network": "fully-connected", "layers": [4, 2], "channels": [1], "hidden": 3, "hops": 1},
+        "objective": {"estimator": "gumbel", "temperature": 0.25},
+    }
+    assert migrated(old) == {
+        **old,
+        "episode": {"memory": "recall", "slots": 9},
+        "model": {"network": "fully-connected", "layers": [4, 2]},
+    }
+    config = Config.from_toml(tomli_w.dumps(old))
+    assert config.model == ModelConfig(network="fully-connected", layers=(4, 2))
+    with pytest.raises(VmaError, match=r"model\.width: Extra inputs"):
+        Config.from_toml(tomli_w.dumps({**old, "model": {"width": 3}}))
 
 
 def test_weights_that_were_renamed() -> None:

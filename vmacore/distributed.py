@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vmacore.config import Config
+from vmacore.episodes import sequence
 from vmacore.episodes.base import Episode
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator, shared_generator
@@ -103,8 +104,9 @@ def check_shares(config: Config) -> None:
     VmaError: the targets of a step cannot be shared evenly.
     """
     episode, size = config.episode, world_size()
-    whole = episode.memory == "sequence" and not config.model.learned_slots
-    count, what = (episode.sequences, "sequences") if whole else (episode.classes * episode.targets, "targets")
+    count, what = episode.classes * episode.targets, "targets"
+    if isinstance(episode, sequence.Options) and not config.model.learns_slots:
+        count, what = episode.sequences, "sequences"
     if count % size:
         raise VmaError(
             f"{size} processes cannot share {count} {what} a step evenly: start a number that divides {count}"

@@ -66,7 +66,7 @@ def test_a_step_of_soft_attention_needs_what_a_plain_one_does(config: Config, re
             maps.append(seen := F.relu(convolution(seen)))
         _backward(plain.decode(z, maps).sum() + weights.square().sum())
     parts = soft_attention_flops(
-        config.model.model_copy(update={"read": read}), Work(targets=B, slots=S, used=0, pairs=0, samples=S)
+        config.model.changed(system="soft-attention", read=read), Work(targets=B, slots=S, used=0, pairs=0, samples=S)
     )
     if read == "features":
         mixing = parts.pop("mixing")  # left out above: a product of weights and of all that the decoder takes of a slot

@@ -159,7 +159,10 @@ def test_what_is_asked_for_goes_through_toml() -> None:
     [
         (["episode.shots_between=[0, 2]"], "shots_between needs a smallest number"),
         (["episode.shots_between=[2, 4]", "episode.memories=2"], "set memories to 1"),
-        (["episode.memory=recall", "episode.turned=0.5"], "of few-shot episodes: leave them out"),
+        (
+            ["episode.memory=recall", "episode.turned=0.5"],
+            "turned is of memory few-shot: choose that",
+        ),
         (["model.learned_slots=16", "episode.warped=0.5"], "a learned memory has no episodes by class"),
         (["episode.turned=1.1"], "turned"),
     ],

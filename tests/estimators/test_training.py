@@ -56,8 +56,9 @@ def test_it_trains_every_weight_and_resumes_to_the_same_bits(name: str, tmp_path
 @pytest.mark.parametrize("network", ["convolutional", "fully-connected"])
 @pytest.mark.parametrize("name", ESTIMATORS.names())
 def test_learned_slots_have_a_gradient(name: str, network: str) -> None:
-    sections = {"network": network, "learned_slots": 5, "layers": (24, 16), "slot": 10}
-    config = synthetic.config(model=sections, objective={"estimator": name, "samples": 3})
+    of_network = {"layers": (24, 16), "slot": 10} if network == "fully-connected" else {}
+    model_keys = {"network": network, "learned_slots": 5, **of_network}
+    config = synthetic.config(model=model_keys, objective={"estimator": name, "samples": 3})
     model, estimator = build_model(config), estimator_for(config.objective)
     assert model.learned_memory is not None
     targets, noise = DATASET.train.images[:4, None].float(), torch.Generator().manual_seed(0)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests import synthetic
 from vmacore.config import Config, load_recipe
 from vmacore.experiments import (
     ablations,
@@ -101,7 +102,7 @@ def lab(make_lab: Callable[..., Lab]) -> Lab:
 def tiny(name: str) -> Config:
     """A recipe made tiny, on digits."""
     config = load_recipe(name)
-    return config.with_overrides(["data.dataset=digits", "data.protocol=none", *TINY])
+    return config.with_overrides(["data.dataset=digits", "data.protocol=none", *synthetic.read(config, TINY)])
 
 
 # Of the recipes of our own what is not tiny yet; digits has no 16 classes.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests import synthetic
 from tests.experiments.conftest import STEPS
 from vmacore.config import Config, load_recipe
 from vmacore.episodes.none import MinibatchSampler
@@ -40,7 +41,7 @@ SLOTS, LARGE = 256, 300
 
 def _tiny(name: str) -> Config:
     config = load_recipe(name)
-    return config.with_overrides([*TINY, "model.slot=5"])
+    return config.with_overrides(synthetic.read(config, [*TINY, "model.slot=5"]))
 
 
 @pytest.fixture(autouse=True)

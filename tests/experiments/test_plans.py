@@ -84,7 +84,7 @@ def test_fewer_steps_keep_what_the_run_was_meant_for(make_lab: Callable[..., Lab
 
 def test_a_plan_starts_from_images_of_one_and_addresses_of_another(lab: Lab) -> None:
     sizes = ("model.network=residual", "model.stages=[4,4]", "model.blocks=[1,1]", "model.latent_maps=[1,1]")
-    small = (*TINY, *sizes, "model.tied=true")
+    small = (*(setting for setting in TINY if "channels" not in setting), *sizes, "model.tied=true")
     images = Plan("digits", "images", small)
     addresses = Plan("digits", "addresses", (*small, "objective.trains=addresses", "objective.labels=1.0"))
     both = Plan("digits", "both", small, init=images, addresses=addresses, revive=True)

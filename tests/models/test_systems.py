@@ -35,7 +35,7 @@ kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 
 
 def _config(kind: dict[str, Any]) -> ModelConfig:
-    return synthetic.MODEL.model_copy(update=kind)
+    return synthetic.MODEL.changed(**kind)
 
 
 def _model(kind: dict[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from vmacore.addressing import Addressing
@@ -13,14 +14,21 @@ from vmacore.models.base import GenerativeModel
 from vmacore.models.terms import LogTerms
 
 
+class Options(ModelConfig):
+    """The key that it reads."""
+
+    flipped: float = Field(0.25, gt=0, lt=0.5)  # ε at first
+
+
 class Flips(GenerativeModel):
     """log p(x|m_a) = D log(1 − ε) − (pixels that differ) · logit(1 − ε), with ε learned and p(a) flat."""
 
     addressed = True
+    config: Options
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.logit = nn.Parameter(torch.tensor(1.0))  # of a pixel that stays
+        self.logit = nn.Parameter(-torch.tensor(self.config.flipped).logit())  # of a pixel that stays
 
     def read(self, slots: Tensor, mask: Tensor | None = None) -> EncodedMemory:
         self.check_slots(slots)

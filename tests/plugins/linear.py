@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vmacore.config import ModelConfig
 from vmacore.latents import Latents
 from vmacore.networks import base
 from vmacore.networks.layers import ConcatLinear, rows
+
+
+class Options(ModelConfig):
+    """The key that it reads."""
+
+    biased: bool = True  # whether h and h_q have a bias
 
 
 class SlotEncoder(base.SlotEncoder):
@@ -54,10 +61,11 @@ class Decoder(base.Decoder):
 class Family(base.Networks):
     """Everything is one layer deep."""
 
+    config: Options
     widest = 1
 
     def encoder(self, out: int) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(self.pixels, out))
+        return nn.Sequential(nn.Flatten(), nn.Linear(self.pixels, out, bias=self.config.biased))
 
     def slot_encoder(self) -> SlotEncoder:
         return SlotEncoder(self.pixels)

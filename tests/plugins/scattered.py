@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 
 from vmacore.config import EpisodeConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes.base import Episode, Pixels, Sampler
 from vmacore.seeds import Stream, generator
+
+
+class Options(EpisodeConfig):
+    """The key that it reads."""
+
+    slots: int = Field(8, ge=1)  # of a step
+
+    def check(self) -> None:
+        if self.slots < self.classes:
+            raise ValueError("slots must be at least as many as classes: set episode.slots")
 
 
 class Scattered:
@@ -25,5 +36,5 @@ class Scattered:
         return Episode(pixels(targets), pixels(memory), labels[targets], labels[memory], targets, memory)
 
 
-def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> Sampler:
-    return Scattered(characters, config.classes * config.shots, config.classes * config.targets, seed, device)
+def make(config: Options, characters: Characters, seed: int, device: torch.device | str) -> Sampler:
+    return Scattered(characters, config.slots, config.classes * config.targets, seed, device)

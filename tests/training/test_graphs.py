@@ -131,7 +131,9 @@ def test_a_recorded_update_is_the_same_update(tmp_path: Path, episode: str) -> N
     steps, results, weights = WARM_UP + 3, [], []
     recorder = _Again()
     for graphed in (False, True):
-        sections: dict[str, dict[str, Any]] = {"episode": {"memory": episode, "slots": 20}}
+        sections: dict[str, dict[str, Any]] = {"episode": {"memory": episode}}
+        if episode == "recall":
+            sections["episode"]["slots"] = 20
         if episode == "none":
             sections["model"] = {"learned_slots": 6}
         trainer = _trainer(tmp_path / f"{graphed}", sections)

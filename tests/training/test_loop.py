@@ -23,14 +23,18 @@ from vmacore.training.start import Start
 # It learns
 
 
-RESIDUAL = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2)}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "convolutional": {},
+    "fully-connected": {"network": "fully-connected", "layers": (24, 16)},
+    "residual": {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2)},
+}
 
 
-@pytest.mark.parametrize("network", ["convolutional", "fully-connected", "residual"])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_the_loss_falls(tmp_path: Path, network: str) -> None:
     run = create_run(
         tmp_path / "run",
-        model={**(RESIDUAL if network == "residual" else {"network": network}), "layers": (24, 16)},
+        model=NETWORKS[network],
         training={"steps": 160, "metrics_every": 10, "checkpoint_every": 1000},
     )
     reports: list[StepReport] = []
@@ -45,8 +49,8 @@ def test_the_loss_falls(tmp_path: Path, network: str) -> None:
 
 @pytest.mark.parametrize("network", ["convolutional", "fully-connected"])
 def test_learned_memory_trains(tmp_path: Path, network: str) -> None:
-    sections = {"network": network, "learned_slots": 6, "layers": (24, 16), "slot": 10}
-    run = create_run(tmp_path / "run", model=sections)
+    size = {"slot": 10} if network == "fully-connected" else {}
+    run = create_run(tmp_path / "run", model={**NETWORKS[network], "learned_slots": 6, **size})
     validations: list[ValidationReport] = []
     start = build_model(run.config).learned_memory
     train(run, DATASET, on_validation=validations.append)
@@ -81,7 +85,7 @@ def test_bfloat16_trains_nearly_as_float32(tmp_path: Path) -> None:
     nll = {}
     for precision in ("highest", "bfloat16"):
         training = {"steps": 40, "metrics_every": 40, "precision": precision}
-        run = create_run(tmp_path / precision, model=RESIDUAL, training=training)
+        run = create_run(tmp_path / precision, model=NETWORKS["residual"], training=training)
         nll[precision] = train(run, DATASET).nll
         assert {tensor.dtype for tensor in read_tensors(run.checkpoint(40) / WEIGHTS["raw"]).values()} == {
             torch.float32

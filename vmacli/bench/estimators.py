@@ -74,7 +74,7 @@ def command(
             "early_step": size.early,
             "seeds": size.seeds,
             "samples": {"early": report.small.objective.samples, "trained": config.objective.samples},
-            "temperature": report.small.objective.temperature,
+            "temperature": report.small.objective.changed(estimator="gumbel").model_dump()["temperature"],
             **{name: asdict(getattr(report, name)) for name in ("early", "trained", "training")},
         }
         early = f"early, a small network after {size.early} steps on glyphs, K = {report.small.objective.samples}"

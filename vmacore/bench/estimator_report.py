@@ -14,6 +14,7 @@ from vmacore.bench.estimators import CheckpointQuality, Repetitions, gradient_qu
 from vmacore.config import Config, load_recipe
 from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
+from vmacore.episodes import few_shot
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.models import GenerativeModel
@@ -116,7 +117,7 @@ def _checkpoint(
     progress: Progress,
 ) -> tuple[CheckpointQuality, dict[str, float]]:
     """Bias and noise at a model's weights, and seconds of a training step by name."""
-    device, episode = next(model.parameters()).device, config.episode
+    device, episode = next(model.parameters()).device, few_shot.Options.of(config.episode)
     sampler = EpisodeSampler(
         characters, n_way=episode.classes, n_shot=episode.shots, n_target=episode.targets, seed=0, device=device
     )

@@ -10,7 +10,7 @@ import torch
 
 from vmacore.config import Config
 from vmacore.data.characters import Dataset
-from vmacore.episodes.few_shot import EpisodeSampler
+from vmacore.episodes import few_shot
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.finding import find_run
@@ -99,8 +99,9 @@ def _reached(
     started = run.pointed("latest") is not None
     train(run, dataset, steps=steps, device=device, resume=started, on_validation=reports.append)
     model = load_model(find_run(run.checkpoint(steps), runs_dir=run.path.parent), device=device)
-    characters, episode = dataset.validation.binarised(run.config.data.seed), run.config.episode
-    sampler = EpisodeSampler(
+    characters = dataset.validation.binarised(run.config.data.seed)
+    episode = few_shot.Options.of(run.config.episode)
+    sampler = few_shot.EpisodeSampler(
         characters, n_way=episode.classes, n_shot=episode.shots, n_target=episode.targets, seed=0, device=device
     )
     many = score_episodes(model, sampler, samples=MANY, episodes=run.config.training.validation_episodes, device=device)

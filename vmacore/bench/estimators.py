@@ -241,7 +241,7 @@ def gradient_quality(
         for one in pooled:
             progress(one.name)
             often = repetitions.relaxed if one.name in ("gumbel", "st-gumbel") else repetitions.steps
-            estimator = estimator_for(objective.model_copy(update={"estimator": one.name}))
+            estimator = estimator_for(objective.changed(estimator=one.name))
             steps = torch.stack([on.gradient(estimator) for _ in range(often)])
             _add(one, on, steps, in_weights, repetitions.variance)
     model.requires_grad_(False)
@@ -324,7 +324,7 @@ def step_seconds(
             return time.perf_counter()
         return time.process_time() / torch.get_num_threads()
 
-    estimators = {name: estimator_for(objective.model_copy(update={"estimator": name})) for name in names}
+    estimators = {name: estimator_for(objective.changed(estimator=name)) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds + 1):  # the first is not counted
         for name, estimator in estimators.items():

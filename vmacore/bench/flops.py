@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from vmacore.config import ModelConfig
+from vmacore.models import soft_attention, vma
+from vmacore.networks import convolutional
 from vmacore.networks.convolutional import mirrored, sizes_of
 
 
@@ -65,8 +67,9 @@ class Layers:
     """Operations of each part of a convolutional model, for one image, slot, pair or sample."""
 
     def __init__(self, config: ModelConfig) -> None:
-        self.config = config
+        config = convolutional.Options.of(config)
         Z, hidden, size, channels = config.latent, config.hidden, config.size, config.channels
+        self.hidden = hidden
         sizes = sizes_of(size, len(channels))
         into = (1, *channels[:-1])
         fine = [size, *sizes]  # of the input of each layer
@@ -89,11 +92,12 @@ class Layers:
 
     def embedding(self, outputs: int) -> Flops:
         """A pyramid over an image and an MLP."""
-        return self.first + self.rest + mlp(self.features, self.config.hidden, outputs)
+        return self.first + self.rest + mlp(self.features, self.hidden, outputs)
 
 
 def vma_flops(config: ModelConfig, work: Work) -> dict[str, Flops]:
     """Of variational memory addressing, by part."""
+    config = vma.Options.of(config)
     layers, E = Layers(config), config.embedding
     return {
         "keys": work.slots * layers.embedding(E),
@@ -107,6 +111,7 @@ def vma_flops(config: ModelConfig, work: Work) -> dict[str, Flops]:
 
 def soft_attention_flops(config: ModelConfig, work: Work) -> dict[str, Flops]:
     """Of soft attention, by part; the work counts no `used` slots and no `pairs`."""
+    config = soft_attention.Options.of(config)
     layers, E, Z = Layers(config), config.embedding, config.latent
     if config.read == "pixels":  # the mixture of pixels has a gradient, and is encoded for every sample
         pixels = 2 * work.samples * work.slots * layers.pixels

@@ -23,6 +23,7 @@ from vmacore.bench.steps import (
 from vmacore.bench.timing import Call
 from vmacore.config import Config
 from vmacore.data.characters import Characters
+from vmacore.episodes import few_shot
 from vmacore.evaluation.rules import class_log_prob
 from vmacore.evaluation.sampling import sample_grid
 from vmacore.models.reference import ReferenceModel
@@ -172,7 +173,8 @@ def _classifying(config: Config, model: VariationalMemoryAddressing, sizes: Size
 
 
 def _sampling(config: Config, model: VariationalMemoryAddressing, sizes: Sizes, device: torch.device | str) -> Task:
-    classes, shots, R, C = config.episode.classes, config.episode.shots, _slots(config), sizes.columns
+    episode, R, C = few_shot.Options.of(config.episode), _slots(config), sizes.columns
+    classes, shots = episode.classes, episode.shots
     drawings = images(R, config, seed=2)[:, 0].to(torch.uint8)
     labels = torch.arange(classes).repeat_interleave(shots)
     characters = Characters(drawings, labels, tuple(map(str, range(classes))))
@@ -237,4 +239,4 @@ def _targets(config: Config) -> int:
 
 
 def _slots(config: Config) -> int:
-    return config.episode.classes * config.episode.shots
+    return config.episode.classes * few_shot.Options.of(config.episode).shots

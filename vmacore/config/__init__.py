@@ -8,27 +8,26 @@ from importlib import resources
 from typing import Any, get_args
 
 import tomli_w
-from pydantic import AfterValidator, ValidationError, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 
+from vmacore.config.kinds import Section, of_another_kind
 from vmacore.config.migration import migrated
 from vmacore.config.sections import (
-    KINDS,
-    TRAINING_ALONE,
+    KIND_SECTIONS,
     DataConfig,
     EpisodeConfig,
     LabelsConfig,
     ModelConfig,
     ObjectiveConfig,
     OptimiserConfig,
-    Section,
     TrainingConfig,
 )
 from vmacore.errors import VmaError
-from vmacore.shelf import ESTIMATORS
+from vmacore.shelf import ESTIMATORS, MODELS
 
 __all__ = [
-    "KINDS", "Config", "DataConfig", "EpisodeConfig", "LabelsConfig", "ModelConfig", "ObjectiveConfig",
-    "OptimiserConfig", "TrainingConfig", "load_recipe", "recipe_names",
+    "Config", "DataConfig", "EpisodeConfig", "LabelsConfig", "ModelConfig", "ObjectiveConfig", "OptimiserConfig",
+    "TrainingConfig", "load_recipe", "recipe_names",
 ]  # fmt: skip
 
 
@@ -41,84 +40,82 @@ class Config(Section):
     addresses_from: str | None = None
     revived: bool = False  # whether parts of them that were out of use were drawn anew
     data: DataConfig
-    episode: EpisodeConfig = EpisodeConfig()
-    model: ModelConfig = ModelConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
+    episode: SerializeAsAny[EpisodeConfig] = Field(default_factory=EpisodeConfig)
+    model: SerializeAsAny[ModelConfig] = Field(default_factory=ModelConfig)
+    objective: SerializeAsAny[ObjectiveConfig] = Field(default_factory=ObjectiveConfig)
     labels: LabelsConfig = LabelsConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Config:
-        objective = self.objective
-        if self.model.system != "vma":
-            if objective.estimator != ObjectiveConfig().estimator:
-                raise ValueError(f"a {self.model.system} model draws no address: leave objective.estimator out")
+        model, episode, objective = self.model, self.episode, self.objective
+        addressed: bool = MODELS[model.system].MODEL.addressed
+        if not addressed:
+            if objective.estimator != ObjectiveConfig.model_fields["estimator"].default:
+                raise ValueError(f"a {model.system} model draws no address: leave objective.estimator out")
         elif objective.samples < 2 and (why := getattr(ESTIMATORS[objective.estimator], "NEEDS_TWO", "")):
             raise ValueError(f"objective.samples must be at least 2: {why}")
-        if objective.labels and (self.model.system != "vma" or self.episode.memory != "few-shot"):
-            raise ValueError("objective.labels is for addresses of a few-shot memory: leave it out")
-        if objective.slot_class_weight and not (objective.labels and self.model.tied):
+        if objective.labels and not (addressed and episode.by_class):
+            raise ValueError("objective.labels is for addresses of a memory by class: leave it out")
+        if objective.slot_class_weight and not (objective.labels and model.one_embedding):
             raise ValueError("slot_class_weight takes slots for targets: set objective.labels and model.tied too")
-        if objective.coarse_warmup and not any(self.model.latent_maps):
+        if objective.coarse_warmup and not model.finer_latents:
             raise ValueError("objective.coarse_warmup is for residual networks with latent_maps: leave it out")
         if objective.trains == "addresses" and not (objective.labels or self.labels.weight):
             raise ValueError("addresses alone learn from the classes: set labels.weight, or objective.trains to all")
-        if self.labels.weight and (self.model.system != "vma" or not self.model.tied or self.model.learned_slots):
+        if self.labels.weight and (model.learns_slots or not model.one_embedding):
             raise ValueError("labels teach h where it is h_q too: set model.tied, or leave labels.weight out")
         if self.labels.weight and objective.labels:
             raise ValueError("labels teach h in batches of their own or in episodes: leave objective.labels out")
-        if objective.trains == "images" and (self.model.system != "vma" or self.model.learned_slots):
+        if model.view == "finer" and (model.learns_slots or not addressed):
+            raise ValueError("only h of images has another view than the pixels: leave model.view out")
+        if objective.trains == "images" and (model.learns_slots or not addressed):
             raise ValueError("only a vma model of images in memory has h to leave alone: leave objective.trains out")
-        if objective.labels and self.model.learned_slots:
+        if objective.labels and model.learns_slots:
             raise ValueError("learned slots have no classes: leave objective.labels out")
-        if self.model.learned_slots and self.episode.plain != self.episode:
-            raise ValueError(f"a learned memory has no episodes by class: leave {', '.join(TRAINING_ALONE)} out")
-        if self.episode.classes % self.episode.memories:
-            raise ValueError("episode.classes must be a multiple of episode.memories, which share them out")
+        if model.learns_slots and episode.plain != episode:
+            for_training = ", ".join(key for key, value in episode if getattr(episode.plain, key) != value)
+            raise ValueError(f"a learned memory has no episodes by class: leave {for_training} out")
         return self
 
     def with_overrides(self, settings: Iterable[str]) -> Config:
         """A copy with fields replaced, each given as "section.field=value" with the value in TOML, or a bare word.
 
+        Where one chooses another kind, what only the old one read is left out, and what the new one reads can be set.
+
         Raises:
             VmaError: a field that does not exist, or a value that it does not take.
         """
         document = self.model_dump()
+        rest = []
         for setting in settings:
             key, equals, text = setting.partition("=")
-            *sections, field = key.strip().split(".")
-            place: Any = document
-            for section in sections:
-                place = place.get(section) if isinstance(place, dict) else None
-            if not equals or not isinstance(place, dict) or field not in place or isinstance(place[field], dict):
-                raise VmaError(f"cannot set {setting!r}: write section.field=value, such as model.latent=32")
-            holder = getattr(self, sections[0]) if sections else self
-            info = type(holder).model_fields[field]
-            shelved = any(isinstance(entry, AfterValidator) for entry in info.metadata)
-            words = ("none",) if shelved else get_args(info.annotation)  # "none" may be one of them
-            place[field] = text.strip() if text.strip() in words else _value(text.strip())
+            section, _, field = key.strip().rpartition(".")
+            place = document.get(section) if section else document
+            if not equals or not isinstance(place, dict):
+                raise VmaError(_cannot_set(setting))
+            if section in KIND_SECTIONS and field in KIND_SECTIONS[section].KINDS:
+                place[field] = _value(text.strip(), ("none",))  # a kind of episode has that name
+            else:
+                rest.append((setting, section, field, text.strip()))
+        for name, kinds in KIND_SECTIONS.items():
+            document[name] = kinds.kept(document[name])
+        for setting, section, field, text in rest:
+            place = document[section] if section else document
+            holder = type(getattr(self, section)) if section else Config
+            if section in KIND_SECTIONS:
+                holder = KIND_SECTIONS[section].chosen(place)
+            if field not in holder.model_fields or isinstance(place.get(field), dict):
+                readers = KIND_SECTIONS[section].readers(field) if section in KIND_SECTIONS else ""
+                raise VmaError(_cannot_set(setting, of_another_kind(field, readers) if readers else ""))
+            place[field] = _value(text, get_args(holder.model_fields[field].annotation))
         return _validated(document)
 
     def to_toml(self) -> str:
-        """The configuration as TOML, without what is unset, since TOML has no null.
-
-        Left out too is what only other kinds read (`SETTINGS` of a network, a model, …), where it has its default.
-        """
-        document = self.model_dump(mode="json", exclude_none=True)
-        if not self.labels.weight:
-            del document["labels"]
-        for section, kinds in KINDS.items():
-            values, own, read = document[section], set(), set()
-            for key, shelf in kinds.items():
-                settings = {name: set(getattr(shelf[name], "SETTINGS", ())) for name in shelf}
-                own |= settings[values[key]]
-                read |= set().union(*settings.values())
-            fields, holder = type(getattr(self, section)).model_fields, getattr(self, section)
-            for key in read - own:
-                if getattr(holder, key) == fields[key].default:
-                    values.pop(key, None)
-        return tomli_w.dumps(document)
+        """The configuration as TOML, without what is unset, since TOML has no null, and without labels unused."""
+        unused = None if self.labels.weight else {"labels"}
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, exclude=unused))
 
     @staticmethod
     def from_toml(text: str) -> Config:
@@ -133,7 +130,14 @@ class Config(Section):
             raise VmaError(f"not a configuration: {error}") from error
 
 
-def _value(text: str) -> Any:
+def _cannot_set(setting: str, why: str = "") -> str:
+    return f"cannot set {setting!r}: {why or 'write section.field=value, such as model.latent=32'}"
+
+
+def _value(text: str, words: tuple[Any, ...]) -> Any:
+    """TOML, a bare word, or nothing, which is written none; none may be one of the words that a field takes."""
+    if text in words:
+        return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -146,7 +150,8 @@ def _validated(document: dict[str, Any]) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise VmaError(f"configuration: {field}: {first['msg']} (got {first['input']!r})") from error
+        value = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
+        raise VmaError(f"configuration: {field}: {first['msg']}{value}") from error
 
 
 def recipe_names() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmacore.config.sections import KIND_SECTIONS
 from vmacore.errors import VmaError
 
 # Settings that are gone, and the value under which a run is what it was; None: any value is.
@@ -44,6 +45,10 @@ def migrated(document: dict[str, Any]) -> dict[str, Any]:
         if isinstance(values, dict) and key in values:
             value = values.pop(key)
             values.setdefault(name, float(value) if isinstance(value, bool) else value)
+    for section, kinds in KIND_SECTIONS.items():
+        values = document.get(section)
+        if isinstance(values, dict):
+            document[section] = kinds.kept(values)  # files of earlier versions hold the keys of all kinds
     return document
 
 

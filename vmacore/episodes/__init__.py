@@ -18,7 +18,7 @@ def training_sampler(config: Config, characters: Characters, device: torch.devic
     Raises:
         VmaError: the drawings cannot make such episodes.
     """
-    kind = "none" if config.model.learned_slots else config.episode.memory
+    kind = "none" if config.model.learns_slots else config.episode.memory
     sampler: Sampler = EPISODES[kind].make(config.episode, characters, seed, device)
     return sampler
 
@@ -47,7 +47,5 @@ def validation_sampler(config: Config, characters: Characters, device: torch.dev
 
     Nothing of them varies and no drawing is changed.
     """
-    memories = config.episode.memories
-    classes = min(config.episode.classes, characters.n_classes // memories * memories)
-    episode = config.episode.plain.model_copy(update={"classes": classes})
+    episode = config.episode.out_of(characters.n_classes)
     return training_sampler(config.model_copy(update={"episode": episode}), characters, device)

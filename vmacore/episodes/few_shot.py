@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Self
+
 import torch
+from pydantic import Field
 
 from vmacore.config import EpisodeConfig
 from vmacore.data.characters import Characters
@@ -11,8 +14,43 @@ from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
-# The keys of the configuration that it reads.
-SETTINGS = ("memories", "shots", "shots_between", "turned", "warped", "jittered")
+# What validation and evaluation never do to an episode.
+TRAINING_ALONE = ("shots_between", "turned", "warped", "jittered")
+
+
+class Options(EpisodeConfig):
+    """The keys that it reads."""
+
+    by_class: ClassVar[bool] = True
+
+    memories: int = Field(1, ge=1)  # memories that share the classes out; targets see their own alone
+    shots: int = Field(4, ge=1)  # slots of each class
+    # In training alone: slots of each class vary from step to step, log-uniform between these, ends included.
+    shots_between: tuple[int, int] | None = None
+    # In training alone: probability that a class is turned by a symmetry of the square, and strength of a small affine
+    # change that every class gets, and of one that every drawing gets.
+    turned: float = Field(0.0, ge=0, le=1)
+    warped: float = Field(0.0, ge=0, le=1)
+    jittered: float = Field(0.0, ge=0, le=1)
+
+    @property
+    def varies(self) -> bool:
+        return self.shots_between is not None
+
+    @property
+    def plain(self) -> Self:
+        return self.model_copy(update={key: Options.model_fields[key].default for key in TRAINING_ALONE})
+
+    def out_of(self, n_classes: int) -> Self:
+        return super().out_of(n_classes // self.memories * self.memories)
+
+    def check(self) -> None:
+        if self.shots_between is not None and not 1 <= self.shots_between[0] <= self.shots_between[1]:
+            raise ValueError("shots_between needs a smallest number of at least 1 and one that is not smaller")
+        if self.varies and self.memories > 1:
+            raise ValueError("several memories share out the same classes in every step: set memories to 1")
+        if self.classes % self.memories:
+            raise ValueError("episode.classes must be a multiple of episode.memories, which share them out")
 
 
 class EpisodeSampler:
@@ -101,7 +139,7 @@ def log_uniform(low: int, high: int, u: float) -> int:
     return min(int(low * ((high + 1) / low) ** u), high)
 
 
-def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> EpisodeSampler:
+def make(config: Options, characters: Characters, seed: int, device: torch.device | str) -> EpisodeSampler:
     """As configured."""
     binary, size = characters.levels == 1, characters.size
     changes = Augmentation(config.turned, config.warped, size, jittered=config.jittered, binary=binary, device=device)

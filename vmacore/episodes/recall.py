@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 
 from vmacore.config import EpisodeConfig
 from vmacore.data.characters import Characters
@@ -10,7 +11,11 @@ from vmacore.episodes.base import Episode, Pixels, ahead
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
-SETTINGS = ("slots",)  # the keys of the configuration that it reads
+
+class Options(EpisodeConfig):
+    """The keys that it reads."""
+
+    slots: int = Field(256, ge=1)  # in all
 
 
 class RecallSampler:
@@ -50,7 +55,7 @@ class RecallSampler:
         )
 
 
-def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> RecallSampler:
+def make(config: Options, characters: Characters, seed: int, device: torch.device | str) -> RecallSampler:
     """As configured."""
     n_target = config.classes * config.targets
     return RecallSampler(characters, n_slots=config.slots, n_target=n_target, seed=seed, device=device)

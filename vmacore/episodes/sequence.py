@@ -7,6 +7,7 @@ the generative matching network, drawings are drawn anew each time, so that a ta
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from vmacore.config import EpisodeConfig
@@ -15,7 +16,13 @@ from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
-SETTINGS = ("sequences", "length", "replacement")  # the keys of the configuration that it reads
+
+class Options(EpisodeConfig):
+    """The keys that it reads. A sequence is of at most `classes` classes."""
+
+    sequences: int = Field(8, ge=1)  # of a step
+    length: int = Field(10, ge=1)  # drawings of each
+    replacement: bool = False  # whether a drawing may come twice
 
 
 class SequenceSampler:
@@ -126,7 +133,7 @@ def _check(characters: Characters, classes: int, length: int, replacement: bool)
         )
 
 
-def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> SequenceSampler:
+def make(config: Options, characters: Characters, seed: int, device: torch.device | str) -> SequenceSampler:
     """As configured."""
     return SequenceSampler(
         characters,

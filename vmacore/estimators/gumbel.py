@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 
 from vmacore.addressing import Addressing
 from vmacore.config import ObjectiveConfig
@@ -12,7 +13,11 @@ from vmacore.models.terms import LogTerms
 from vmacore.objectives import Objective, importance_bound
 from vmacore.seeds import exponential
 
-SETTINGS = ("temperature",)  # the keys of the configuration that it reads
+
+class Options(ObjectiveConfig):
+    """The keys that it reads."""
+
+    temperature: float = Field(0.5, gt=0)
 
 
 class Gumbel:
@@ -49,6 +54,6 @@ class Gumbel:
         return Objective(bound=bound, surrogate=bound)
 
 
-def make(config: ObjectiveConfig) -> Gumbel:
+def make(config: Options) -> Gumbel:
     """As configured."""
     return Gumbel(config.samples, config.temperature)

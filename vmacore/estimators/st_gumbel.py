@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from vmacore.config import ObjectiveConfig
-from vmacore.estimators.gumbel import Gumbel
+from vmacore.estimators.gumbel import Gumbel, Options
 
-SETTINGS = ("temperature",)  # the keys of the configuration that it reads
+__all__ = ["Options", "make"]
 
 
-def make(config: ObjectiveConfig) -> Gumbel:
+def make(config: Options) -> Gumbel:
     """As configured."""
     return Gumbel(config.samples, config.temperature, straight_through=True)

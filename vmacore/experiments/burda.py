@@ -28,9 +28,9 @@ UNREGULARISED = "optimiser.weight_decay=0.0"
 # System, its overrides on the recipe omniglot-burda, which is the small model.
 KINDS = {
     "small": ("256 slots, 32 maps, L2", ()),
-    "small-vae": ("VAE, 32 maps, L2", ("model.system=vae", "model.learned_slots=0")),
+    "small-vae": ("VAE, 32 maps, L2", ("model.system=vae",)),
     "large": ("2048 slots", (FULL_CHANNELS, UNREGULARISED, "model.learned_slots=2048")),
-    "large-vae": ("VAE", (FULL_CHANNELS, UNREGULARISED, "model.system=vae", "model.learned_slots=0")),
+    "large-vae": ("VAE", (FULL_CHANNELS, UNREGULARISED, "model.system=vae")),
 }
 SLOTS = {"small": 256, "large": 2048}
 PAPER: dict[tuple[str, str], float | str] = {

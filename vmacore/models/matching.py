@@ -15,9 +15,11 @@ from functools import cached_property
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from vmacore.config import ModelConfig
+from vmacore.config.sections import Channels, Embedding, Hidden
 from vmacore.latents import Latents, Prior
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
@@ -25,7 +27,18 @@ from vmacore.models.terms import LogTerms, latent_log_terms
 from vmacore.networks.layers import MLP, ConcatLinear, initialise
 from vmacore.networks.strided_residual import ResidualDecoder, ResidualEncoder
 
-SETTINGS = ("embedding", "hops", "hidden", "channels")  # the keys of the configuration that it reads
+
+class Options(ModelConfig):
+    """The keys that it reads."""
+
+    channels: Channels  # of the encoder
+    hidden: Hidden  # size of a read's state
+    embedding: Embedding
+    hops: int = Field(1, ge=1)  # reads of the set before each of its distributions
+
+    def check(self) -> None:
+        if self.network != "convolutional":
+            raise ValueError("the matching network is convolutional: leave model.network out")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -85,7 +98,10 @@ class GenerativeMatchingNetwork(GenerativeModel):
     all targets see the same of it also p(z|X).
     """
 
+    config: Options
+
     def __init__(self, config: ModelConfig) -> None:
+        config = Options.of(config)
         super().__init__(config)
         Z, E, H = config.latent, config.embedding, config.hidden
         self.encoder = ResidualEncoder(config.size, config.channels)

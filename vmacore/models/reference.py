@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
+from vmacore.models import vma
 from vmacore.models.terms import LogTerms
+from vmacore.networks import convolutional, fully_connected
 from vmacore.networks.convolutional import sizes_of
 
 
@@ -26,28 +28,29 @@ class ReferenceModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        Z, E = config.latent, config.embedding
+        Z, E = config.latent, vma.Options.of(config).embedding
         self.query_point = nn.Parameter(torch.zeros(E))
-        if config.network == "convolutional":
+        if isinstance(config, convolutional.Options):
+            self.channels, self.hidden = config.channels, config.hidden
             self.key_network = self._pyramid_and_head(1, E)
             self.query_network = self._pyramid_and_head(1, E)
             self.recognition = self._pyramid_and_head(2, 2 * Z)
             self.slot_encoder = nn.ModuleDict({"pyramid": self._pyramid(1)})
             features = self._features()
             self.prior: nn.Module = nn.Sequential(
-                nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 2 * Z)
+                nn.Linear(features, self.hidden), nn.ReLU(), nn.Linear(self.hidden, 2 * Z)
             )
             self.decoder = nn.ModuleDict(
                 {
                     "vector": nn.Linear(features, Z),
-                    "start": nn.Linear(2 * Z, config.hidden),
-                    "expand": nn.Linear(config.hidden, features),
+                    "start": nn.Linear(2 * Z, self.hidden),
+                    "expand": nn.Linear(self.hidden, features),
                     "layers": self._upscaler(),
                 }
             )
         else:
             D = config.size[0] * config.size[1]
-            first, second = config.layers
+            first, second = fully_connected.Options.of(config).layers
             self.key_network = nn.ModuleDict({"network": _mlp(D, first, second, E)})
             self.query_network = nn.ModuleDict({"network": _mlp(D, first, second, E)})
             self.recognition = nn.ModuleDict({"first": nn.Linear(2 * D, first), "rest": _mlp(first, second, 2 * Z)})
@@ -123,33 +126,31 @@ class ReferenceModel(nn.Module):
         return x.view(len(z), 1, H, W)
 
     def _pyramid(self, into: int, first: int = 0) -> nn.ModuleDict:
-        channels = (into, *self.config.channels)
+        channels = (into, *self.channels)
         return nn.ModuleDict(
             {
                 "convolutions": nn.ModuleList(
                     nn.Conv2d(channels[layer], channels[layer + 1], 3, stride=1 + layer % 2, padding=1)
-                    for layer in range(first, len(self.config.channels))
+                    for layer in range(first, len(self.channels))
                 )
             }
         )
 
     def _pyramid_and_head(self, into: int, outputs: int) -> nn.ModuleDict:
-        head = nn.Sequential(
-            nn.Linear(self._features(), self.config.hidden), nn.ReLU(), nn.Linear(self.config.hidden, outputs)
-        )
+        head = nn.Sequential(nn.Linear(self._features(), self.hidden), nn.ReLU(), nn.Linear(self.hidden, outputs))
         if into == 1:
             return nn.ModuleDict({"pyramid": self._pyramid(1), "head": head})
-        first = nn.Conv2d(into, self.config.channels[0], 3, padding=1)
+        first = nn.Conv2d(into, self.channels[0], 3, padding=1)
         return nn.ModuleDict({"first": first, "pyramid": self._pyramid(1, first=1), "head": head})
 
     def _features(self) -> int:
-        height, width = sizes_of(self.config.size, len(self.config.channels))[-1]
-        return self.config.channels[-1] * height * width
+        height, width = sizes_of(self.config.size, len(self.channels))[-1]
+        return self.channels[-1] * height * width
 
     def _upscaler(self) -> nn.ModuleList:
-        channels, layers = (1, *self.config.channels), []
-        sizes = [self.config.size, *sizes_of(self.config.size, len(self.config.channels))]
-        for layer in reversed(range(len(self.config.channels))):
+        channels, layers = (1, *self.channels), []
+        sizes = [self.config.size, *sizes_of(self.config.size, len(self.channels))]
+        for layer in reversed(range(len(self.channels))):
             into, out = 2 * channels[layer + 1], channels[layer]
             if layer % 2:
                 more = tuple(fine - 2 * coarse + 1 for fine, coarse in zip(sizes[layer], sizes[layer + 1], strict=True))

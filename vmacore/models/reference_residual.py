@@ -21,6 +21,7 @@ from torch import Tensor
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
 from vmacore.models.terms import LogTerms
+from vmacore.networks import residual
 
 
 @dataclass
@@ -65,9 +66,9 @@ class ResidualReferenceModel:
     """
 
     def __init__(self, config: ModelConfig, parameters: Mapping[str, Tensor], coarse_weight: float = 1.0) -> None:
-        self.config, self.parameters, self.coarse_weight = config, parameters, coarse_weight
-        self.stages = range(len(config.stages))
-        drawn = [stage for stage in self.stages if config.latent_maps[stage]]
+        self.config, self.parameters, self.coarse_weight = residual.Options.of(config), parameters, coarse_weight
+        self.stages = range(len(self.config.stages))
+        drawn = [stage for stage in self.stages if self.config.latent_maps[stage]]
         self.levels = [VECTOR, *reversed(drawn)]  # coarse to fine
 
     def __call__(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, LogTerms]:
@@ -82,7 +83,7 @@ class ResidualReferenceModel:
 
     def address(self, targets: Tensor, slots: Tensor) -> Addressing:
         """q(a|x, M) and p(a|M) (equations 4 to 6)."""
-        query_network = "key_network" if self.config.tied else "query_network"
+        query_network = "key_network" if self.config.one_embedding else "query_network"
         e_a, e_x = self.embed("key_network", slots), self.embed(query_network, targets)
         e_p = self.parameters["query_point"]
         scores = torch.stack([(e_x * e).sum(1) / e.norm() for e in e_a], 1)  # [B, S]
@@ -112,8 +113,7 @@ class ResidualReferenceModel:
 
     def embed(self, network: str, image: Tensor) -> Tensor:
         """h or h_q: images [P, 1, H, W] → their embeddings [P, E]."""
-        of_keys = self.config.normalised_embedding
-        normalised = self.config.normalised if of_keys is None else of_keys
+        normalised = self.config.normalises_embedding
         stem = self._stem(f"{network}.pyramid.stem", image)
         maps = self._trunk(f"{network}.pyramid.trunk", stem, normalised)
         return self._head(f"{network}.head", self._top(maps, normalised))

@@ -11,12 +11,14 @@ Which slot to read is part of z here, so its cost is part of KL(q(z|x) ‖ p(z))
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from vmacore.addressing import similarities
 from vmacore.config import ModelConfig
+from vmacore.config.sections import Embedding, Hidden, Similarity
 from vmacore.latents import Latents, Prior
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
@@ -24,7 +26,14 @@ from vmacore.models.terms import LogTerms, latent_log_terms
 from vmacore.networks.base import networks_for
 from vmacore.networks.layers import MLP, initialise, mixed
 
-SETTINGS = ("embedding", "similarity", "read", "hidden")  # the keys of the configuration that it reads
+
+class Options(ModelConfig):
+    """The keys that it reads."""
+
+    embedding: Embedding
+    similarity: Similarity
+    hidden: Hidden
+    read: Literal["features", "pixels"] = "features"  # what the weights mix
 
 
 class SoftAttention(GenerativeModel):
@@ -34,7 +43,10 @@ class SoftAttention(GenerativeModel):
     as mixing the maps of the slots' pyramids; or "pixels", the slots themselves, whose mixture is then encoded.
     """
 
+    config: Options
+
     def __init__(self, config: ModelConfig) -> None:
+        config = Options.of(config)
         super().__init__(config)
         networks = networks_for(config)
         self.key_network = networks.key(config.embedding)

@@ -9,11 +9,15 @@ q(a, z|x, M) = q(a|x, M) q(z|x, m_a)                                            
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from vmacore.addressing import Addressing, address_prior
 from vmacore.config import ModelConfig
+from vmacore.config.sections import Embedding, Similarity
 from vmacore.latents import Latents, Posterior, Prior
 from vmacore.memory.encoded import EncodedMemory, EncodedSlots, LearnedMemory
 from vmacore.models.base import GenerativeModel
@@ -22,10 +26,30 @@ from vmacore.networks.base import networks_for
 from vmacore.networks.layers import initialise, rows
 from vmacore.seeds import standard_normal
 
-# The keys of the configuration that it reads.
-SETTINGS = ("embedding", "similarity", "address_prior", "tied", "learned_slots")
-
 EMBEDDED_AT_ONCE = 256
+
+
+class Options(ModelConfig):
+    """The keys that it reads."""
+
+    embedding: Embedding
+    similarity: Similarity
+    address_prior: Literal["learned", "flat"] = "learned"
+    tied: bool = False  # h_q is h
+    learned_slots: int = Field(0, ge=0)  # slots that are parameters; 0: memory comes with each episode
+    slot_scale: float = Field(0.3, gt=0)  # standard deviation of the numbers in one that is a vector, at first
+
+    @property
+    def learns_slots(self) -> bool:
+        return self.learned_slots > 0
+
+    @property
+    def one_embedding(self) -> bool:
+        return self.tied
+
+    def check(self) -> None:
+        if self.tied and self.vector_slots:
+            raise ValueError("learned slots here are vectors, which cannot share an embedding with images: untie")
 
 
 class VariationalMemoryAddressing(GenerativeModel):
@@ -38,8 +62,10 @@ class VariationalMemoryAddressing(GenerativeModel):
 
     addressed = True
     taught = False  # whether h and h_q learn from labels alone: no gradient of the bound reaches them
+    config: Options
 
     def __init__(self, config: ModelConfig) -> None:
+        config = Options.of(config)
         super().__init__(config)
         networks = networks_for(config)
         self.key_network = networks.key(config.embedding)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vmacore.config import ModelConfig
+from vmacore.config.sections import Channels, Hidden
 from vmacore.latents import Latents
 from vmacore.networks import base
 from vmacore.networks.layers import (
@@ -28,7 +30,13 @@ from vmacore.networks.layers import (
     upscaled_to_one_map,
 )
 
-SETTINGS = ("channels", "hidden")  # the keys of the configuration that it reads
+
+class Options(ModelConfig):
+    """The keys that it reads."""
+
+    channels: Channels  # maps of each layer
+    hidden: Hidden
+
 
 Size = tuple[int, int]
 
@@ -201,6 +209,8 @@ class PlainDecoder(nn.Module):
 
 class Family(base.Networks):
     """Pyramids and their mirrors (section 4.2)."""
+
+    config: Options
 
     @property
     def widest(self) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from vmacore.config import ModelConfig
@@ -14,7 +16,24 @@ from vmacore.latents import Latents
 from vmacore.networks import base
 from vmacore.networks.layers import MLP, ConcatLinear, Modules, Shared, output, rows
 
-SETTINGS = ("layers", "skip", "slot", "slot_scale")  # the keys of the configuration that it reads
+
+class Options(ModelConfig):
+    """The keys that it reads."""
+
+    layers: tuple[Annotated[int, Field(ge=1)], ...] = Field((256, 128), min_length=1)  # units of each
+    slot: int = Field(256, ge=1)  # size of a learned slot
+    # How a slot enters at the pixels: by a matrix, each pixel by itself with a gain, or not at all.
+    skip: Literal["matrix", "gain", "none"] = "matrix"
+
+    @property
+    def vector_slots(self) -> bool:
+        return self.learns_slots
+
+    def check(self) -> None:
+        if self.skip == "gain" and self.vector_slots:
+            raise ValueError(
+                "learned slots here are vectors, which have no gain at a pixel: set skip to matrix or none"
+            )
 
 
 def _relu_layers(sizes: Sequence[int]) -> nn.ModuleList:
@@ -140,12 +159,14 @@ class PlainDecoder(MLP):
 class Family(base.Networks):
     """Multilayer perceptrons; a learned slot is a vector of `config.slot` numbers, any other an image."""
 
+    config: Options
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.pixels = config.size[0] * config.size[1]
-        self.slot = config.slot if config.learned_slots else self.pixels
-        if config.learned_slots:
-            self.slot_shape = (config.slot,)
+        self.slot = self.config.slot if config.vector_slots else self.pixels
+        if config.vector_slots:
+            self.slot_shape = (self.slot,)
 
     @property
     def widest(self) -> int:

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from vmacore.config import ModelConfig
+from vmacore.config.sections import Hidden
 from vmacore.latents import Latents
 from vmacore.networks import base
 from vmacore.networks.convolutional import Size
@@ -35,8 +38,35 @@ from vmacore.networks.patches import (
     unpatched,
 )
 
-# The keys of the configuration that it reads.
-SETTINGS = ("stages", "blocks", "latent_maps", "posterior_hidden", "normalised", "normalised_embedding", "hidden")
+
+class Options(ModelConfig):
+    """The keys that it reads."""
+
+    # Maps and blocks of each stage, finest first, and maps of the latent there, finer than z (0: none).
+    stages: tuple[Annotated[int, Field(ge=1)], ...] = Field((64, 96, 128), min_length=1)
+    blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1, 1)
+    latent_maps: tuple[Annotated[int, Field(ge=0)], ...] = (0, 0, 0)
+    hidden: Hidden
+    # Hidden units of an MLP by which q of a finer latent sees decoder and recognition together; 0: none.
+    posterior_hidden: int = Field(0, ge=0)
+    # Inputs of blocks and MLPs have mean 0 and variance 1; those of h and h_q: None is as the rest.
+    normalised: bool = False
+    normalised_embedding: bool | None = None
+
+    @property
+    def normalises_embedding(self) -> bool:
+        """`normalised_embedding`, or what None stands for."""
+        return self.normalised if self.normalised_embedding is None else self.normalised_embedding
+
+    @property
+    def finer_latents(self) -> bool:
+        return any(self.latent_maps)
+
+    def check(self) -> None:
+        if len({len(self.stages), len(self.blocks), len(self.latent_maps)}) > 1:
+            raise ValueError("stages, blocks and latent_maps need an entry for each size of the maps")
+        if self.system != "vma":
+            raise ValueError(f"a {self.system} model has no residual network: leave model.network out")
 
 
 class SlotEncoder(base.SlotEncoder):
@@ -234,12 +264,11 @@ class Family(base.Networks):
     """Residual networks on patches, with latents at every resolution."""
 
     static = True  # few samples are of one pair, and what is compiled for each shape is compiled once
+    config: Options
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.shape = config.size, config.stages, config.blocks
-        of_keys = config.normalised_embedding
-        self.of_keys = config.normalised if of_keys is None else of_keys
+        self.shape = config.size, self.config.stages, self.config.blocks
 
     @property
     def widest(self) -> int:
@@ -247,7 +276,7 @@ class Family(base.Networks):
         return -(-self.config.stages[0] // 4)
 
     def encoder(self, out: int) -> Embedding:
-        return Embedding(*self.shape, self.of_keys, self.config.hidden, out)
+        return Embedding(*self.shape, self.config.normalises_embedding, self.config.hidden, out)
 
     def finer_encoder(self, out: int) -> Eye:
         return Eye(*self.shape, out)

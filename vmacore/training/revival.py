@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from vmacore.episodes.base import Episode
 from vmacore.errors import VmaError
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.networks import residual
 from vmacore.networks.patches import Block, Head, Trunk
 from vmacore.networks.residual import Decoder, Level, Recognition, SlotEncoder
 
@@ -68,13 +69,14 @@ def revive(
     """
     if model.config.network != "residual":
         raise VmaError("only residual networks can be revived: leave --revive out")
+    normalised = residual.Options.of(model.config).normalised
     seen, kl = _look(model, episodes, samples, generator)
     found = Revived()
     decoder, recognition = cast(Decoder, model.decoder), cast(Recognition, model.recognition)
     found.latents = sorted(at for at, nats in zip(decoder.down, kl[1:], strict=True) if at and nats < UNUSED)
     for trunk in (cast(SlotEncoder, model.slot_encoder).trunk, recognition.trunk):
         for at, blocks in enumerate(trunk.stages):
-            if at and not model.config.normalised:
+            if at and not normalised:
                 maps = _unused_maps(blocks, seen)
                 _redraw(trunk.merges[at - 1], maps, generator)
                 _silence(blocks, _readers(model, trunk, at), maps)
@@ -82,7 +84,7 @@ def revive(
             found.units += _revive_units(blocks, seen, generator)
     for at, blocks in enumerate(decoder.stages):
         level = decoder.levels[str(at)] if decoder.latents[at] else None
-        if at and not model.config.normalised:
+        if at and not normalised:
             maps = _unused_maps(blocks, seen, level)
             _redraw(decoder.skips[at], maps, generator)
             # From below comes a row for each of four neighbours, or for each place, and each map.

@@ -14,6 +14,7 @@ from vmacore.episodes import training_sampler
 from vmacore.errors import VmaError
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.networks import residual
 from vmacore.runs.finding import Location
 from vmacore.runs.weights import load_weights, read_tensors, weights_file
 from vmacore.seeds import Stream, generator
@@ -51,7 +52,7 @@ class Start:
             raise VmaError("--revive brings idle parts of trained weights back: name them with --init")
         if self.revive and config.model.network != "residual":
             raise VmaError("only residual networks can be revived: leave --revive out")
-        if self.revive and config.model.learned_slots:
+        if self.revive and config.model.learns_slots:
             raise VmaError("a learned memory has no episodes to look for idle parts with: leave --revive out")
         if self.init is not None:
             spared = {*(MAY_DIFFER if self.revive else ()), *(("normalised_embedding",) if self.addresses else ())}
@@ -59,7 +60,7 @@ class Start:
             spared |= {"hidden"} if self.revive and self.addresses and not config.model.latent else set()
             _compare(self.init, ours, [key for key in ours if key not in spared])
         if self.addresses is not None:
-            if config.model.system != "vma" or config.model.learned_slots:
+            if config.model.system != "vma" or config.model.learns_slots:
                 raise VmaError("only models with h of images take --addresses-from: leave it out")
             _compare(self.addresses, ours, OF_EMBEDDING)
         if config.objective.trains == "images" and self == Start():
@@ -115,12 +116,13 @@ class Start:
 def _compare(location: Location, ours: dict[str, object], keys: Iterable[str]) -> None:
     theirs = _model(location.config)
     for key in keys:
-        if ours[key] != theirs[key]:
-            raise VmaError(f"{location.run} has another model.{key}: {theirs[key]}, not {ours[key]}")
+        if ours.get(key) != theirs.get(key):  # a key that only other networks read is in neither
+            raise VmaError(f"{location.run} has another model.{key}: {theirs.get(key)}, not {ours.get(key)}")
 
 
 def _model(config: Config) -> dict[str, object]:
     """Settings of the model, with what None stands for."""
-    model = config.model
-    normalised = model.normalised if model.normalised_embedding is None else model.normalised_embedding
-    return {**model.model_dump(), "normalised_embedding": normalised}
+    keys = config.model.model_dump()
+    if isinstance(config.model, residual.Options):
+        keys["normalised_embedding"] = config.model.normalises_embedding
+    return keys

@@ -12,6 +12,7 @@ from vmacore.config import LabelsConfig, ObjectiveConfig
 from vmacore.episodes.base import Episode
 from vmacore.estimators import Estimator
 from vmacore.memory.encoded import EncodedMemory
+from vmacore.models import vma
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -73,7 +74,8 @@ class Step(nn.Module):
         own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
         weight = self.config.slot_class_weight
         if weight:
-            own = own + weight * own_class_of_slots(memory.keys, episode.memory_labels, self.model.config.similarity)
+            similarity = vma.Options.of(self.model.config).similarity
+            own = own + weight * own_class_of_slots(memory.keys, episode.memory_labels, similarity)
         return own
 
 

@@ -127,7 +127,7 @@ class Trainer:
         characters = dataset.validation.binarised(config.data.seed)
         sampler, episodes = validation_sampler(config, characters, self.device), config.training.validation_episodes
         accuracy = None
-        labelled = model.learned_memory is None and config.episode.memory == "few-shot"
+        labelled = model.learned_memory is None and config.episode.by_class
         if labelled and isinstance(model, VariationalMemoryAddressing):
             way = min(5, characters.n_classes)
             accuracy = classify(model, characters, way=way, shot=1, episodes=100, device=self.device).accuracy

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vmacore.bench.flops import Flops, Layers, Work, soft_attention_flops, total, vma_flops
 from vmacore.config import Config
+from vmacore.models import vma
 
 COUNTED = 4096  # slots up to which operations are compared
 
@@ -47,7 +48,7 @@ def reasons(contenders: Sequence[Contender], sizes: Sequence[int], paper: int) -
     """Why lines need not cross where the paper's do, in operations: hard addressing, soft by features, by pixels."""
     hard, soft, pixels = contenders
     layers = Layers(hard.config.model)
-    key = layers.embedding(hard.config.model.embedding).training / 1e6
+    key = layers.embedding(vma.Options.of(hard.config.model).embedding).training / 1e6
     encoded = (layers.first + layers.template).training / 1e6
     drawn = hard.targets * hard.samples
 

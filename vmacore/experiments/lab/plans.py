@@ -285,8 +285,8 @@ def _difference(theirs: Config, ours: Config) -> str:
     """The first setting that decides what is learned and is not the same; how long and how often does not count."""
     for name in ("data", "episode", "model", "objective", "labels", "optimiser"):
         one, other = getattr(theirs, name).model_dump(), getattr(ours, name).model_dump()
-        for key in one:
-            if one[key] != other[key]:
-                return f"{name}.{key} ({one[key]}, not {other[key]})"
+        for key in one:  # those that choose a kind come first, and the others depend on them
+            if one[key] != other.get(key):
+                return f"{name}.{key} ({one[key]}, not {other.get(key)})"
     same = theirs.training.seed == ours.training.seed
     return "" if same else f"training.seed ({theirs.training.seed}, not {ours.training.seed})"
