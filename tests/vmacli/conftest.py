@@ -15,12 +15,13 @@ from typer.testing import CliRunner, Result
 
 from vmacli.main import app
 
-TINY = [
-    *("--set", "model.channels=[4,4]", "--set", "model.hidden=8", "--set", "model.latent=4"),
+SMALL = [  # whatever the networks
+    *("--set", "model.hidden=8", "--set", "model.latent=4"),
     *("--set", "model.embedding=8", "--set", "episode.classes=4", "--set", "episode.targets=2"),
     *("--set", "training.validate_every=10", "--set", "training.validation_episodes=2"),
     *("--set", "training.checkpoint_every=10", "--set", "training.metrics_every=5"),
 ]
+TINY = ["--set", "model.channels=[4,4]", *SMALL]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 import torch
 
-from tests.vmacli.conftest import TINY, Shell
+from tests.vmacli.conftest import SMALL, TINY, Shell
 from vmacli import options
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.finding import find_run
@@ -126,7 +126,7 @@ def test_init_starts_from_weights(trained: Shell, shell: Shell) -> None:
 def test_addresses_trained_alone_are_taken_into_a_run(shell: Shell) -> None:
     sizes = {"network": "residual", "stages": "[4,4]", "blocks": "[1,1]", "latent_maps": "[1,1]", "tied": "true"}
     made = [part for key, value in sizes.items() for part in ("--set", f"model.{key}={value}")]
-    fresh = ("train", "--dataset", "digits", "--steps", "2", *TINY, *made)
+    fresh = ("train", "--dataset", "digits", "--steps", "2", *SMALL, *made)
     alone = ("--set", "objective.trains=addresses", "--set", "objective.labels=1.0")
     told = shell(*fresh, "--name", "h", *alone)
     assert "step 2: validation NLL of the class " in told.stderr
