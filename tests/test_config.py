@@ -32,7 +32,7 @@ def test_the_defaults_are_the_papers() -> None:
 
 
 def test_there_is_a_recipe_for_every_data_set() -> None:
-    assert set(DATASETS) <= set(recipe_names())
+    assert set(DATASETS) - {"omniglot-oneshot"} <= set(recipe_names())  # which is for tests alone
 
 
 @pytest.mark.parametrize("name", recipe_names())

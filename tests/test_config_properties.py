@@ -168,4 +168,4 @@ def test_every_setting_is_drawn() -> None:
         FIELDS
     )
     assert {"training.seed", "recipe", "init", "revived", "model.hops", "model.skip", "episode.slots"} <= set(FIELDS)
-    assert len(SECTIONS) == 6
+    assert len(SECTIONS) == 7

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vmacore.config import ModelConfig
+from vmacore.config import ModelConfig, load_recipe
 from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
 from vmacore.data.sets import glyphs
@@ -115,11 +115,11 @@ def test_episodes_show_shades_as_parts_of_one() -> None:
 
 
 def test_refusals(tmp_path: Path) -> None:
-    with pytest.raises(VmaError, match="glyphs, omniglot have one"):
+    with pytest.raises(VmaError, match="glyphs, omniglot, omniglot-oneshot have one"):
         load_dataset("digits", view="finer")
     with pytest.raises(VmaError, match="convolutional networks see pixels alone"):
         VariationalMemoryAddressing(ModelConfig(view="finer"))
-    with pytest.raises(ValueError, match="leave view out"):
-        ModelConfig(system="vae", view="finer")
+    with pytest.raises(VmaError, match=r"leave model\.view out"):
+        load_recipe("omniglot-vae").with_overrides(["model.view=finer"])
     with pytest.raises(VmaError, match="is not in"):
         load_dataset("omniglot", view="finer", data_dir=tmp_path)

@@ -167,7 +167,8 @@ def test_files_brought_by_hand_are_not_fetched(server: Server, tmp_path: Path) -
 
 
 def test_unknown_names_list_what_can_be_had(tmp_path: Path) -> None:
-    assert set(FETCHABLE) == {"omniglot", "mnist", "omniglot-burda", "binarized-mnist", "omniglot-gmn"}
+    omniglots = {"omniglot", "omniglot-burda", "omniglot-gmn", "omniglot-oneshot"}
+    assert set(FETCHABLE) == {*omniglots, "mnist", "binarized-mnist"}
     with pytest.raises(VmaError, match="'glyphs' can't be downloaded, it is built in or unknown; choose one of"):
         download("glyphs", tmp_path)
 

@@ -50,7 +50,7 @@ def test_grey_levels_are_classified_as_drawings_fixed_by_the_seed(model: Variati
     assert found == classify(model, GREY.binarised(3), way=4, shot=2, episodes=5, seed=3)
     classifier = Classifier(model, GREY, seed=3)
     assert classifier.pixels.unique().tolist() == [0, 1]
-    assert classifier.images.max() == 1
+    assert classifier.images(torch.arange(4)).max() == 1
 
 
 def test_likelihood(model: VariationalMemoryAddressing) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from tests import synthetic
 from vmacore.config import Config, load_recipe
+from vmacore.evaluation import recognition
 from vmacore.experiments import (
     ablations,
     baselines,
@@ -25,6 +26,7 @@ from vmacore.experiments import (
     fig4b,
     fig5a,
     fig5b,
+    samples,
     speed,
     table1_best,
 )
@@ -107,6 +109,9 @@ def tiny(name: str) -> Config:
 
 # Of the recipes of our own what is not tiny yet; digits has no 16 classes.
 BEST = (
+    "model.view=pixels",
+    "labels.classes=4",
+    "labels.drawings=2",
     "model.stages=[4,4]",
     "model.blocks=[1,1]",
     "model.latent_maps=[1,1]",
@@ -125,6 +130,7 @@ def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few episodes, no more classes than digits has, no network that is not tiny."""
+    own = replace(samples.BEST, plan=_short_of(samples.BEST.plan))
     small: dict[Any, dict[str, Any]] = {
         baselines: {
             "MEASURED": (((4, 2), 4, 3, 0.5), ((2, 3), 6, 3, 1.0)),
@@ -178,6 +184,14 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             },
         },
         speed: {"SLOTS": (2, 4), "ROUNDS": 2, "TARGETS": 3},
+        recognition: {"WAY": 4, "EACH": 3},
+        samples: {
+            "BEST": own,
+            "MEASURED": (own, *samples.MEASURED[1:]),
+            "JUDGE": plans.Plan("omniglot-addresses", "judge", (*BEST[:7], "episode.shots=2")),
+            "TEMPERATURES": (1.0, 0.5),
+            "EPISODES": 3,
+        },
     }
     for module, constants in small.items():
         for name, value in constants.items():

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from tests import synthetic
-from vmacore.data.characters import Characters
+from tests.experiments.conftest import BEST
+from vmacore.config import Config
+from vmacore.data.characters import Characters, Dataset
+from vmacore.experiments import oneshot
 from vmacore.experiments.lab.lab import Lab
+from vmacore.experiments.lab.plans import Plan
 from vmacore.experiments.oneshot import ALONE, TOGETHER, errors, mean_and_error
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -40,6 +47,27 @@ def test_errors_alone_and_matched_one_to_one(lab: Lab) -> None:
     found = errors(OneHot(synthetic.MODEL.model_copy(update={"embedding": WAY})), challenge(), lab)
     assert found[ALONE].tolist() == [0, pytest.approx(1 / WAY)]
     assert found[TOGETHER].tolist() == [0, 0]
+
+
+def test_every_seed_has_its_rows_and_then_the_mean(
+    make_lab: Callable[..., Lab], tiny_recipes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Plan("omniglot-addresses", "h", (*BEST[:7], "episode.shots=2"))
+    monkeypatch.setattr(oneshot, "H", replace(oneshot.H, plan=small))
+    of_runs = replace(synthetic.dataset(), name="omniglot-oneshot", test=challenge())
+
+    def dataset(lab: Lab, which: Config, protocol: str | None = None) -> Dataset:
+        return of_runs if which.data.dataset == "omniglot-oneshot" else found(lab, which, protocol)
+
+    found = Lab.dataset
+    monkeypatch.setattr(Lab, "dataset", dataset)
+    result = oneshot.run(make_lab(steps=4, seeds=2))
+    rows = [one for one in result.rows if one.group == ALONE]
+    assert [one.label for one in rows] == ["seed 0", "seed 1", "mean of 2 seeds"]
+    numbers = [one.ours for one in rows]
+    assert None not in numbers
+    assert numbers[2] == pytest.approx((numbers[0] + numbers[1]) / 2)  # type: ignore[operator]
+    assert len(result.rows) == 6
 
 
 def test_the_error_is_over_the_runs() -> None:

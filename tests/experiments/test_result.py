@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_every_experiment_of_the_paper_is_known() -> None:
     assert [one.id for one in EXPERIMENTS] == [
         "fig2a", "mnist-learned", "fig2b", "burda", "fig3", "fig4a", "fig4b", "baselines", "fig5a", "fig5b", "table1",
-        "classification", "best", "table1-best", "ablations", "speed",
+        "classification", "samples", "oneshot", "best", "table1-best", "ablations", "speed",
     ]  # fmt: skip
     assert about("fig3").data == ("omniglot",)
     with pytest.raises(VmaError, match="choose one of fig2a, mnist-learned"):

@@ -70,6 +70,7 @@ def test_info(trained: Shell) -> None:
         "omniglot-burda": False,
         "binarized-mnist": False,
         "omniglot-gmn": False,
+        "omniglot-oneshot": False,
         "glyphs": True,
         "digits": True,
     }

@@ -113,8 +113,8 @@ class Config(Section):
         return _validated(document)
 
     def to_toml(self) -> str:
-        """The configuration as TOML, without what is unset, since TOML has no null, and without labels unused."""
-        unused = None if self.labels.weight else {"labels"}
+        """The configuration as TOML, without what is unset, since TOML has no null, and without labels as they are."""
+        unused = {"labels"} if self.labels == LabelsConfig() else None
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, exclude=unused))
 
     @staticmethod

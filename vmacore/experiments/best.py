@@ -19,22 +19,7 @@ from vmacore.experiments.lab.study import SEED, Study
 from vmacore.experiments.lab.systems import System
 from vmacore.models.vma import VariationalMemoryAddressing
 
-# Trained on as images alone, with h from a training of its own and more drawings in memory.
-IMAGES = (
-    "objective.trains=images",
-    "objective.coarse_warmup=0",
-    "episode.shots_between=[1,16]",
-    "optimiser.decay=0.7",
-)
-PLAN = Plan(
-    "omniglot-best",
-    "omniglot-best-images",
-    IMAGES,
-    steps=5600,
-    full=5600,
-    init=Plan("omniglot-best", full=14_000),
-    addresses=Plan("omniglot-addresses", full=7000),
-)
+PLAN = Plan("omniglot-best", full=20_000)
 BEST = System("best", "omniglot-best", PLAN)
 CLASSES, ALL, TARGETS = 8, 144, 4
 EPISODES = 1000

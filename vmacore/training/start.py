@@ -25,7 +25,7 @@ POINT = "query_point"  # e_p lives in the space of the keys
 MAY_DIFFER = ("latent", "posterior_hidden")  # in a revived model
 # What h, h_q and p(a) depend on.
 OF_EMBEDDING = (
-    "system", "network", "size", "channels", "layers", "stages", "blocks", "hidden", "normalised_embedding",
+    "system", "network", "size", "view", "channels", "layers", "stages", "blocks", "hidden", "normalised_embedding",
     "embedding", "similarity", "address_prior", "tied",
 )  # fmt: skip
 EPISODES = 3  # of training, in which a part has to be of use
