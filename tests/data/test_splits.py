@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
+from tests import synthetic
 from vmacore.data.sets import omniglot
 from vmacore.data.splits import (
     TEST_ALPHABETS,
     alphabet_of,
+    sizes_in_words,
     split_by_alphabet,
     validation_classes,
 )
@@ -71,3 +74,8 @@ def test_an_alphabet_is_divided_where_they_do_not_add_up() -> None:
 def test_few_classes_need_no_validation() -> None:
     assert validation_classes(classes_of({"a": 2, "b": 2})) == []
     assert validation_classes([]) == []
+
+
+def test_sizes_in_words() -> None:
+    made = replace(synthetic.dataset(), train=synthetic.characters([600, 700]))
+    assert sizes_in_words(made, "drawings") == "1,420 drawings, 8×8: 1,300 train, 60 validation, 60 test"
