@@ -58,6 +58,7 @@ TESTS = {
         "tests/models/test_draws.py",
         "tests/models/test_levels.py",
         "tests/models/test_densities.py",
+        "tests/training/test_graphs.py",
         "tests/evaluation/test_sampling.py",
         "tests/test_shelf.py",
     ),

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
 
 from vmacore.data.characters import Characters
+from tests import synthetic
 from vmacore.data.sets import omniglot
 from vmacore.data.splits import (
     TEST_ALPHABETS,
     alphabet_of,
     by_alphabet,
+    sizes_in_words,
     split_by_alphabet,
     validation_classes,
     vinyals_split,
@@ -115,3 +118,8 @@ def test_an_alphabet_is_divided_where_they_do_not_add_up() -> None:
 def test_few_classes_need_no_validation() -> None:
     assert validation_classes(classes_of({"a": 2, "b": 2})) == []
     assert validation_classes([]) == []
+
+
+def test_sizes_in_words() -> None:
+    made = replace(synthetic.dataset(), train=synthetic.characters([600, 700]))
+    assert sizes_in_words(made, "drawings") == "1,420 drawings, 8×8: 1,300 train, 60 validation, 60 test"

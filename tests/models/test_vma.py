@@ -121,6 +121,25 @@ def test_chunks_limit_what_is_held_at_a_time(chunk: int, slots: int, monkeypatch
     assert sum(held["encode_slots"]) == 15  # none of them twice
 
 
+@pytest.mark.parametrize(("gradient", "expected"), [(True, [257]), (False, [256, 1])])
+def test_slots_are_embedded_256_at_a_time_where_no_gradient_is_kept(
+    gradient: bool, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _ready(CONFIGS["fully connected"], torch.float32)
+    slots, counts = _images(257, model.config, 2, torch.float32), []
+    inner = model.key_network.forward
+
+    def counted(images: Tensor) -> Tensor:
+        counts.append(len(images))
+        result: Tensor = inner(images)
+        return result
+
+    monkeypatch.setattr(model.key_network, "forward", counted)
+    with torch.set_grad_enabled(gradient):
+        assert model.keys(slots).shape == (257, 12)
+    assert counts == expected
+
+
 def test_equal_pairs_share_one_recognition_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _ready(CONVOLUTIONAL, torch.float32)
     targets, slots = _images(3, CONVOLUTIONAL, 1, torch.float32), _images(4, CONVOLUTIONAL, 2, torch.float32)
