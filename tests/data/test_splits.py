@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from vmacore.data.characters import Characters
 from tests import synthetic
+from vmacore.data.characters import Characters
 from vmacore.data.sets import omniglot
 from vmacore.data.splits import (
     TEST_ALPHABETS,
