@@ -16,8 +16,8 @@ from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
 from vmacore.data.sets import omniglot
 from vmacore.data.splits import EVALUATION, PAPER_TEST, alphabet_of
+from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError
-from vmacore.views import pixels_of
 
 Files = dict[str, bytes]
 FIRST = "images_background/Greek/character01/0001_01.png"

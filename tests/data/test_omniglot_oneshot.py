@@ -11,8 +11,8 @@ from PIL import Image
 from tests.data.drawings import zipped
 from vmacore.data import load_dataset
 from vmacore.data.sets import omniglot, omniglot_oneshot
+from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError
-from vmacore.views import pixels_of
 
 
 def png(seed: int) -> bytes:

@@ -30,7 +30,7 @@ def load_dataset(
     seed: decides what glyphs look like, and is to decide the binarisation of grey levels in evaluation
         (`Characters.binarised`).
     binarise: "fixed" draws the training pixels of grey levels once, by `seed`; "resampled" leaves them to each step.
-    view: "finer" gives the finer view of the same drawings (`vmacore.views`), of a data set that has one.
+    view: "finer" gives the finer view of the same drawings (`vmacore.data.views`), of a data set that has one.
     offline: makes no difference, as loading never downloads; taken so that callers can pass it on.
 
     Raises:

@@ -9,8 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from vmacore.data.views import ZOOM
 from vmacore.errors import VmaError
-from vmacore.views import ZOOM
 
 SPLITS = ("train", "validation", "test")
 
@@ -24,7 +24,7 @@ class Characters:
     classes: a name for each class, such as "Tengwar/character03".
     levels: 1 where images are binary; otherwise image / levels is the mean of a Bernoulli to draw pixels from. Whoever
         shows drawings to a model binarises them: `Pixels` anew in every step, `binarised` once.
-    finer: whether images are the finer view of drawings whose pixels are binary (`vmacore.views`); image / levels is
+    finer: whether images are the finer view of drawings with binary pixels (`vmacore.data.views`); image / levels is
         then a shade, and nothing is drawn from it.
 
     Raises:
@@ -83,7 +83,7 @@ class Characters:
 
     @property
     def view(self) -> str:
-        """Which of `vmacore.views.VIEWS` the images are."""
+        """Which of `vmacore.data.views.VIEWS` the images are."""
         return "finer" if self.finer else "pixels"
 
     def binarised(self, seed: int) -> Characters:

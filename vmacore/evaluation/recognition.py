@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vmacore.data.characters import Characters
+from vmacore.data.views import pixels_of
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
-from vmacore.views import pixels_of
 
 WAY = 20  # classes that a sample is recognised among
 REFERENCES = 5  # real drawings in a class's mean

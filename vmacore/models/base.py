@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
+from vmacore.data.views import ZOOM, pixels_of
 from vmacore.memory.encoded import EncodedMemory, LearnedMemory
 from vmacore.models.terms import LogTerms
 from vmacore.networks.base import networks_for
-from vmacore.views import ZOOM, pixels_of
 
 
 class GenerativeModel(nn.Module, ABC):

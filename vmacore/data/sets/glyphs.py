@@ -19,8 +19,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from vmacore.data.characters import Characters, Dataset
+from vmacore.data.views import ZOOM, quarters
 from vmacore.errors import VmaError
-from vmacore.views import ZOOM
 
 PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 SIZE = 26  # pixels a side
@@ -208,12 +208,6 @@ def _ink(paths: Floats, pen: Floats, owner: NDArray[np.int64], n_images: int, zo
     return images.reshape(n_images, side, side)
 
 
-def _quarters(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The ink in each block of 2×2 pixels: [N, 2H, 2W] → [N, H, W], 0 … 4."""
-    N, H, W = ink.shape
-    return ink.reshape(N, H // 2, 2, W // 2, 2).sum(axis=(2, 4), dtype=np.uint8)
-
-
 def _distinct(characters: list[list[Floats]], keep: int) -> list[list[Floats]]:
     """Drops the later of the two most alike until `keep` are left: no alphabet has a letter twice."""
     owner = np.repeat(np.arange(len(characters)), [len(strokes) for strokes in characters])
@@ -312,7 +306,7 @@ def make_alphabets(
         invented = [style.character(rng) for _ in range(round(CANDIDATES * n_characters))]
         kept = _distinct(invented, n_characters)
         ink = _drawings(kept, style, n_drawings, rng, 2 * ZOOM if finer else 1)
-        images.append(_quarters(ink) if finer else ink)
+        images.append(quarters(ink) if finer else ink)
         classes += [f"Glyphs{alphabet:02d}/character{number:02d}" for number in range(1, n_characters + 1)]
     return Characters(
         images=torch.from_numpy(np.concatenate(images)),

@@ -6,7 +6,11 @@ q(a|x, M) may depend on all of it: whatever q is, the bound stays a lower bound 
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 VIEWS = ("pixels", "finer")
@@ -17,3 +21,9 @@ FAINTEST = 1 / 8  # a part of full ink; below it is paper. Omniglot's finer view
 def pixels_of(finer: Tensor) -> Tensor:
     """x [N, 1, H, W], 0 or 1, of finer views [N, 1, 2H, 2W] in [0, 1]: ink where any of 2×2 neighbours has some."""
     return F.max_pool2d((finer > FAINTEST).to(finer.dtype), ZOOM)
+
+
+def quarters(ink: NDArray[Any]) -> NDArray[np.uint8]:
+    """Shades 0 … 4 [..., H, W] of ink 0 or 1 [..., 2H, 2W]: how many pixels of each block of 2×2 have ink."""
+    *lead, H, W = ink.shape
+    return ink.reshape(*lead, H // 2, 2, W // 2, 2).sum(axis=(-3, -1), dtype=np.uint8)

@@ -13,12 +13,12 @@ from vmacore.config import ModelConfig, load_recipe
 from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
 from vmacore.data.sets import glyphs
+from vmacore.data.views import pixels_of
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import Classifier
 from vmacore.evaluation.likelihood import score
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.views import pixels_of
 
 RESIDUAL = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (1, 1), "embedding": 4}
 SIZES = {"classes": 4, "shots": 2, "samples": 2, "episodes": 2}
