@@ -106,6 +106,16 @@ class Choice:
         float, typer.Option("--mixture-weight", min=0, max=1, help="w, the weight of the likelihood in the mixture.")
     ] = 0.3
 
+    shifts: Annotated[
+        int,
+        typer.Option(
+            "--shifts",
+            min=0,
+            max=8,
+            help="Average embeddings over shifts of a drawing by so many pixels each way; 1 is 9 times the work.",
+        ),
+    ] = 0
+
     @property
     def rules(self) -> list[str]:
         """The names of the rules, each once."""
@@ -148,7 +158,8 @@ def classify(
         cells = list(product(tasks.way or [5], tasks.shot or [1]))
         if fitted and tasks.within_alphabet:
             raise typer.BadParameter("give --baselines or --within-alphabet")
-        parts = _classifiers(opened, split, session.seed, max(w for w, _ in cells) if tasks.within_alphabet else 0)
+        within_way = max(w for w, _ in cells) if tasks.within_alphabet else 0
+        parts = _classifiers(opened, split, within_way, seed=session.seed, shifts=choice.shifts)
         for (w, s), classifier in product(cells, parts.values()):
             # All of them first: a cell that cannot be measured must not cost the others.
             classifier.check(
@@ -198,6 +209,8 @@ def classify(
             + (f", scikit-learn's rows the first {fitted}" if 0 < fitted < episodes else "")
         )
         asked = f"queries of each class: {queries or 'all drawings left over'}"
+        if choice.shifts:
+            asked += f"; embeddings averaged over {(2 * choice.shifts + 1) ** 2} shifts"
         heading = opened.heading(split, drawn, asked)
         shown: list[RenderableType] = [heading, _grid(found, beside), Text(INTERVALS)]
         if tasks.within_alphabet:
@@ -209,7 +222,7 @@ def classify(
         output.result(document, shown, "\n".join(bare))
 
 
-def _classifiers(opened: OpenRun, split: str, seed: int, way: int) -> dict[str, Classifier]:
+def _classifiers(opened: OpenRun, split: str, way: int, *, seed: int, shifts: int) -> dict[str, Classifier]:
     """One for the whole split, or, if `way` is not 0, for each alphabet with that many classes.
 
     Raises:
@@ -226,7 +239,10 @@ def _classifiers(opened: OpenRun, split: str, seed: int, way: int) -> dict[str, 
         if not parts:
             most = max(part.n_classes for part in alphabets.values())
             raise VmaError(f"no alphabet of this split has {way} classes: choose a --way up to {most}")
-    return {name: Classifier(opened.model, part, seed=seed, device=opened.device) for name, part in parts.items()}
+    return {
+        name: Classifier(opened.model, part, seed=seed, device=opened.device, shifts=shifts)
+        for name, part in parts.items()
+    }
 
 
 def _by_alphabet(found: list[Classification], within: list[dict[str, Classification]]) -> Table:

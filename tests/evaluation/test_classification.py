@@ -127,6 +127,21 @@ def test_the_error_over_classes_is_of_the_classes_in_the_split(classes: int) -> 
     assert found.ci95_classes > 3 * found.ci95
 
 
+def test_embeddings_are_averaged_over_shifts() -> None:
+    """Of one pixel: the mean over shifts is that of its surroundings."""
+
+    def pixel(images: Tensor) -> Tensor:
+        return images[:, 0, 1, 1:2]
+
+    drawings = synthetic.characters([3, 3])
+    plain, averaged = (Classifier(Rigged(pixel, pixel), drawings, shifts=shifts) for shifts in (0, 1))
+    images = drawings.images.float()
+    assert torch.equal(plain.keys[:, 0], images[:, 1, 1])
+    torch.testing.assert_close(averaged.keys[:, 0], images[:, 0:3, 0:3].mean((1, 2)))
+    torch.testing.assert_close(averaged.queries, averaged.keys)
+    assert averaged.measure(way=2, shot=1, episodes=2)[0].shifts == 1
+
+
 def test_the_mean_over_alphabets_counts_each_alike() -> None:
     first = Classification(5, 1, "posterior", 0.8, 0.3, 0.03, 10, 100, 0.5, 0.06, 0.6)
     second = replace(first, accuracy=0.6, ci95=0.4, ci95_classes=0.04, queries=300, pixel_accuracy=0.1, pixel_ci95=0.08)

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vmacore.addressing import address_posterior
@@ -39,7 +40,8 @@ class Classification:
     """Accuracy with half the widths of its 95 % intervals (`Accuracy`); `pixel_*`: nearest neighbour on pixels.
 
     queries: answered in all. queries_per_class: the most asked in an episode; None: every drawing left over.
-    samples: of z for each query and slot, where the rule decodes. weight: of the likelihood in a mixture.
+    samples: of z for each query and slot, where the rule decodes. weight: of the likelihood in a mixture. shifts: of
+    drawings whose embeddings are averaged, in pixels each way.
     """
 
     way: int
@@ -56,6 +58,7 @@ class Classification:
     queries_per_class: int | None = None
     samples: int | None = None
     weight: float | None = None
+    shifts: int = 0
 
 
 class Accuracy(NamedTuple):
@@ -83,18 +86,25 @@ class Classifier:
     """A model on the classes of a split, every drawing embedded once for all tasks that follow.
 
     Grey levels become binary once, by `seed` (`Characters.binarised`): networks and pixels see 0 and 1 alone.
+    shifts: e is the mean over shifts of a drawing by so many pixels of its view each way, in all (2 · shifts + 1)².
 
     Raises:
         VmaError: a model that draws no address or whose memory is learned, or images of another size.
     """
 
     def __init__(
-        self, model: GenerativeModel, characters: Characters, *, seed: int = 0, device: torch.device | str = "cpu"
+        self,
+        model: GenerativeModel,
+        characters: Characters,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        shifts: int = 0,
     ) -> None:
         self.model = _of_addresses(model)
         check_size(model, characters)
         self.characters = characters.binarised(seed)
-        self.seed = seed
+        self.seed, self.shifts = seed, shifts
         self.device = torch.device(device)
         self.images = Pixels(self.characters, seed, device).at(0)
         self.labels = self.characters.labels.to(device)
@@ -102,12 +112,12 @@ class Classifier:
     @cached_property
     def keys(self) -> Tensor:
         """e_a = h(m) [N, E] of every drawing, as memory."""
-        return self._in_parts(self.model.keys)
+        return self._in_parts(lambda images: self._averaged(self.model.keys, images))
 
     @cached_property
     def queries(self) -> Tensor:
         """e_x = h_q(x) [N, E] of every drawing, as a query."""
-        return self._in_parts(self.model.queries)
+        return self._in_parts(lambda images: self._averaged(self.model.queries, images))
 
     @cached_property
     def pixels(self) -> Tensor:
@@ -171,6 +181,7 @@ class Classifier:
                 queries_per_class=queries,
                 samples=samples if rule in DECODING else None,
                 weight=weight if rule == "mixture" else None,
+                shifts=self.shifts,
             )
             for rule in right
         ]
@@ -228,6 +239,12 @@ class Classifier:
             found["likelihood"] = class_log_prob(log_joint, way)
             found["mixture"] = mixture(found["likelihood"], found["posterior"], weight)
         return {rule: found[rule] for rule in rules}
+
+    def _averaged(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """The mean embedding over all shifts of images [N, 1, H, W]; what comes in from outside is paper."""
+        H, W = images.shape[2:]
+        around, steps = F.pad(images, [self.shifts] * 4), range(2 * self.shifts + 1)
+        return torch.stack([network(around[:, :, y : y + H, x : x + W]) for y in steps for x in steps]).mean(0)
 
     @torch.no_grad()
     def _in_parts(self, function: Callable[[Tensor], Tensor]) -> Tensor:
