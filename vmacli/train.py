@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -42,8 +42,8 @@ class Recipe:
         unset("--recipe", help="Settings; left out: those for the data set.", autocompletion=completion.recipes),
     ] = None
     protocol: Annotated[
-        Literal["45-5", "30-20"] | None,
-        unset("--protocol", help="How Omniglot's alphabets are split; 45-5 if left out."),
+        str | None,
+        unset("--protocol", help="How its classes are split, such as Omniglot's 30-20 or vinyals; else its usual one."),
     ] = None
     estimator: Annotated[
         options.EstimatorName | None,

@@ -154,7 +154,7 @@ def test_a_run_is_never_overwritten(trained: Shell) -> None:
     ("arguments", "words"),
     [
         (["--dataset", "glyphs", "--recipe", "absent"], "choose one of"),
-        (["--dataset", "glyphs", "--protocol", "45-5"], "protocol"),
+        (["--dataset", "glyphs", "--protocol", "45-5"], "glyphs has no protocol '45-5'; choose one of standard"),
         (["--dataset", "glyphs", "--set", "model.absent=1"], "model.absent"),
         (["--dataset", "glyphs", "--set", "model.latent=many"], "model.latent"),
         (["--dataset", "glyphs", "--set", "objective.samples=1"], "VIMCO"),
@@ -180,7 +180,6 @@ def test_foreseen_failures_leave_nothing_behind(shell: Shell, arguments: list[st
         ["--dataset", "digits", "--seed", "-1"],
         ["--dataset", "digits", "--seed", str(2**32)],
         ["--dataset", "digits", "--device", "abacus"],
-        ["--dataset", "digits", "--protocol", "44-6"],
         ["--dataset", "digits", "--name", "../up"],
         ["--dataset", "digits", "--name", ".hidden"],
         ["--dataset", "digits", "--absent"],
