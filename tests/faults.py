@@ -91,12 +91,12 @@ FAULTS = {
     ),
     # Warm-up.
     "warm-up ends at a half": Fault(
-        TRAINER, "min(1.0, self", "min(0.5, self", STEPS + "coarse_warm_up_ends_in_a_bound"
+        LATENTS, "min(1.0, warmup", "min(0.5, warmup", STEPS + "coarse_warm_up_ends_in_a_bound"
     ),
     "finest latent warmed": Fault(
         LATENTS,
-        "1.0 if level == len(self.evidence) - 1 else self.coarse_weight",
-        "self.coarse_weight",
+        "if before else 1.0",
+        "if before else min(1.0, warmup)",
         PLAIN + "values_and_gradients_equal_the_reference",
     ),
     # Steps.

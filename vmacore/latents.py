@@ -5,6 +5,7 @@ A decoder draws its latents in order, coarse to fine; the paper's has one, z.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -50,12 +51,21 @@ class Prior:
         return p.base_dist.loc + p.base_dist.scale * noise
 
 
+def coarse_weight(warmup: float, before: int) -> float:
+    """The factor of log p and log q of the latent that is `before` many before the finest, which counts whole.
+
+    It rises from 0 to 1 while the warm-up goes from 0 to `before`: the coarser a latent, the longer it is cheap, and it
+    comes into use before finer ones make it superfluous (after Sønderby et al. 2016).
+    """
+    return min(1.0, warmup / before) if before else 1.0
+
+
 class Posterior:
     """Every latent drawn from q. Adds up log p, log q [P], and keeps KL(q ‖ p) of each latent, in closed form.
 
     evidence: what x shows of each latent, coarse to fine, [P, …]. noise: standard normal, for all latents [P, N].
-    pathwise: let gradients pass through z. coarse_weight: the factor of log p and log q of all but the finest latent;
-    below 1 the weights are those of no bound.
+    pathwise: let gradients pass through z. warmup: how far a warm-up of the coarse latents has come (`coarse_weight`);
+    until it has ended the weights are those of no bound.
     """
 
     def __init__(
@@ -64,9 +74,9 @@ class Posterior:
         noise: Tensor,
         *,
         pathwise: bool = True,
-        coarse_weight: float = 1.0,
+        warmup: float = math.inf,
     ) -> None:
-        self.evidence, self.pathwise, self.coarse_weight = evidence, pathwise, coarse_weight
+        self.evidence, self.pathwise, self.warmup = evidence, pathwise, warmup
         self.left = noise
         self.log_p = self.log_q = noise.new_zeros(len(noise))
         self.kl: list[Tensor] = []
@@ -79,7 +89,7 @@ class Posterior:
         noise, self.left = self.left[:, :size].view(q.mean.shape), self.left[:, size:]
         z = q.base_dist.loc + q.base_dist.scale * noise  # `q.stddev` is the root of a square: another rounding
         z = z if self.pathwise else z.detach()
-        counts = 1.0 if level == len(self.evidence) - 1 else self.coarse_weight
+        counts = coarse_weight(self.warmup, len(self.evidence) - 1 - level)
         self.log_p = self.log_p + counts * p.log_prob(z)
         self.log_q = self.log_q + counts * q.log_prob(z)
         self.kl.append(kl_divergence(q, p))

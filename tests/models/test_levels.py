@@ -112,15 +112,14 @@ def test_warm_up_frees_the_coarse_latents() -> None:
     model = model_of(latent=0)
     x, memory = images(2, (8, 8), 1), model.read(images(2, (8, 8), 2))
 
-    def ratio(coarse_weight: float) -> Tensor:
-        model.coarse_weight = coarse_weight
+    def ratio(warmup: float) -> Tensor:
+        model.warmup = warmup
         log_terms = model.log_terms(x, memory, torch.tensor([[0, 1], [1, 1]]), torch.Generator().manual_seed(3))
         return log_terms.log_pz - log_terms.log_qz
 
     free, half, whole = ratio(0.0), ratio(0.5), ratio(1.0)
     torch.testing.assert_close(half, (free + whole) / 2)
-    model.coarse_weight = VariationalMemoryAddressing.coarse_weight
-    torch.testing.assert_close(whole, ratio(model.coarse_weight))
+    torch.testing.assert_close(whole, ratio(VariationalMemoryAddressing.warmup))
     assert not torch.allclose(free, whole)
 
 

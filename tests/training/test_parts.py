@@ -61,6 +61,6 @@ def test_coarse_latents_come_to_count_from_nothing(tmp_path: Path) -> None:
         run = create_run(tmp_path / str(warmup), **sections, objective={"coarse_warmup": warmup})
         trainer = Trainer(run, DATASET, torch.device("cpu"))
         trainer.update(training_sampler(run.config, DATASET.train, "cpu"))
-        rows.append(trainer.model.coarse_weight)
-        assert trainer.averaged.module.coarse_weight == 1  # what is validated is a bound
-    assert rows == [1.0, 0.0]
+        rows.append(trainer.model.warmup)
+        assert trainer.averaged.module.warmup == math.inf  # what is validated is a bound
+    assert rows == [math.inf, 0.0]

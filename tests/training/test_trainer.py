@@ -21,6 +21,7 @@ from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
+from vmacore.latents import coarse_weight
 from vmacore.models.base import GenerativeModel
 from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import find_run
@@ -96,7 +97,7 @@ RESIDUAL: dict[str, Any] = {"network": "residual", "stages": (6, 8), "blocks": (
 
 
 def test_coarse_warm_up_ends_in_a_bound(tmp_path: Path) -> None:
-    """The coarse latents' share rises by equal parts to the whole; from there on, steps are those without warm-up."""
+    """Shares of coarse latents rise by equal parts to the whole; from there on, steps are those without warm-up."""
     run = create_run(tmp_path / "run", model=RESIDUAL, optimiser=STILL, objective={"coarse_warmup": 4})
     trainer, model = Trainer(run, DATASET, torch.device("cpu")), build_model(run.config)
     with torch.no_grad():  # from where they start, coarse posteriors equal their priors and nothing would be weighed
@@ -105,12 +106,12 @@ def test_coarse_warm_up_ends_in_a_bound(tmp_path: Path) -> None:
     sampler = training_sampler(run.config, DATASET.train, "cpu")
     step = Step(model, estimator_for(run.config.objective, True), ObjectiveConfig(samples=3))
     shares = []
-    for at in range(6):
+    for at in range(10):
         reported = float(trainer.update(sampler)[0])
-        shares.append(trainer.model.coarse_weight)
+        shares.append(coarse_weight(trainer.model.warmup, 1))
         whole = float(step(sampler.at(at), generator(0, at, Stream.NOISE))[1][0])
-        assert (reported == pytest.approx(whole, rel=1e-6)) is (at >= 4)
-    assert shares == [0, 0.25, 0.5, 0.75, 1, 1]
+        assert (reported == pytest.approx(whole, rel=1e-6)) is (at >= 8)  # two latents before the finest
+    assert shares == [0, 0.25, 0.5, 0.75, *[1] * 6]
 
 
 # Validation

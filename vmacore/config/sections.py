@@ -104,8 +104,8 @@ class ObjectiveConfig(KindSection):
     # What is trained. "addresses": h and h_q alone, on log Σ_{a∈c} q(a|x) alone; nothing is decoded, and NLL and best
     # are of the class. "images": all but h and h_q, on the bound alone.
     trains: Literal["all", "addresses", "images"] = "all"
-    # Residual with finer latents: log p − log q of all but the finest come to count over so many steps, from nothing,
-    # so that coarse ones come into use before the finest makes them superfluous (warm-up: Sønderby et al. 2016).
+    # Residual with finer latents: log p − log q of the latent before the finest come to count over so many steps, from
+    # nothing, and of one n before it over n times as many (`vmacore.latents.coarse_weight`).
     coarse_warmup: int = Field(0, ge=0)
     # With tied networks: weight of the same for every slot among the others, beside that of the targets.
     slot_class_weight: float = Field(0.0, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -26,7 +27,9 @@ class GenerativeModel(nn.Module, ABC):
     # Slots that are drawn are encoded once, equal (target, address) pairs recognised once. Without, every slot and
     # every pair is: the same numbers, from tensors whose shapes do not depend on what is drawn, as CUDA graphs need.
     shares_passes = True
-    coarse_weight = 1.0  # factor of the log densities of latents coarser than the finest; below 1 nothing is a bound
+    warmup = (
+        math.inf
+    )  # how far that of the coarse latents has come (`vmacore.latents`); until its end nothing is a bound
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
     def __init__(self, config: ModelConfig) -> None:

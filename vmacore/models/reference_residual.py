@@ -62,11 +62,11 @@ VECTOR = -1  # the level of the latent that is a vector; the others' are the sta
 class ResidualReferenceModel:
     """The residual model for a memory of images, as a textbook would write it.
 
-    parameters: those of the model by name. coarse_weight: factor of the log densities of all latents but the finest.
+    parameters: those of the model by name. warmup: how far that of the coarse latents has come.
     """
 
-    def __init__(self, config: ModelConfig, parameters: Mapping[str, Tensor], coarse_weight: float = 1.0) -> None:
-        self.config, self.parameters, self.coarse_weight = residual.Options.of(config), parameters, coarse_weight
+    def __init__(self, config: ModelConfig, parameters: Mapping[str, Tensor], warmup: float = math.inf) -> None:
+        self.config, self.parameters, self.warmup = residual.Options.of(config), parameters, warmup
         self.stages = range(len(self.config.stages))
         drawn = [stage for stage in self.stages if self.config.latent_maps[stage]]
         self.levels = [VECTOR, *reversed(drawn)]  # coarse to fine
@@ -94,14 +94,14 @@ class ResidualReferenceModel:
         """Targets and slots [P, 1, H, W] → log p(x|z, m), log p(z|m), log q(z|x, m), then the KL of each latent, coarse
         to fine, at the latents that the ladder draws.
 
-        All in nats [3 + latents, P]. log p(z|m) and log q(z|x, m) are sums over latents, those of all but the finest
-        times `coarse_weight`; the KL counts whole.
+        All in nats [3 + latents, P]. log p(z|m) and log q(z|x, m) are sums over latents, weighted in
+        warm-up: the one n before the finest counts warmup / n, and at most whole. The KL counts whole.
         """
         ladder.evidence = self.recognise(x, m)
         logits = self.decode(self.encode_slot(m), ladder)
         log_px = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
         assert not ladder.noise.shape[1], "more noise than latents"
-        count = {level: 1.0 if level == self.levels[-1] else self.coarse_weight for level in ladder.kl}
+        count = {level: 1.0 if not n else min(1.0, self.warmup / n) for n, level in enumerate(reversed(self.levels))}
         log_pz = torch.stack([count[level] * ladder.log_p[level] for level in ladder.kl]).sum(0)
         log_qz = torch.stack([count[level] * ladder.log_q[level] for level in ladder.kl]).sum(0)
         kl = [ladder.kl.get(level, x.new_zeros(len(x))) for level in self.levels]

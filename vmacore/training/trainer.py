@@ -84,7 +84,7 @@ class Trainer:
         self.optimiser.set_rates(self.step, self.run.config.training.steps)
         warmup = self.run.config.objective.coarse_warmup
         if warmup:
-            self.model.coarse_weight = min(1.0, self.step / warmup)
+            self.model.warmup = self.step / warmup
         metrics = self.advance(episode, noise)
         self._average()
         self.step += 1
