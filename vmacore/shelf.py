@@ -58,7 +58,7 @@ class Shelf:
 
 
 DATASETS = Shelf("vmacore.data.sets", "data set")
-EPISODES = Shelf("vmacore.episodes", "kind of episode", "base", "augmentation")
+EPISODES = Shelf("vmacore.episodes", "kind of episode", "base", "augmentation", "labels")
 ESTIMATORS = Shelf("vmacore.estimators", "estimator", "base", "importance")
 MODELS = Shelf("vmacore.models", "model", "base", "terms", "reference", "reference_residual")
 NETWORKS = Shelf("vmacore.networks", "family of networks", "base", "eye", "layers", "patches", "strided_residual")

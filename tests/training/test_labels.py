@@ -10,21 +10,20 @@ from torch import Tensor
 from tests import synthetic
 from tests.small_runs import DATASET, create_run, files_of
 from vmacore.config import Config
-from vmacore.episodes import labels_sampler, training_sampler
+from vmacore.episodes import training_sampler
 from vmacore.episodes.base import Episode
+from vmacore.episodes.labels import LabelBatches
 from vmacore.estimators import estimator_for
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.weights import build_model
 from vmacore.training.loop import train
 from vmacore.training.step import METRICS, Step, own_class_of_slots
 
-TAUGHT = {"model": {"tied": True}, "labels": {"weight": 2.0, "classes": 5, "drawings": 3}}
+TAUGHT = {"model": {"tied": True}, "labels": {"weight": 2.0, "classes": 6, "drawings": 3}}
 
 
 def batch_of(config: Config, step: int = 0) -> Episode:
-    sampler = labels_sampler(config.labels, DATASET.train, "cpu", seed=3)
-    assert sampler is not None
-    return sampler.at(step)
+    return LabelBatches(DATASET.train, config.labels, seed=3).at(step)
 
 
 def model_of(config: Config) -> VariationalMemoryAddressing:
@@ -57,17 +56,6 @@ def test_h_learns_from_labels_alone_and_the_rest_from_the_bound_alone() -> None:
     for name, weight in model.named_parameters():
         expected = weight.grad if name.startswith("key_network.") else of_bound[name]
         torch.testing.assert_close(of_both[name], expected, msg=name)
-
-
-def test_batches_hold_changed_drawings_of_some_classes() -> None:
-    config = synthetic.config(**TAUGHT)
-    batch = batch_of(config, 4)
-    assert (len(batch.targets), len(batch.memory)) == (0, 15)
-    assert batch.memory_labels.bincount().tolist() == [3] * 5
-    assert torch.equal(batch.memory, batch_of(config, 4).memory)
-    assert not torch.equal(batch.memory, batch_of(config, 5).memory)
-    assert not torch.equal(batch.memory[:, 0], DATASET.train.images[batch.memory_index].float())
-    assert labels_sampler(synthetic.config().labels, DATASET.train, "cpu") is None
 
 
 def test_addresses_alone_report_what_the_labels_say() -> None:

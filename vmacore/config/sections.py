@@ -114,15 +114,13 @@ class ObjectiveConfig(KindSection):
 class LabelsConfig(Section):
     """What labels of the training classes teach h = h_q, in batches of their own; the bound then leaves h alone.
 
-    A batch holds drawings of some classes, each class turned by a symmetry of the square at random as a class of its
-    own, each drawing changed (`vmacore.episodes.augmentation`). A drawing is asked for its class among the others of
-    the batch.
+    A drawing is asked for its class among the others of the batch (`vmacore.episodes.labels`).
     """
 
     weight: float = Field(0.0, ge=0)  # of log Σ_{a∈c} q(a|x) beside the bound; 0: no label is used
     classes: int = Field(64, ge=2)
     drawings: int = Field(3, ge=2)  # of each class
-    turned: float = Field(0.875, ge=0, le=1)
+    # Strengths of an affine and of an elastic change of each drawing (`vmacore.episodes.augmentation`).
     jittered: float = Field(1.0, ge=0, le=1)
     bent: float = Field(1.0, ge=0)
 

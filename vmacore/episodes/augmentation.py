@@ -52,7 +52,6 @@ class Augmentation:
         jittered: float = 0.0,
         bent: float = 0.0,
         binary: bool = True,
-        device: torch.device | str = "cpu",
     ) -> None:
         if turned and size[0] != size[1]:
             raise VmaError(f"drawings of {size[0]}×{size[1]} cannot be turned: set episode.turned to 0")
@@ -76,8 +75,7 @@ class Augmentation:
             if not len(images):
                 return images
             if self.turned:
-                source = symmetries(images.shape[-1], images.device)[ahead(symmetry, images.device)[labels]]
-                images = images.flatten(1).gather(1, source).view_as(images)  # source [P, H · W]
+                images = turned(images, ahead(symmetry, images.device)[labels])
             if self.warped or self.jittered or self.bent:
                 theta = ahead(of_class, images.device)[labels]
                 if self.jittered:
@@ -94,6 +92,12 @@ class Augmentation:
             return images
 
         return change
+
+
+def turned(images: Tensor, symmetry: Tensor) -> Tensor:
+    """images [P, 1, H, H], each turned by one of the `symmetries` [P]."""
+    source = symmetries(images.shape[-1], images.device)[symmetry]  # [P, H²]
+    return images.flatten(1).gather(1, source).view_as(images)
 
 
 @lru_cache

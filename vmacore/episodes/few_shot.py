@@ -142,7 +142,7 @@ def log_uniform(low: int, high: int, u: float) -> int:
 def make(config: Options, characters: Characters, seed: int, device: torch.device | str) -> EpisodeSampler:
     """As configured."""
     binary, size = characters.levels == 1, characters.size
-    changes = Augmentation(config.turned, config.warped, size, jittered=config.jittered, binary=binary, device=device)
+    changes = Augmentation(config.turned, config.warped, size, jittered=config.jittered, binary=binary)
     return EpisodeSampler(
         characters,
         n_way=config.classes,

@@ -27,9 +27,8 @@ class GenerativeModel(nn.Module, ABC):
     # Slots that are drawn are encoded once, equal (target, address) pairs recognised once. Without, every slot and
     # every pair is: the same numbers, from tensors whose shapes do not depend on what is drawn, as CUDA graphs need.
     shares_passes = True
-    warmup = (
-        math.inf
-    )  # how far that of the coarse latents has come (`vmacore.latents`); until its end nothing is a bound
+    # How far coarse latents have come to count (`vmacore.latents.coarse_weight`); until they do, nothing is a bound.
+    warmup = math.inf
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
     def __init__(self, config: ModelConfig) -> None:

@@ -15,8 +15,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from vmacore import distributed
 from vmacore.data.characters import Dataset
-from vmacore.episodes import labels_sampler, validation_sampler
+from vmacore.episodes import validation_sampler
 from vmacore.episodes.base import Episode, Sampler
+from vmacore.episodes.labels import LabelBatches
 from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
@@ -61,7 +62,9 @@ class Trainer:
         objective = config.objective
         estimator = estimator_for(objective, self.model.addressed)
         step = Step(self.model, estimator, objective, config.labels)
-        self.batches = labels_sampler(config.labels, dataset.train, device, config.training.seed)
+        self.batches: LabelBatches | None = None
+        if config.labels.weight:
+            self.batches = LabelBatches(dataset.train, config.labels, config.training.seed, device)
         if isinstance(self.model, VariationalMemoryAddressing):
             self.model.taught = self.batches is not None
         for name, weight in self.model.named_parameters():

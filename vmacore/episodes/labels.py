@@ -1,0 +1,65 @@
+"""Batches that labels teach h with: drawings of characters, each character in two of its symmetries as two classes.
+
+So a character stands beside its own mirror image or quarter turn, which is the hardest to tell from it; and all eight
+symmetries of the square make new characters out of those there are (Santoro et al. 2016).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from vmacore.config import LabelsConfig
+from vmacore.data.characters import Characters
+from vmacore.episodes.augmentation import Augmentation, turned
+from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
+from vmacore.errors import VmaError
+from vmacore.seeds import Stream, generator
+
+SYMMETRIES = 2  # of each character in a batch
+
+
+class LabelBatches:
+    """A batch is an episode without targets: `drawings` of each of `classes` classes in memory, each changed anew.
+
+    Raises:
+        VmaError: drawings that are not square, or too few of a class.
+    """
+
+    def __init__(
+        self, characters: Characters, config: LabelsConfig, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> None:
+        fewest = int(characters.counts.min())
+        if characters.size[0] != characters.size[1]:
+            raise VmaError(f"drawings of {characters.size} cannot be turned, as labels need: set labels.weight to 0")
+        if SYMMETRIES * config.drawings > fewest:
+            raise VmaError(
+                f"labels take {SYMMETRIES} × {config.drawings} drawings of a class, which has {fewest} in this split: "
+                f"set labels.drawings to {fewest // SYMMETRIES} or less"
+            )
+        self.characters, self.config, self.seed = characters, config, seed
+        self.count = min(config.classes // SYMMETRIES, characters.n_classes)
+        binary, size = characters.levels == 1, characters.size
+        self.changes = Augmentation(0.0, 0.0, size, jittered=config.jittered, bent=config.bent, binary=binary)
+        self._pixels = Pixels(characters, seed, device)
+
+    def at(self, step: int) -> Episode:
+        """The batch of a step, whatever was drawn before."""
+        draw, per_class = generator(self.seed, step, Stream.EPISODE), self.config.drawings
+        classes = torch.randperm(self.characters.n_classes, generator=draw)[: self.count]
+        index = shuffled_drawings(self.characters, classes, draw)[:, : SYMMETRIES * per_class].flatten()
+        draw = generator(self.seed, step, Stream.AUGMENTATION)
+        symmetry = torch.rand(self.count, 8, generator=draw).argsort(1)[:, :SYMMETRIES].flatten()
+        images = self._pixels.drawings(index)
+        labels = ahead(torch.arange(len(symmetry)).repeat_interleave(per_class), images.device)
+        images = turned(
+            self.changes.draw(1, draw)(images, torch.zeros_like(labels)), ahead(symmetry, images.device)[labels]
+        )
+        none = torch.zeros(0, dtype=torch.int64)
+        return Episode(
+            targets=images[:0],
+            memory=self._pixels.binary(step)(images),
+            target_labels=labels[:0],
+            memory_labels=labels,
+            target_index=none,
+            memory_index=index,
+        )
