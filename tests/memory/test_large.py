@@ -13,6 +13,7 @@ from torch import Tensor
 from tests import synthetic
 from vmacore.addressing import slot_side
 from vmacore.config import ModelConfig
+from vmacore.data.sets import glyphs
 from vmacore.errors import VmaError
 from vmacore.memory.large import LargeMemory, fingerprint, open_memory, pack, packed_bytes, unpack, write_memory
 from vmacore.models.vma import VariationalMemoryAddressing
@@ -184,3 +185,18 @@ def test_progress_counts_slots(tmp_path: Path) -> None:
     memory = open_memory(tmp_path / "m", _model())
     assert isinstance(memory, LargeMemory)
     assert memory.labels is None
+
+
+def test_of_finer_views_keys_and_pixels_are_kept(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layout = {"network": "residual", "stages": (4, 6), "blocks": (1, 1), "latent_maps": (1, 1), "embedding": 8}
+    model = VariationalMemoryAddressing(ModelConfig(size=(26, 26), view="finer", **layout)).requires_grad_(False)
+    shades = glyphs.make_alphabets(1, 2, 3, finer=True).images.float() / 4
+    write_memory(tmp_path / "memory", model, [shades], 6)
+    kept, whole = open_memory(tmp_path / "memory", model), model.read(shades[:, None])
+    assert torch.equal(kept.contents(torch.arange(6)), whole.slots)
+    log_q = [memory.address(model.queries(shades[:, None]), "normalised") for memory in (kept, whole)]
+    address = torch.arange(6).expand(6, 6)
+    torch.testing.assert_close(log_q[0].posterior_at(address), log_q[1].posterior_at(address))
+    with pytest.raises(VmaError, match=r"the model reads \[52, 52\]"):
+        write_memory(tmp_path / "other", model, [whole.slots[:, 0]], 6)

@@ -111,7 +111,8 @@ def write_memory(
 ) -> None:
     """Read a memory of so many slots into a file; only one part of `images` is held at a time.
 
-    images: parts [n, H, W] of 0 and 1, in the order of the slots. labels: the class of every slot, integers [slots], in
+    images: parts [n, H, W] of 0 and 1 in the order of the slots, or of shades in [0, 1] where h sees a finer view, of
+    which keys and pixels are kept. labels: the class of every slot, integers [slots], in
     0 … classes − 1. The file is safetensors, appears whole or not at all, and names the weights that made its keys.
     progress(done, slots) counts slots.
 
@@ -166,12 +167,14 @@ def _write_slots(
     done = 0
     for whole in images:
         for part in whole.split(EMBEDDED):
-            if part.shape[1:] != model.size:
-                raise VmaError(f"slots are {list(part.shape[1:])} pixels, but the model reads {list(model.size)}")
+            if part.shape[1:] != model.image_shape[1:]:
+                want = list(model.image_shape[1:])
+                raise VmaError(f"slots are {list(part.shape[1:])} pixels, but the model reads {want}")
             if done + len(part) > slots:
                 raise VmaError(f"there are more images than the {slots} slots that were promised")
-            bits = pack(part)
-            keys = slot_side(model.keys(part.to(device).float()[:, None]), model.config.similarity)
+            seen = part.to(device).float()[:, None]
+            bits = pack(model.pixels(seen)[:, 0].cpu())
+            keys = slot_side(model.keys(seen), model.config.similarity)
             _write_at(file, offsets["slots"] + done * width, bits)
             _write_at(file, offsets["keys"] + done * 4 * keys.shape[1], keys.float())
             if model.query_point is not None:
