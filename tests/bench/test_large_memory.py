@@ -9,6 +9,8 @@ import torch
 
 from tests import synthetic
 from vmacore.bench.large_memory import Variants, query_times, shifted_and_slanted
+from vmacore.data.sets import glyphs
+from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError
 from vmacore.memory.large import open_memory, write_memory
 from vmacore.models.vma import VariationalMemoryAddressing
@@ -46,7 +48,7 @@ def test_too_few_slots_or_drawings_are_refused() -> None:
 def test_shifts_and_slants_move_ink_and_keep_it_binary() -> None:
     images = torch.zeros(200, 26, 26, dtype=torch.uint8)
     images[:, 6:20, 13] = 1  # an upright stroke in the middle
-    moved = shifted_and_slanted(images, torch.Generator().manual_seed(0))
+    moved = shifted_and_slanted(images, (26, 26), torch.Generator().manual_seed(0))
     assert moved.dtype == torch.uint8
     assert set(moved.unique().tolist()) == {0, 1}
     assert len(moved.unique(dim=0)) > 150
@@ -73,3 +75,13 @@ def test_times_of_a_query_and_its_product(tmp_path: Path) -> None:
     write_memory(tmp_path / "plain", model, variants.parts(), 300)
     with pytest.raises(VmaError, match="no classes"):
         query_times(model, open_memory(tmp_path / "plain", model), targets)
+
+
+def test_slots_of_finer_views_are_shades_and_move_as_far() -> None:
+    pixels, finer = (Variants(glyphs.make_alphabets(1, 3, 4, finer=view), 12, 1) for view in (False, True))
+    (shades,), (binary,) = finer.parts(), pixels.parts()
+    assert shades.shape == (12, 52, 52)
+    assert set(shades.unique().tolist()) == {0.0, 0.25, 0.5, 0.75, 1.0}
+    # Alike but for the rounding of a shift to whole pixels of either view.
+    alike = pixels_of(shades[:, None])[:, 0]
+    assert float((alike * binary).sum() / torch.maximum(alike, binary.float()).sum()) > 0.5

@@ -49,7 +49,7 @@ class Variants:
             raise VmaError(f"{self.slots} slots asked for, but there are {self.characters.n_classes} classes")
         if not 1 <= self.held < int(self.characters.counts.min()):
             raise VmaError("every class needs a drawing for the targets and one for the slots")
-        if self.characters.levels > 1:
+        if self.characters.levels > 1 and not self.characters.finer:
             raise VmaError("slots are made of binary drawings: pass characters.binarised(seed)")
 
     @property
@@ -70,21 +70,25 @@ class Variants:
         return self.characters.offsets[labels] + self.held + within % counts[labels]
 
     def parts(self) -> Iterator[Tensor]:
-        """The slots in order, uint8 parts [n, H, W]."""
+        """The slots in order, parts [n, H, W] of 0 and 1, or of shades in [0, 1]."""
         for index, source in enumerate(self.source_index.split(PART)):
             images = self.characters.images[source]
-            yield shifted_and_slanted(images, generator(self.seed, index, Stream.PIXELS))
+            moved = shifted_and_slanted(images, self.characters.size, generator(self.seed, index, Stream.PIXELS))
+            yield moved / self.characters.levels if self.characters.finer else moved
 
 
-def shifted_and_slanted(images: Tensor, noise: torch.Generator) -> Tensor:
-    """Binary images [N, H, W], each shifted by up to SHIFT pixels and slanted by up to SLANT, still binary."""
-    N, H, W = images.shape
+def shifted_and_slanted(images: Tensor, size: tuple[int, int], noise: torch.Generator) -> Tensor:
+    """Images [N, H, W], each shifted by up to SHIFT pixels of x and slanted by up to SLANT; levels stay as they are.
+
+    size: H and W of x.
+    """
+    N, (H, W) = len(images), size
     shift, slant = (2 * torch.rand(N, count, generator=noise) - 1 for count in (2, 1))
     shift = SHIFT * shift * torch.tensor([2 / W, 2 / H])  # affine maps are of a square from −1 to 1
     slant = SLANT * slant * H / W
     one, zero = torch.ones(N, 1), torch.zeros(N, 1)
     affine = torch.cat([one, slant, shift[:, :1], zero, one, shift[:, 1:]], 1).view(N, 2, 3)
-    grid = F.affine_grid(affine, [N, 1, H, W], align_corners=False)
+    grid = F.affine_grid(affine, [N, 1, *images.shape[1:]], align_corners=False)
     moved = F.grid_sample(images.float()[:, None], grid, mode="nearest", align_corners=False)
     return moved[:, 0].to(torch.uint8)
 
@@ -184,7 +188,8 @@ def costs(
     index = variants.target_index
     # In a random order, so that the first targets are of many classes.
     index = index[torch.randperm(len(index), generator=torch.Generator().manual_seed(0))]
-    images, labels = variants.characters.images[index].float()[:, None], variants.characters.labels[index]
+    images = variants.characters.images[index].float()[:, None] / variants.characters.levels
+    labels = variants.characters.labels[index]
     queries = tuple(query_times(model, memory, images[:count], rounds=rounds) for count in AT_A_TIME)
     accuracy, half = classify_by_memory(model, images, labels, memory)
     start = time.perf_counter()
