@@ -104,15 +104,14 @@ def _devices() -> list[str]:
 def _data(data_dir: Path) -> list[dict[str, Any]]:
     """Every data set: whether it can be loaded, and what it is or how to get it."""
     from vmacore.data import DATASETS
-    from vmacore.data.download import REMOTES
     from vmacore.errors import VmaError
 
     rows = []
     for name in DATASETS:
         found, description = True, "built in"
-        if name in REMOTES:
+        if describe := getattr(DATASETS[name], "describe", None):
             try:
-                description = REMOTES[name].reader.describe(data_dir)
+                description = describe(data_dir)
             except VmaError as error:
                 found, description = False, str(error)
         rows.append({"name": name, "found": found, "description": description})

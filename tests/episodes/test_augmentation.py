@@ -14,7 +14,17 @@ from torch.nn import functional as F
 from tests import synthetic
 from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
-from vmacore.episodes.augmentation import BEND, Augmentation, affine, after, bend, symmetries, warp
+from vmacore.episodes.augmentation import (
+    BEND,
+    STROKES,
+    Augmentation,
+    affine,
+    after,
+    bend,
+    restroked,
+    symmetries,
+    warp,
+)
 from vmacore.episodes.base import Episode
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
@@ -257,3 +267,19 @@ def test_each_drawing_is_bent_in_a_way_of_its_own() -> None:
     assert not torch.equal(first, second)
     assert set(first.unique().tolist()) == {0.0, 1.0}
     assert 0.6 < float(first.mean() / image.mean()) < 1.5
+
+
+def test_strokes_are_thickened_and_outlined() -> None:
+    image = torch.zeros(1, 1, 20, 20)
+    image[:, :, 10, 6:14] = 1  # a stroke of one pixel by eight
+    rng = torch.Generator().manual_seed(0)
+    changed = restroked(image.expand(600, -1, -1, -1), 0.5, rng)
+    inks = changed.flatten(1).sum(1)
+    # As it is; thickened to 3 × 10, 5 × 12 and 7 × 14; outlines 5 × 12 − 1 × 8 and 7 × 14 − 3 × 10.
+    counts = {ink: int((inks == ink).sum()) for ink in (8, 30, 60, 98, 52, 68)}
+    assert sum(counts.values()) == 600
+    assert counts[8] == pytest.approx(300, abs=50)
+    assert [counts[ink] for ink in (30, 60, 98, 52, 68)] == [
+        pytest.approx(300 * often / sum(STROKES), abs=35) for often in STROKES
+    ]
+    assert torch.equal(restroked(image, 0.0, rng), image)

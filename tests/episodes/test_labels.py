@@ -61,6 +61,16 @@ def test_the_finer_view_keeps_its_shades() -> None:
     assert set(batch.memory.unique().tolist()) == {0.0, 0.25, 0.5, 0.75, 1.0}
 
 
+def test_strokes_of_finer_views_change() -> None:
+    characters = glyphs.make_alphabets(1, finer=True)
+    plain, changed = (
+        LabelBatches(characters, STILL.model_copy(update={"strokes": strokes})).at(0).memory for strokes in (0.0, 1.0)
+    )
+    assert bool((changed.mean((1, 2, 3)) > 1.2 * plain.mean((1, 2, 3))).all())
+    with pytest.raises(VmaError, match="only of finer views"):
+        LabelBatches(CHARACTERS, STILL.model_copy(update={"strokes": 0.5}))
+
+
 def test_what_cannot_be_had() -> None:
     with pytest.raises(VmaError, match=r"set labels\.drawings to 4 or less"):
         LabelBatches(CHARACTERS, STILL.model_copy(update={"drawings": 5}))

@@ -121,8 +121,9 @@ class LabelsConfig(Section):
     classes: int = Field(64, ge=2)
     drawings: int = Field(3, ge=2)  # of each class
     # Strengths of an affine and of an elastic change of each drawing (`vmacore.episodes.augmentation`).
-    jittered: float = Field(1.0, ge=0, le=1)
+    jittered: float = Field(1.0, ge=0, le=2)
     bent: float = Field(1.0, ge=0)
+    strokes: float = Field(0.0, ge=0, le=1)  # probability that a drawing's strokes are thickened or outlined
 
 
 # The sections in which kinds are chosen.

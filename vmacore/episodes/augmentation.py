@@ -94,6 +94,21 @@ class Augmentation:
         return change
 
 
+# How often strokes, if they change, are thickened once, twice, three times, and outlined narrowly and widely.
+STROKES = (4, 3, 2, 2, 2)
+
+
+def restroked(images: Tensor, probability: float, draw: torch.Generator) -> Tensor:
+    """Finer views [P, 1, H, W], the strokes of some thickened by a pixel on either side or more, or outlined."""
+    changed = torch.rand(len(images), generator=draw) < probability
+    kind = changed * (1 + torch.multinomial(torch.tensor(STROKES).float(), len(images), True, generator=draw))
+    thicker = [images]
+    for _ in range(3):
+        thicker.append(F.max_pool2d(thicker[-1], 3, stride=1, padding=1))
+    all_kinds = torch.stack([*thicker, thicker[2] - images, thicker[3] - thicker[1]])  # [6, P, 1, H, W]
+    return all_kinds[ahead(kind, images.device), torch.arange(len(images), device=images.device)]
+
+
 def turned(images: Tensor, symmetry: Tensor) -> Tensor:
     """images [P, 1, H, H], each turned by one of the `symmetries` [P]."""
     source = symmetries(images.shape[-1], images.device)[symmetry]  # [P, H²]

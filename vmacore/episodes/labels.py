@@ -10,7 +10,7 @@ import torch
 
 from vmacore.config import LabelsConfig
 from vmacore.data.characters import Characters
-from vmacore.episodes.augmentation import Augmentation, turned
+from vmacore.episodes.augmentation import Augmentation, restroked, turned
 from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
@@ -31,6 +31,10 @@ class LabelBatches:
         fewest = int(characters.counts.min())
         if characters.size[0] != characters.size[1]:
             raise VmaError(f"drawings of {characters.size} cannot be turned, as labels need: set labels.weight to 0")
+        if config.strokes and not characters.finer:
+            raise VmaError(
+                "only of finer views can strokes be changed: set model.view to finer, or labels.strokes to 0"
+            )
         if SYMMETRIES * config.drawings > fewest:
             raise VmaError(
                 f"labels take {SYMMETRIES} × {config.drawings} drawings of a class, which has {fewest} in this split: "
@@ -50,6 +54,8 @@ class LabelBatches:
         draw = generator(self.seed, step, Stream.AUGMENTATION)
         symmetry = torch.rand(self.count, 8, generator=draw).argsort(1)[:, :SYMMETRIES].flatten()
         images = self._pixels.drawings(index)
+        if self.config.strokes:
+            images = restroked(images, self.config.strokes, draw)
         labels = ahead(torch.arange(len(symmetry)).repeat_interleave(per_class), images.device)
         images = turned(
             self.changes.draw(1, draw)(images, torch.zeros_like(labels)), ahead(symmetry, images.device)[labels]
