@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from vmacli import completion, options
-from vmacli.output import figures, nats, reporting, table
+from vmacli.output import reporting
 from vmacli.processes import processes, stopping
 from vmacli.runs import load_data
 from vmacli.session import LARGEST_SEED, Session, common, uses
+from vmacli.training_words import document, step_line, summary_table, validation_line
 
 if TYPE_CHECKING:
     from vmacore.config import Config
     from vmacore.data.characters import Dataset
     from vmacore.runs.directory import RunDirectory
-    from vmacore.training.loop import StepReport, TrainingSummary, ValidationReport
+    from vmacore.training.loop import StepReport, ValidationReport
     from vmacore.training.tensorboard import Events
 
 
@@ -155,12 +155,12 @@ def train(
                 part = config.objective.trains
 
                 def on_step(report: StepReport) -> None:
-                    progress.update(report.step, detail=_step_line(report, part))
+                    progress.update(report.step, detail=step_line(report, part))
                     if events:
                         events.step(report)
 
                 def on_validation(report: ValidationReport) -> None:
-                    output.note(_validation_line(report, part))
+                    output.note(validation_line(report, part))
                     if events:
                         events.validation(report)
 
@@ -176,7 +176,7 @@ def train(
                     stop=stop,
                 )
             if leads:
-                output.result(_document(summary, data, config), [_table(summary, part)], str(summary.run))
+                output.result(document(summary, data, config), [summary_table(summary, part)], str(summary.run))
             if summary.interrupted:
                 output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path}")
         if summary.interrupted:  # only now that all are done: torchrun ends the others when one ends so
@@ -280,59 +280,3 @@ def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[s
             f"{run.path.name} goes on as it began, so {', '.join(conflicts)} can't change: leave that out, "
             "or start a new run (--init takes weights along)"
         )
-
-
-def _document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[str, Any]:
-    return {
-        "command": "train",
-        "dataset": data.name,
-        "protocol": data.protocol,
-        "preparation": data.preparation,
-        "binarisation": data.binarisation,
-        "refit": False,  # scripts may read it
-        "split": "train",
-        "run": str(summary.run),
-        "step": summary.step,
-        "steps_per_second": summary.steps_per_second,
-        "nll": summary.nll,
-        "kl_address": summary.kl_address,
-        "kl_latent": summary.kl_latent,
-        "part": config.objective.trains,
-        "samples": config.objective.samples,
-        "weights": "raw",
-        "seed": config.training.seed,
-        "interrupted": summary.interrupted,
-    }
-
-
-def _step_line(report: StepReport, part: str) -> str:
-    if part == "addresses":
-        return f"{_nll(part)} {nats(report.nll)}  KL_a {nats(report.kl_address)}"
-    return f"{_nll(part)} {nats(report.nll, 1)}  KL_a {nats(report.kl_address)}  KL_z {nats(report.kl_latent, 1)}"
-
-
-def _validation_line(report: ValidationReport, part: str) -> str:
-    accuracy = "" if report.accuracy is None else f", 5-way 1-shot accuracy {report.accuracy:.1%}"
-    kl_z = "" if part == "addresses" else f", KL_z {nats(report.kl_latent)}"
-    return (
-        f"step {report.step}: validation {_nll(part)} {nats(report.nll)}, KL_a {nats(report.kl_address)}"
-        f"{kl_z}{accuracy}{', the best' if report.is_best else ''}"
-    )
-
-
-def _nll(part: str) -> str:
-    """Where addresses alone are trained no image has a likelihood: it is of the class."""
-    return "NLL of the class" if part == "addresses" else "NLL"
-
-
-def _table(summary: TrainingSummary, part: str) -> Table:
-    made = table("run", "step", "steps/s", _nll(part), "KL_a", "KL_z")
-    made.add_row(
-        summary.run.name,
-        str(summary.step),
-        figures(summary.steps_per_second),
-        nats(summary.nll),
-        nats(summary.kl_address),
-        nats(summary.kl_latent),
-    )
-    return made
