@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,11 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from vmacli import options
+from vmacli.classes import by_class
 from vmacli.output import Progress, reporting, table
-from vmacli.runs import OpenRun, open_run
+from vmacli.runs import OpenRun, is_path, open_run
 from vmacli.session import Session, uses
 
 if TYPE_CHECKING:
+    from vmacore.evaluation.answers import Answers
     from vmacore.evaluation.baselines import Baseline
     from vmacore.evaluation.classification import Classification, Classifier
 
@@ -124,6 +127,19 @@ class Beside:
     ] = 100
 
 
+@dataclass(frozen=True)
+class Single:
+    """What is said of single classes and queries."""
+
+    by_class: Annotated[
+        bool, typer.Option("--per-class", help="Accuracy of each class, and which are taken for one another.")
+    ] = False
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write a line for each query.", show_default=False),
+    ] = None
+
+
 @uses("data_dir", "runs_dir", "device", "seed", "weights", "offline")
 def classify(
     session: Session,
@@ -133,6 +149,7 @@ def classify(
     tasks: Tasks,
     choice: Choice,
     baselines: Beside,
+    single: Single,
 ) -> None:
     """Classify drawings of new classes, every --way with every --shot, by every --rule on the same tasks."""
     with reporting(session) as output:
@@ -157,6 +174,10 @@ def classify(
         found: list[Classification] = []
         within: list[dict[str, Classification]] = []  # by alphabet, for each of those
         beside: list[Baseline] = []
+        answers: list[Answers] = []
+        keep = single.by_class or single.csv is not None or is_path(opened.dataset.name)
+        if keep and tasks.within_alphabet:
+            raise typer.BadParameter("give --within-alphabet without --per-class, --csv and a folder of pictures")
         each = len(parts) * episodes + fitted
         with output.progress("episodes", len(cells) * each) as progress:
             for number, (w, s) in enumerate(cells):
@@ -171,6 +192,7 @@ def classify(
                         queries=queries,
                         weight=choice.weight,
                         progress=_after(progress, before + place * episodes),
+                        record=answers.append if keep else None,
                     )
                     for place, classifier in enumerate(parts.values())
                 ]
@@ -192,6 +214,18 @@ def classify(
             ],
             "baselines": [asdict(item) for item in beside],
         }
+        if keep:
+            from vmacore.evaluation.answers import confusions, per_class, write_csv
+
+            characters = parts[""].characters
+            classes, confused = per_class(characters, answers), confusions(characters, answers)
+            document |= {
+                "per_class": [asdict(item) | {"accuracy": item.accuracy} for item in classes],
+                "confusions": [asdict(item) for item in confused],
+            }
+            if single.csv is not None:
+                write_csv(single.csv, characters, answers)
+                output.note(f"{sum(len(part.drawing) for part in answers)} answers in {single.csv}")
         drawn = (
             f"{episodes} episodes"
             + (" in each alphabet" if tasks.within_alphabet else "")
@@ -204,6 +238,8 @@ def classify(
             shown.insert(1, _by_alphabet(found, within))
         if beside:
             shown.append(Text(EMBEDDINGS))
+        if single.by_class:
+            shown += by_class(classes, confused)
         bare = [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.rule}" for item in found]
         bare += [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.name}" for item in beside]
         output.result(document, shown, "\n".join(bare))

@@ -101,6 +101,12 @@ def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> Folde
     )
 
 
+def files_below(folder: Path) -> list[Path]:
+    """All files that a person sees in a folder and in those below, by name."""
+    own = [path for path in _visible(folder) if path.is_file()]
+    return own + [path for _, path in _files(folder, folder)]
+
+
 def _visible(folder: Path) -> list[Path]:
     """What a person sees in a folder, by name."""
     there = sorted(folder.iterdir(), key=lambda path: path.name)
