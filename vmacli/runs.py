@@ -41,7 +41,13 @@ class OpenRun:
 
     def with_at_least(self, split: str, drawings: int, output: Output) -> Characters:
         """The classes of a split that have so many drawings, if there are any; a note tells how many have not."""
-        return with_at_least(self.characters(split), drawings, split, output)
+        characters = self.characters(split)
+        enough = characters.with_at_least(drawings)
+        if not enough.n_classes or enough is characters:
+            return characters
+        fewer = characters.n_classes - enough.n_classes
+        output.note(f"left out, with fewer than {drawings} drawings: {fewer} of {characters.n_classes} classes")
+        return enough
 
     def document(self, command: str, *, split: str) -> dict[str, Any]:
         """What stands in every JSON document about a run."""
@@ -136,16 +142,6 @@ def _size(size: tuple[int, int]) -> str:
 def is_path(name: str) -> bool:
     """Whether a run's data are a folder of pictures; options hold it in full (`options.dataset_or_folder`)."""
     return Path(name).is_absolute()
-
-
-def with_at_least(characters: Characters, drawings: int, split: str, output: Output) -> Characters:
-    """The classes with so many drawings, if there are any; a note tells how many have not."""
-    enough = characters.with_at_least(drawings)
-    if not enough.n_classes or enough is characters:
-        return characters
-    fewer = characters.n_classes - enough.n_classes
-    output.note(f"left out, with fewer than {drawings} drawings: {fewer} of {characters.n_classes} classes ({split})")
-    return enough
 
 
 def load_data(config: Config, session: Session, output: Output) -> Dataset:

@@ -16,7 +16,7 @@ import typer
 from vmacli import completion, options
 from vmacli.output import Output, reporting
 from vmacli.processes import processes, stopping
-from vmacli.runs import is_path, load_data, with_at_least
+from vmacli.runs import is_path, load_data
 from vmacli.session import LARGEST_SEED, Session, common, uses
 from vmacli.training_words import document, step_line, summary_table, validation_line
 
@@ -260,14 +260,14 @@ def _of_folder(data: Dataset, config: Config, output: Output) -> Dataset:
 
     episode = config.episode
     drawings = episode.targets + getattr(episode, "shots", 0) if episode.by_class else 1
-    training, validation = (
-        with_at_least(data.split(split), drawings, split, output) for split in ("train", "validation")
-    )
-    output.note(f"{data.name}: {training.n_classes} classes train, {validation.n_classes} validate")
+    training, validation = (part.with_at_least(drawings) for part in (data.train, data.validation))
+    fewer = data.train.n_classes + data.validation.n_classes - training.n_classes - validation.n_classes
+    without = f"; left out, with fewer than {drawings} drawings: {fewer}" if fewer else ""
+    output.note(f"{data.name}: {training.n_classes} classes train, {validation.n_classes} validate{without}")
     if validation.n_classes < 2:
         raise VmaError(
-            f"{data.name} has too few classes to train on, since a tenth of them validates: add classes up to 15 or "
-            "more, or put them into folders train and validation"
+            f"{data.name} has too few classes with {drawings} drawings to train on, since a tenth validates: add to "
+            "them up to 15 classes or more, or make folders train and validation"
         )
     return replace(data, train=training, validation=validation)
 

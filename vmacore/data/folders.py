@@ -61,8 +61,8 @@ def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> Folde
     """A folder as a data set.
 
     With folders train, validation and test, and no others, these are the splits. Else every class is for tests; to
-    train on, a tenth of them validates (`validation_classes`) and the others train. A tenth of train's classes
-    validates too where there is no folder validation.
+    train on, a tenth of those with more than one picture validates (`validation_classes`) and the others train. A tenth
+    of train's classes validates too where there is no folder validation.
 
     Raises:
         VmaError: as in read_folder.
@@ -84,7 +84,8 @@ def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> Folde
     train, test = splits.get("train", none), splits.get("test", none)
     validation = splits.get("validation")
     if validation is None:
-        chosen = validation_classes(train.classes)
+        several = [c for c, count in enumerate(train.counts.tolist()) if count > 1]
+        chosen = [several[place] for place in validation_classes([train.classes[c] for c in several])]
         validation = train.select(chosen)
         train = train.select([c for c in range(train.n_classes) if c not in chosen])
     if not finer:
