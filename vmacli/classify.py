@@ -45,6 +45,7 @@ BASELINES = {
     "queries-nearest": "nearest, h_q",
     "queries-mean": "class mean, h_q",
 }
+HOG = {"hog-logistic": "logistic, HOG at 64×64"}  # of a folder's pictures
 INTERVALS = "±: half a 95 % interval; over classes: for other classes than these, over episodes: for the same ones"
 EMBEDDINGS = "h and h_q: memory embedded by h, queries by h_q; h_q: both by h_q; Euclidean distance at unit length"
 
@@ -120,7 +121,11 @@ class Beside:
     """What stands beside the model."""
 
     with_baselines: Annotated[
-        bool, typer.Option("--baselines", help="Beside it scikit-learn, on pixels and on the model's embeddings.")
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Beside it scikit-learn, on pixels, on the model's embeddings and, of a folder's pictures, on HOG.",
+        ),
     ] = False
     baseline_episodes: Annotated[
         int, typer.Option("--baseline-episodes", min=2, help="The most tasks for --baselines, which are slower.")
@@ -171,6 +176,11 @@ def classify(
             classifier.check(
                 way=w, shot=s, episodes=episodes, rules=choice.rules, samples=choice.samples, queries=queries
             )
+        gradients = None
+        if fitted and is_path(opened.dataset.name):
+            from vmacore.evaluation.hog import hog_of_files
+
+            gradients = hog_of_files(parts[""].characters.files, opened.dataset.protocol)
         found: list[Classification] = []
         within: list[dict[str, Classification]] = []  # by alphabet, for each of those
         beside: list[Baseline] = []
@@ -204,7 +214,13 @@ def classify(
 
                     counted = _after(progress, before + episodes)
                     beside += fit_baselines(
-                        classifier, way=w, shot=s, episodes=fitted, queries=queries, progress=counted
+                        classifier,
+                        way=w,
+                        shot=s,
+                        episodes=fitted,
+                        queries=queries,
+                        gradients=gradients,
+                        progress=counted,
                     )
         document = opened.document("classify", split=split) | {
             "samples": choice.samples if decoding else None,  # q(a|x) is computed, nothing is sampled
@@ -299,7 +315,7 @@ def _grid(found: list[Classification], beside: list[Baseline]) -> Table:
         pixels = first.pixel_accuracy, first.pixel_ci95, first.pixel_ci95_classes
         rows.append(("nearest, pixels", *pixels, first.queries))
         rows += [
-            (BASELINES[item.name], item.accuracy, item.ci95, item.ci95_classes, item.queries)
+            ((BASELINES | HOG)[item.name], item.accuracy, item.ci95, item.ci95_classes, item.queries)
             for item in beside
             if (item.way, item.shot) == (way, shot)
         ]

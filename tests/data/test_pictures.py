@@ -168,6 +168,7 @@ def test_drawings_of_the_models_own_size_stay_as_they_are() -> None:
     finer = own.repeat(2, 0).repeat(2, 1)
     shades = Preparation().finer(grey(255.0 * ~finer))
     assert np.array_equal(shades, LEVELS * finer)
+    assert not np.array_equal(pixels(grey(255.0 * ~own), as_drawn=False), own)
 
 
 def test_two_shades_of_ink_are_both_ink() -> None:
@@ -252,7 +253,7 @@ def test_what_is_no_picture_is_named_with_the_way_out(content: bytes, words: str
 def test_a_preparation_is_kept_as_json() -> None:
     preparation = Preparation((28, 28), "image", 0.5)
     assert Preparation.from_dict(preparation.to_dict()) == preparation
-    assert preparation.to_dict() == {"size": [28, 28], "frame": "image", "fill": 0.5}
+    assert preparation.to_dict() == {"size": [28, 28], "frame": "image", "fill": 0.5, "as_drawn": True}
     with pytest.raises(VmaError, match="no frame 'page'; choose one of ink, image"):
         Preparation(frame="page")
     with pytest.raises(VmaError, match="0 to 1"):

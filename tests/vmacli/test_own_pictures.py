@@ -103,6 +103,14 @@ def test_answers_to_single_queries(own: Shell, tmp_path: Path) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_histograms_of_gradients_stand_beside(own: Shell) -> None:
+    asked = ("--way", "4", "--episodes", "2", "--baselines", "--baseline-episodes", "2")
+    document = own.json("classify", "mine", *asked)
+    (found,) = [item for item in document["baselines"] if item["name"] == "hog-logistic"]
+    assert found["accuracy"] > 0.3  # chance is 0.25, and some classes are alike
+    assert "logistic, HOG at 64×64" in own("classify", "mine", *asked).stdout
+
+
 def test_classes_of_a_data_set_by_name(trained: Shell, tmp_path: Path) -> None:
     asked = ("--episodes", "2", "--queries", "1")
     assert "per_class" not in trained.json("classify", *asked)

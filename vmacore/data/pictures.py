@@ -31,8 +31,8 @@ Shades = npt.NDArray[np.uint8]
 class Preparation:
     """How a picture becomes a drawing.
 
-    size: height and width of x in pixels; the finer view is `ZOOM` times as large. Pictures of either size are taken as
-        they stand.
+    size: height and width of x in pixels; the finer view is `ZOOM` times as large.
+    as_drawn: whether pictures of either size are taken as they stand.
     frame: "ink" crops to the ink and brings its longer side to `fill` of the drawing's, centred; "image" keeps size and
         place within the picture, where these tell classes apart, as a comma and an apostrophe.
     """
@@ -40,6 +40,7 @@ class Preparation:
     size: tuple[int, int] = (26, 26)
     frame: str = "ink"
     fill: float = 9 / 13
+    as_drawn: bool = True
 
     def __post_init__(self) -> None:
         if self.frame not in FRAMES:
@@ -82,9 +83,9 @@ class Preparation:
         H, W = (ZOOM * side for side in self.size)
         ink = ink_of(image)
         h, w = ink.shape
-        if image.size == (W, H):
+        if self.as_drawn and image.size == (W, H):
             drawn = ink
-        elif image.size == self.size[::-1]:
+        elif self.as_drawn and image.size == self.size[::-1]:
             drawn = ink.repeat(ZOOM, 0).repeat(ZOOM, 1)
         elif self.frame == "image":
             drawn = _placed(ink, (h / 2, w / 2), min(H / h, W / w), (H, W))
