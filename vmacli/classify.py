@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,11 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from vmacli import options
+from vmacli.classes import by_class
 from vmacli.output import Progress, reporting, table
-from vmacli.runs import OpenRun, open_run
+from vmacli.runs import OpenRun, is_path, open_run
 from vmacli.session import Session, uses
 
 if TYPE_CHECKING:
+    from vmacore.evaluation.answers import Answers
     from vmacore.evaluation.baselines import Baseline
     from vmacore.evaluation.classification import Classification, Classifier
 
@@ -42,6 +45,7 @@ BASELINES = {
     "queries-nearest": "nearest, h_q",
     "queries-mean": "class mean, h_q",
 }
+HOG = {"hog-logistic": "logistic, HOG at 64×64"}  # of a folder's pictures
 INTERVALS = "±: half a 95 % interval; over classes: for other classes than these, over episodes: for the same ones"
 EMBEDDINGS = "h and h_q: memory embedded by h, queries by h_q; h_q: both by h_q; Euclidean distance at unit length"
 
@@ -127,11 +131,28 @@ class Beside:
     """What stands beside the model."""
 
     with_baselines: Annotated[
-        bool, typer.Option("--baselines", help="Beside it scikit-learn, on pixels and on the model's embeddings.")
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Beside it scikit-learn, on pixels, on the model's embeddings and, of a folder's pictures, on HOG.",
+        ),
     ] = False
     baseline_episodes: Annotated[
         int, typer.Option("--baseline-episodes", min=2, help="The most tasks for --baselines, which are slower.")
     ] = 100
+
+
+@dataclass(frozen=True)
+class Single:
+    """What is said of single classes and queries."""
+
+    by_class: Annotated[
+        bool, typer.Option("--per-class", help="Accuracy of each class, and which are taken for one another.")
+    ] = False
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write a line for each query.", show_default=False),
+    ] = None
 
 
 @uses("data_dir", "runs_dir", "device", "seed", "weights", "offline")
@@ -143,6 +164,7 @@ def classify(
     tasks: Tasks,
     choice: Choice,
     baselines: Beside,
+    single: Single,
 ) -> None:
     """Classify drawings of new classes, every --way with every --shot, by every --rule on the same tasks."""
     with reporting(session) as output:
@@ -165,9 +187,18 @@ def classify(
             classifier.check(
                 way=w, shot=s, episodes=episodes, rules=choice.rules, samples=choice.samples, queries=queries
             )
+        gradients = None
+        if fitted and is_path(opened.dataset.name):
+            from vmacore.evaluation.hog import hog_of_files
+
+            gradients = hog_of_files(parts[""].characters.files, opened.dataset.protocol)
         found: list[Classification] = []
         within: list[dict[str, Classification]] = []  # by alphabet, for each of those
         beside: list[Baseline] = []
+        answers: list[Answers] = []
+        keep = single.by_class or single.csv is not None or is_path(opened.dataset.name)
+        if keep and tasks.within_alphabet:
+            raise typer.BadParameter("give --within-alphabet without --per-class, --csv and a folder of pictures")
         each = len(parts) * episodes + fitted
         with output.progress("episodes", len(cells) * each) as progress:
             for number, (w, s) in enumerate(cells):
@@ -182,6 +213,7 @@ def classify(
                         queries=queries,
                         weight=choice.weight,
                         progress=_after(progress, before + place * episodes),
+                        record=answers.append if keep else None,
                     )
                     for place, classifier in enumerate(parts.values())
                 ]
@@ -193,7 +225,13 @@ def classify(
 
                     counted = _after(progress, before + episodes)
                     beside += fit_baselines(
-                        classifier, way=w, shot=s, episodes=fitted, queries=queries, progress=counted
+                        classifier,
+                        way=w,
+                        shot=s,
+                        episodes=fitted,
+                        queries=queries,
+                        gradients=gradients,
+                        progress=counted,
                     )
         document = opened.document("classify", split=split) | {
             "samples": choice.samples if decoding else None,  # q(a|x) is computed, nothing is sampled
@@ -203,6 +241,18 @@ def classify(
             ],
             "baselines": [asdict(item) for item in beside],
         }
+        if keep:
+            from vmacore.evaluation.answers import confusions, per_class, write_csv
+
+            characters = parts[""].characters
+            classes, confused = per_class(characters, answers), confusions(characters, answers)
+            document |= {
+                "per_class": [asdict(item) | {"accuracy": item.accuracy} for item in classes],
+                "confusions": [asdict(item) for item in confused],
+            }
+            if single.csv is not None:
+                write_csv(single.csv, characters, answers)
+                output.note(f"{sum(len(part.drawing) for part in answers)} answers in {single.csv}")
         drawn = (
             f"{episodes} episodes"
             + (" in each alphabet" if tasks.within_alphabet else "")
@@ -217,6 +267,8 @@ def classify(
             shown.insert(1, _by_alphabet(found, within))
         if beside:
             shown.append(Text(EMBEDDINGS))
+        if single.by_class:
+            shown += by_class(classes, confused)
         bare = [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.rule}" for item in found]
         bare += [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.name}" for item in beside]
         output.result(document, shown, "\n".join(bare))
@@ -279,7 +331,7 @@ def _grid(found: list[Classification], beside: list[Baseline]) -> Table:
         pixels = first.pixel_accuracy, first.pixel_ci95, first.pixel_ci95_classes
         rows.append(("nearest, pixels", *pixels, first.queries))
         rows += [
-            (BASELINES[item.name], item.accuracy, item.ci95, item.ci95_classes, item.queries)
+            ((BASELINES | HOG)[item.name], item.accuracy, item.ci95, item.ci95_classes, item.queries)
             for item in beside
             if (item.way, item.shot) == (way, shot)
         ]

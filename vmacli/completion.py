@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 import vmacore
+from vmacore.shelf import DATASETS
 
 
 def own_runs(ctx: typer.Context) -> list[str]:
@@ -23,6 +24,11 @@ def all_runs(ctx: typer.Context) -> list[str]:
     """Names of the runs in the runs folder, then of shipped weights."""
     shipped = Path(vmacore.__file__).parent.glob("weights/*/state.json")
     return own_runs(ctx) + sorted(file.parent.name for file in shipped)
+
+
+def datasets() -> list[str]:
+    """Names of data sets."""
+    return list(DATASETS)
 
 
 def recipes() -> list[str]:

@@ -11,6 +11,7 @@ from vmacli.classify import classify
 from vmacli.download import download
 from vmacli.export import export
 from vmacli.info import info
+from vmacli.inspect import inspect
 from vmacli.reproduce import reproduce
 from vmacli.sample import sample
 from vmacli.score import score
@@ -21,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (download, train, score, sample, classify, export, reproduce, info):
+for command in (download, train, score, sample, classify, inspect, export, reproduce, info):
     app.command()(command)
 app.add_typer(bench, name="bench")
 

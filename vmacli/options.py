@@ -1,11 +1,14 @@
 """Options that some commands share. Nothing here imports torch, so help and usage errors are quick."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from vmacli import completion
+from vmacore.errors import VmaError
 from vmacore.shelf import DATASETS, ESTIMATORS
 
 if TYPE_CHECKING:
@@ -14,6 +17,30 @@ if TYPE_CHECKING:
 else:  # the files there are, read when a command starts
     DatasetName, EstimatorName = Literal[DATASETS.names()], Literal[ESTIMATORS.names()]
 SplitName = Literal["train", "validation", "test"]
+FrameName = Literal["ink", "image"]  # vmacore.data.pictures.FRAMES, which imports numpy
+
+
+def dataset_or_folder(value: str | None) -> str | None:
+    """The name of a data set as it is, the path of a folder in full."""
+    if value is None or value in DATASETS:
+        return value
+    if "/" in value or os.sep in value or Path(value).is_dir():
+        return str(Path(value).resolve())
+    try:
+        return DATASETS.check(value)
+    except VmaError as error:
+        raise typer.BadParameter(f"{error}, or a folder of pictures by its path, such as ./{value}") from None
+
+
+Frame = Annotated[
+    FrameName | None,
+    typer.Option(
+        "--frame",
+        help="Of a folder's pictures: crop to the ink, or keep size and place in the image, where these tell classes "
+        "apart.",
+        show_default="ink",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -31,9 +58,18 @@ class Wanted:
         ),
     ] = None
     dataset: Annotated[
-        DatasetName | None,
-        typer.Option("--dataset", help="Take the newest run on this data set.", show_default=False),
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME|PATH",
+            help="Take the newest run on this data set, or any weights on a folder with a folder of pictures for each "
+            "class.",
+            show_default=False,
+            callback=dataset_or_folder,
+            autocompletion=completion.datasets,
+        ),
     ] = None
+    frame: Frame = None
 
 
 Split = Annotated[SplitName, typer.Option("--split", help="Which classes memory and targets come from.")]

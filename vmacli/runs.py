@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from vmacore.runs.finding import Location
 
 
+LINES = 20  # files that are left out and said by name
+
+
 @dataclass(frozen=True)
 class OpenRun:
     """A trained model beside what it was trained on."""
@@ -34,6 +38,16 @@ class OpenRun:
     def characters(self, split: str) -> Characters:
         """A split, binary: grey levels drawn once, by the seed of the run's data."""
         return self.dataset.split(split).binarised(self.location.config.data.seed)
+
+    def with_at_least(self, split: str, drawings: int, output: Output) -> Characters:
+        """The classes of a split that have so many drawings, if there are any; a note tells how many have not."""
+        characters = self.characters(split)
+        enough = characters.with_at_least(drawings)
+        if not enough.n_classes or enough is characters:
+            return characters
+        fewer = characters.n_classes - enough.n_classes
+        output.note(f"left out, with fewer than {drawings} drawings: {fewer} of {characters.n_classes} classes")
+        return enough
 
     def document(self, command: str, *, split: str) -> dict[str, Any]:
         """What stands in every JSON document about a run."""
@@ -69,6 +83,8 @@ class OpenRun:
 def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suffice: bool = False) -> OpenRun:
     """The run that is wanted, by its name or as the newest on a data set; says on stderr which one it is.
 
+    A folder of pictures takes the place of the run's data, whatever weights these are.
+
     Raises:
         VmaError: there is no such run, it is of another data set, its data are missing, or it was trained on addresses
             alone and these do not suffice.
@@ -77,8 +93,21 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
     from vmacore.runs.finding import find_run
     from vmacore.runs.weights import load_model
 
-    location = find_run(wanted.run, runs_dir=session.runs_dir, dataset=wanted.dataset)
+    folder = wanted.dataset if wanted.dataset and is_path(wanted.dataset) else None
+    location = find_run(
+        wanted.run,
+        runs_dir=session.runs_dir,
+        dataset=None if folder and wanted.run else wanted.dataset,
+        any_shipped=folder is not None,
+    )
     config = location.config
+    trained_on = config.data.dataset
+    if wanted.frame and not is_path(folder or trained_on):
+        raise VmaError(f"{trained_on} is prepared as it is: give --frame with a folder of pictures (--dataset PATH)")
+    if folder or wanted.frame:
+        frame = wanted.frame or (config.data.protocol if folder == trained_on else None)
+        data = config.data.model_copy(update={"dataset": folder or trained_on, "protocol": frame})
+        config = config.model_copy(update={"data": data})
     if config.objective.trains == "addresses" and not addresses_suffice:
         raise VmaError(
             f"{location.run} was trained on addresses alone: classify with it, or take its h into another run "
@@ -86,7 +115,12 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
         )
     where = choose_device(session.device)
     output.note(f"{location.kind} {location.run}, step {location.step}, {session.weights} weights, on {where}")
-    found = load_data(config, session)
+    found = load_data(config, session, output)
+    if found.name == trained_on and set(found.train.files) & set(found.test.files):
+        output.note(
+            f"split test is every class of the folder, also those that {location.run} was trained on; "
+            "--split validation is the others"
+        )
     if found.test.size != config.model.size:
         raise VmaError(
             f"{location.run} was trained on images of {_size(config.model.size)}, but {found.name} here is "
@@ -105,12 +139,18 @@ def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
 
 
-def load_data(config: Config, session: Session) -> Dataset:
-    """The data set that a configuration names."""
+def is_path(name: str) -> bool:
+    """Whether a run's data are a folder of pictures; options hold it in full (`options.dataset_or_folder`)."""
+    return Path(name).is_absolute()
+
+
+def load_data(config: Config, session: Session, output: Output) -> Dataset:
+    """The data set that a configuration names; notes say which files of a folder are left out."""
     from vmacore.data import load_dataset
+    from vmacore.data.folders import FolderDataset
 
     data = config.data
-    return load_dataset(
+    found = load_dataset(
         data.dataset,
         protocol=data.protocol,
         data_dir=session.data_dir,
@@ -118,7 +158,14 @@ def load_data(config: Config, session: Session) -> Dataset:
         offline=session.offline,
         binarise=data.binarise,
         view=config.model.view,
+        size=config.model.size,
     )
+    left_out = found.left_out if isinstance(found, FolderDataset) else ()
+    for line in left_out[:LINES]:
+        output.note(f"left out: {line}")
+    if len(left_out) > LINES:
+        output.note(f"left out: {len(left_out) - LINES} more files; vma inspect FILE… says why")
+    return found
 
 
 def choose_device(name: str) -> torch.device:

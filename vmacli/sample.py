@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from vmacli import options
 from vmacli.output import reporting
-from vmacli.runs import open_run
+from vmacli.runs import is_path, open_run
 from vmacli.session import Session, uses
 
 
@@ -38,13 +38,31 @@ class Grid:
     ] = 1.0
 
 
+SOURCES = ("train", "validation", "test", "learned")
+
+
+def _split_or_folder(value: str) -> str:
+    if value in SOURCES:
+        return value
+    folder = options.dataset_or_folder(value)
+    if folder == value and not is_path(value):
+        raise typer.BadParameter(f"choose {', '.join(SOURCES)}, or the path of a folder, such as ./{value}")
+    return folder or value
+
+
 @uses("data_dir", "runs_dir", "device", "seed", "weights", "offline")
 def sample(
     session: Session,
     wanted: options.Wanted,
     memory_from: Annotated[
-        Literal["train", "validation", "test", "learned"],
-        typer.Option("--memory-from", help="Where the images in memory come from."),
+        str,
+        typer.Option(
+            "--memory-from",
+            metavar="SPLIT|PATH",
+            help="Where the images in memory come from: train, validation, test, learned, or a folder with a folder of "
+            "pictures for each class.",
+            callback=_split_or_folder,
+        ),
     ] = "test",
     classes: options.Classes = 8,
     shots: options.Shots = 1,
@@ -59,10 +77,14 @@ def sample(
     with reporting(session) as output:
         from vmacore.evaluation.sampling import preview, sample_grid, save_grid
 
+        folder = None
+        if memory_from not in SOURCES:
+            folder, memory_from = memory_from, "test"
+            wanted = replace(wanted, dataset=folder)
         opened = open_run(output, wanted, session)
         grid = sample_grid(
             opened.model,
-            None if memory_from == "learned" else opened.characters(memory_from),
+            None if memory_from == "learned" else opened.with_at_least(memory_from, shots, output),
             classes=classes,
             shots=shots,
             rows=layout.rows,
@@ -76,7 +98,7 @@ def sample(
         image = out or Path(f"samples-{opened.location.run.replace('/', '-')}.png")
         shape = save_grid(grid, image)
         document = opened.document("sample", split=memory_from) | {
-            "memory": {"from": memory_from, "classes": classes, "shots": shots},
+            "memory": {"from": folder or memory_from, "classes": classes, "shots": shots},
             "samples": layout.columns,
             "address": layout.address,
             "pixels": layout.pixels,

@@ -38,7 +38,7 @@ def score(
         with output.progress("episodes", episodes) as progress:
             found = measure(
                 opened.model,
-                opened.characters(split),
+                opened.with_at_least(split, shots + targets, output),
                 classes=classes,
                 shots=shots,
                 samples=samples,

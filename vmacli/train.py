@@ -6,25 +6,25 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from vmacli import completion, options
-from vmacli.output import figures, nats, reporting, table
+from vmacli.output import Output, reporting
 from vmacli.processes import processes, stopping
-from vmacli.runs import load_data
+from vmacli.runs import is_path, load_data
 from vmacli.session import LARGEST_SEED, Session, common, uses
+from vmacli.training_words import document, step_line, summary_table, validation_line
 
 if TYPE_CHECKING:
     from vmacore.config import Config
     from vmacore.data.characters import Dataset
     from vmacore.runs.directory import RunDirectory
-    from vmacore.training.loop import StepReport, TrainingSummary, ValidationReport
+    from vmacore.training.loop import StepReport, ValidationReport
     from vmacore.training.tensorboard import Events
 
 
@@ -36,7 +36,17 @@ of_run = partial(unset, metavar="RUN", autocompletion=completion.all_runs)
 class Recipe:
     """What a new run is made of."""
 
-    dataset: Annotated[options.DatasetName | None, unset("--dataset", help="What to train on.")] = None
+    dataset: Annotated[
+        str | None,
+        unset(
+            "--dataset",
+            metavar="NAME|PATH",
+            help="What to train on: a data set, or a folder with a folder of pictures for each class.",
+            callback=options.dataset_or_folder,
+            autocompletion=completion.datasets,
+        ),
+    ] = None
+    frame: options.Frame = None
     recipe: Annotated[
         str | None,
         unset("--recipe", help="Settings; left out: those for the data set.", autocompletion=completion.recipes),
@@ -125,11 +135,14 @@ def train(
                 config = run.config
                 asked = {
                     "--dataset": wanted.dataset, "--recipe": wanted.recipe, "--protocol": wanted.protocol,
+                    "--frame": wanted.frame,
                     "--estimator": wanted.estimator, "--name": name, "--init": origin.init,
                     "--addresses-from": origin.addresses, "--revive": origin.revive or None, "--seed": seed,
                 }  # fmt: skip
                 _refuse_conflicts(run, asked, settings or [])
-            data = load_data(config, session)
+            data = load_data(config, session, output)
+            if is_path(config.data.dataset):
+                data = _of_folder(data, config, output)
             if run is None:  # only now, so that missing data leave no empty run behind
                 config = prepare(config, data, start)
                 check_shares(config)
@@ -155,12 +168,12 @@ def train(
                 part = config.objective.trains
 
                 def on_step(report: StepReport) -> None:
-                    progress.update(report.step, detail=_step_line(report, part))
+                    progress.update(report.step, detail=step_line(report, part))
                     if events:
                         events.step(report)
 
                 def on_validation(report: ValidationReport) -> None:
-                    output.note(_validation_line(report, part))
+                    output.note(validation_line(report, part))
                     if events:
                         events.validation(report)
 
@@ -176,7 +189,7 @@ def train(
                     stop=stop,
                 )
             if leads:
-                output.result(_document(summary, data, config), [_table(summary, part)], str(summary.run))
+                output.result(document(summary, data, config), [summary_table(summary, part)], str(summary.run))
             if summary.interrupted:
                 output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path}")
         if summary.interrupted:  # only now that all are done: torchrun ends the others when one ends so
@@ -210,18 +223,24 @@ def _configuration(wanted: Recipe, seed: int | None, settings: list[str]) -> Con
     """The recipe, or the one named like the data set, with what the options and --set change in it.
 
     A data set without a recipe takes the defaults, which are the paper's.
+
+    Raises:
+        VmaError: --frame of what is no folder, or a setting that there is not.
     """
     from vmacore.config import Config, DataConfig, load_recipe, recipe_names
+    from vmacore.errors import VmaError
 
     if wanted.recipe is None and wanted.dataset not in recipe_names():
         config = Config(data=DataConfig(dataset=wanted.dataset or ""))
     else:
         config = load_recipe(wanted.recipe or wanted.dataset or "")
+    if wanted.frame and not is_path(wanted.dataset or ""):
+        raise VmaError("data sets are prepared as they are: give --frame with a folder of pictures (--dataset PATH)")
     changes = []
     if wanted.dataset is not None and wanted.dataset != config.data.dataset:
         changes += [f"data.dataset={wanted.dataset}", "data.protocol=none"]
     for key, value in (
-        ("data.protocol", wanted.protocol),
+        ("data.protocol", wanted.frame or wanted.protocol),
         ("objective.estimator", wanted.estimator),
         ("training.steps", wanted.steps),
         ("training.seed", seed),
@@ -231,13 +250,35 @@ def _configuration(wanted: Recipe, seed: int | None, settings: list[str]) -> Con
     return config.with_overrides([*changes, *settings])
 
 
+def _of_folder(data: Dataset, config: Config, output: Output) -> Dataset:
+    """The classes of a folder that have enough drawings for the episodes.
+
+    Raises:
+        VmaError: fewer than two classes validate.
+    """
+    from vmacore.errors import VmaError
+
+    episode = config.episode
+    drawings = episode.targets + getattr(episode, "shots", 0) if episode.by_class else 1
+    training, validation = (part.with_at_least(drawings) for part in (data.train, data.validation))
+    fewer = data.train.n_classes + data.validation.n_classes - training.n_classes - validation.n_classes
+    without = f"; left out, with fewer than {drawings} drawings: {fewer}" if fewer else ""
+    output.note(f"{data.name}: {training.n_classes} classes train, {validation.n_classes} validate{without}")
+    if validation.n_classes < 2:
+        raise VmaError(
+            f"{data.name} has too few classes with {drawings} drawings to train on, since a tenth validates: add to "
+            "them up to 15 classes or more, or make folders train and validation"
+        )
+    return replace(data, train=training, validation=validation)
+
+
 def _new(name: str | None, config: Config, runs_dir: Path) -> RunDirectory:
     """A new run directory; without a name it is DATASET-1, DATASET-2, …"""
     from vmacore.errors import VmaError
     from vmacore.runs.directory import RunDirectory
 
     if name is None:
-        free = (f"{config.data.dataset}-{number}" for number in itertools.count(1))
+        free = (f"{Path(config.data.dataset).name}-{number}" for number in itertools.count(1))
         name = next(candidate for candidate in free if not (runs_dir / candidate).exists())
     elif (runs_dir / name).exists():
         raise VmaError(f"{runs_dir / name} exists already: go on with --resume {name}, or choose another --name")
@@ -265,6 +306,7 @@ def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[s
         "--dataset": config.data.dataset,
         "--recipe": config.recipe,
         "--protocol": config.data.protocol,
+        "--frame": config.data.protocol,
         "--estimator": config.objective.estimator,
         "--name": run.path.name,
         "--init": None,
@@ -280,59 +322,3 @@ def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[s
             f"{run.path.name} goes on as it began, so {', '.join(conflicts)} can't change: leave that out, "
             "or start a new run (--init takes weights along)"
         )
-
-
-def _document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[str, Any]:
-    return {
-        "command": "train",
-        "dataset": data.name,
-        "protocol": data.protocol,
-        "preparation": data.preparation,
-        "binarisation": data.binarisation,
-        "refit": False,  # scripts may read it
-        "split": "train",
-        "run": str(summary.run),
-        "step": summary.step,
-        "steps_per_second": summary.steps_per_second,
-        "nll": summary.nll,
-        "kl_address": summary.kl_address,
-        "kl_latent": summary.kl_latent,
-        "part": config.objective.trains,
-        "samples": config.objective.samples,
-        "weights": "raw",
-        "seed": config.training.seed,
-        "interrupted": summary.interrupted,
-    }
-
-
-def _step_line(report: StepReport, part: str) -> str:
-    if part == "addresses":
-        return f"{_nll(part)} {nats(report.nll)}  KL_a {nats(report.kl_address)}"
-    return f"{_nll(part)} {nats(report.nll, 1)}  KL_a {nats(report.kl_address)}  KL_z {nats(report.kl_latent, 1)}"
-
-
-def _validation_line(report: ValidationReport, part: str) -> str:
-    accuracy = "" if report.accuracy is None else f", 5-way 1-shot accuracy {report.accuracy:.1%}"
-    kl_z = "" if part == "addresses" else f", KL_z {nats(report.kl_latent)}"
-    return (
-        f"step {report.step}: validation {_nll(part)} {nats(report.nll)}, KL_a {nats(report.kl_address)}"
-        f"{kl_z}{accuracy}{', the best' if report.is_best else ''}"
-    )
-
-
-def _nll(part: str) -> str:
-    """Where addresses alone are trained no image has a likelihood: it is of the class."""
-    return "NLL of the class" if part == "addresses" else "NLL"
-
-
-def _table(summary: TrainingSummary, part: str) -> Table:
-    made = table("run", "step", "steps/s", _nll(part), "KL_a", "KL_z")
-    made.add_row(
-        summary.run.name,
-        str(summary.step),
-        figures(summary.steps_per_second),
-        nats(summary.nll),
-        nats(summary.kl_address),
-        nats(summary.kl_latent),
-    )
-    return made

@@ -212,7 +212,7 @@ def test_progress_counts_episodes() -> None:
     [
         ({"way": 7}, "7-way asked for, but the split holds 6 classes"),
         ({"way": 1}, "1-way asked for"),
-        ({"shot": 6}, "6-shot asked for, but a class has 6 drawings: choose 1 to 5"),
+        ({"shot": 12}, "12-shot asked for, but no class has more than 12 drawings: choose 1 to 11"),
         ({"shot": 0}, "0-shot asked for"),
         ({"episodes": 1}, "at least 2 episodes"),
         ({"rule": "oracle"}, "no rule 'oracle'; choose one of posterior, prototype, likelihood, mixture"),

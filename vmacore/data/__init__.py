@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from vmacore.data import folders
 from vmacore.data.characters import SPLITS, Characters, Dataset
 from vmacore.errors import VmaError
 from vmacore.shelf import DATASETS
@@ -22,24 +23,30 @@ def load_dataset(
     offline: bool = False,
     binarise: str = "resampled",
     view: str = "pixels",
+    size: tuple[int, int] = (26, 26),
 ) -> Dataset:
     """A data set cut into train, validation and test.
 
+    name: of a file in `vmacore.data.sets`, or the path of a folder of pictures (`vmacore.data.folders`).
     protocol: None is the data set's default.
     data_dir: where downloads lie; glyphs and digits need none. None: what VMA_DATA names, else data.
     seed: decides what glyphs look like, and is to decide the binarisation of grey levels in evaluation
         (`Characters.binarised`).
     binarise: "fixed" draws the training pixels of grey levels once, by `seed`; "resampled" leaves them to each step.
     view: "finer" gives the finer view of the same drawings (`vmacore.data.views`), of a data set that has one.
+    size: of x in pixels, for pictures of a folder; other data sets have theirs.
     offline: makes no difference, as loading never downloads; taken so that callers can pass it on.
 
     Raises:
         VmaError: unknown name or protocol; the data are missing or damaged.
     """
-    module = DATASETS[name]
+    own = name not in DATASETS and folders.is_path(name)
+    module = folders if own else DATASETS[name]
     protocol = protocol or module.PROTOCOLS[0]
     if protocol not in module.PROTOCOLS:
         raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(module.PROTOCOLS)}")
+    if own:
+        return folders.load(Path(name), protocol, size, finer=view == "finer")
     folder = Path(os.environ.get("VMA_DATA") or "data") if data_dir is None else Path(data_dir)
     if view == "finer" and not hasattr(module, "open_finer"):
         having = [other for other in DATASETS if hasattr(DATASETS[other], "open_finer")]

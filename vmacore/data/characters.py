@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from vmacore.data.views import ZOOM
+from vmacore.data.views import ZOOM, pixels_of
 from vmacore.errors import VmaError
 
 SPLITS = ("train", "validation", "test")
@@ -26,9 +26,11 @@ class Characters:
         shows drawings to a model binarises them: `Pixels` anew in every step, `binarised` once.
     finer: whether images are the finer view of drawings with binary pixels (`vmacore.data.views`); image / levels is
         then a shade, and nothing is drawn from it.
+    files: where each drawing was read, of a folder of pictures; else empty.
 
     Raises:
-        ValueError: images or labels of another type or shape, labels that do not ascend, or pixels above `levels`.
+        ValueError: images or labels of another type or shape, labels that do not ascend, pixels above `levels`, or
+            another number of files.
     """
 
     images: Tensor
@@ -36,6 +38,7 @@ class Characters:
     classes: tuple[str, ...]
     levels: int = 1
     finer: bool = False
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.dim() != 3:
@@ -47,6 +50,8 @@ class Characters:
         darkest = int(self.images.max()) if self.images.numel() else 0
         if not max(1, darkest) <= self.levels <= 255:
             raise ValueError(f"pixels reach {darkest}, but levels is {self.levels}: give levels the value of full ink")
+        if self.files and len(self.files) != len(self.images):
+            raise ValueError(f"{len(self.images)} images but {len(self.files)} files")
 
     @property
     def n_classes(self) -> int:
@@ -73,18 +78,38 @@ class Characters:
         index = [torch.arange(int(self.offsets[c]), int(self.offsets[c + 1])) for c in classes]
         labels = [torch.full((len(rows),), new) for new, rows in enumerate(index)]
         none = torch.zeros(0, dtype=torch.int64)
+        rows = torch.cat([none, *index])
         return Characters(
-            images=self.images[torch.cat([none, *index])],
+            images=self.images[rows],
             labels=torch.cat([none, *labels]),
             classes=tuple(self.classes[c] for c in classes),
             levels=self.levels,
             finer=self.finer,
+            files=tuple(self.files[row] for row in rows.tolist()) if self.files else (),
         )
+
+    def with_at_least(self, drawings: int) -> Characters:
+        """The classes with so many drawings."""
+        enough = (self.counts >= drawings).nonzero().flatten().tolist()
+        return self if len(enough) == self.n_classes else self.select(enough)
+
+    def drawing(self, index: int) -> str:
+        """A name for a drawing: its file, or its place in its class."""
+        label = int(self.labels[index])
+        return self.files[index] if self.files else f"{self.classes[label]}/{index - int(self.offsets[label])}"
 
     @property
     def view(self) -> str:
         """Which of `vmacore.data.views.VIEWS` the images are."""
         return "finer" if self.finer else "pixels"
+
+    def in_pixels(self) -> Characters:
+        """The binary pixels of a finer view; others stay."""
+        if not self.finer:
+            return self
+        parts = [pixels_of(part[:, None].float() / self.levels)[:, 0].byte() for part in self.images.split(4096)]
+        none = self.images.new_zeros(0, *self.size)
+        return replace(self, images=torch.cat([none, *parts]), levels=1, finer=False)
 
     def binarised(self, seed: int) -> Characters:
         """Binary images drawn once from the Bernoulli means, the same for the same seed; others stay."""
@@ -92,7 +117,7 @@ class Characters:
             return self
         generator = torch.Generator().manual_seed(seed)
         threshold = torch.rand(self.images.shape, generator=generator) * self.levels
-        return Characters((self.images > threshold).to(torch.uint8), self.labels, self.classes)
+        return replace(self, images=(self.images > threshold).to(torch.uint8), levels=1)
 
 
 @dataclass(frozen=True, eq=False)

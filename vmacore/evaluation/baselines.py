@@ -20,7 +20,8 @@ from vmacore.evaluation.classification import Classifier, accuracy_of
 class Baseline:
     """Accuracy over the first `episodes` tasks with half the widths of its 95 % intervals (`Accuracy`).
 
-    name: pixels-logistic, embeddings-nearest, embeddings-mean, queries-nearest or queries-mean (see `baselines`).
+    name: pixels-logistic, embeddings-nearest, embeddings-mean, queries-nearest, queries-mean or hog-logistic (see
+        `baselines`).
     """
 
     way: int
@@ -40,6 +41,7 @@ def baselines(
     shot: int,
     episodes: int,
     queries: int | None = None,
+    gradients: Tensor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Baseline]:
     """Classifiers fitted to the memory of each of the tasks that `classifier.measure` sees, and asked its queries.
@@ -49,6 +51,8 @@ def baselines(
     queries-*: both by h_q.
     *-nearest: the class of the nearest drawing. *-mean: the nearest mean of a class, with two shots or more (the mean
         of one drawing is that drawing).
+    hog-logistic: the same regression on `gradients` [N, F], a description of every drawing, if there is one
+        (`vmacore.evaluation.hog`).
 
     Embeddings are scaled to unit length and compared by Euclidean distance. For the normalised similarity and for the
     cosine the nearest of embeddings-nearest is then the largest of q(a|x).
@@ -66,6 +70,8 @@ def baselines(
         "queries-nearest": (_nearest, asked, asked),
         "queries-mean": (NearestCentroid, asked, asked),
     }
+    if gradients is not None:
+        methods["hog-logistic"] = (_logistic_regression, gradients.numpy(), gradients.numpy())
     if shot == 1:
         methods = {name: method for name, method in methods.items() if not name.endswith("-mean")}
     right: dict[str, list[Tensor]] = {name: [] for name in methods}

@@ -16,6 +16,7 @@ from vmacore.addressing import address_posterior
 from vmacore.data.characters import Characters
 from vmacore.episodes.base import Pixels
 from vmacore.errors import VmaError
+from vmacore.evaluation.answers import Answers
 from vmacore.evaluation.errors import clustered_se
 from vmacore.evaluation.likelihood import check_size
 from vmacore.evaluation.rules import (
@@ -141,6 +142,7 @@ class Classifier:
         queries: int | None = None,
         weight: float = MIXTURE_WEIGHT,
         progress: Callable[[int, int], None] | None = None,
+        record: Callable[[Answers], None] | None = None,
     ) -> list[Classification]:
         """Accuracy by each of `rules`, all on the same episodes, noise and queries.
 
@@ -151,7 +153,8 @@ class Classifier:
         mixture: argmax_c of w log p̂(c|x) + (1 − w) log q(c|x), w = `weight`.
 
         An episode draws `way` classes of all there are, `shot` drawings of each into memory, and of the drawings left
-        over asks `queries` of each class, or all. progress(done, total) counts episodes.
+        over asks `queries` of each class, or all (`few_shot_task`). progress(done, total) counts episodes. record: is
+        given every rule's answers in each.
 
         Raises:
             VmaError: more classes or shots than there are, an unknown rule, or counts below 1.
@@ -162,7 +165,12 @@ class Classifier:
         for index in range(episodes):
             task = self.task(index, way, shot, queries)
             for rule, scores in self._class_scores(task, index, way, rules, samples, weight).items():
-                right[rule].append(scores.argmax(1) == task.query_label)
+                chosen = scores.argmax(1)
+                right[rule].append(chosen == task.query_label)
+                if record:
+                    classes = self.labels[task.support].view(way, shot)[:, 0]  # of the split
+                    given = task.query, classes[chosen], scores.softmax(1).amax(1)
+                    record(Answers(way, shot, rule, index, *(part.cpu() for part in given)))
             closest = torch.cdist(self.pixels[task.query], self.pixels[task.support]).argmin(1)
             nearest.append(task.support_label[closest] == task.query_label)
             asked.append(self.labels[task.query])
@@ -201,11 +209,17 @@ class Classifier:
         for rule in rules:
             if rule not in RULES:
                 raise VmaError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
-        classes, fewest = self.characters.n_classes, int(self.characters.counts.min())
+        counts = self.characters.counts
+        classes, most = len(counts), int(counts.max()) if len(counts) else 0
         if not 2 <= way <= classes:
             raise VmaError(f"{way}-way asked for, but the split holds {classes} classes: choose 2 to that")
-        if not 1 <= shot < fewest:
-            raise VmaError(f"{shot}-shot asked for, but a class has {fewest} drawings: choose 1 to {fewest - 1}")
+        if most < 2:
+            raise VmaError("every class has one drawing, for memory, and none to ask: add drawings")
+        if not 1 <= shot < most:
+            raise VmaError(f"{shot}-shot asked for, but no class has more than {most} drawings: choose 1 to {most - 1}")
+        enough = int((counts >= shot).sum())
+        if enough < way:
+            raise VmaError(f"{way}-way asked for, but {enough} classes have {shot} drawings: ask for fewer of either")
         if episodes < 2:
             raise VmaError("an interval needs at least 2 episodes")
         if samples < 1 or (queries is not None and queries < 1):
@@ -303,10 +317,18 @@ def mean_of(parts: Sequence[Classification]) -> Classification:
 def few_shot_task(
     characters: Characters, way: int, shot: int, seed: int, index: int, queries: int | None = None
 ) -> Task:
-    """`way` classes, `shot` drawings of each in memory; queries: the first so many of those left over, or all."""
+    """`way` classes, `shot` drawings of each in memory; queries: the first so many of those left over, or all.
+
+    Classes with fewer drawings stand aside, and those with no more are in memory alone; one of each task has more.
+    """
     draw = generator(seed, index, Stream.EPISODE)
+    enough = (characters.counts >= shot).nonzero().flatten()
+    order = enough[torch.randperm(len(enough), generator=draw)]
+    chosen, asks = order[:way], characters.counts[order] > shot
+    if not asks[:way].any():
+        chosen[-1] = order[asks][0]
     support, query = [], []
-    for label in torch.randperm(characters.n_classes, generator=draw)[:way].tolist():
+    for label in chosen.tolist():
         first, count = int(characters.offsets[label]), int(characters.counts[label])
         drawings = first + torch.randperm(count, generator=draw)
         support.append(drawings[:shot])

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
 from vmacore.addressing import Addressing
+from vmacore.braille import braille
 from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
@@ -159,17 +160,6 @@ def preview(grid: Grid, width: int = 80) -> str:
     lines = []
     for row in range(rows):
         pictures = [grid.slots[row].nan_to_num(nan=0.0), *grid.samples[row, :columns]]
-        slot, *drawn = [_braille(picture > 0.5) for picture in pictures]
+        slot, *drawn = [braille(picture > 0.5) for picture in pictures]
         lines += [" ".join([left, "│", *rest]) for left, *rest in zip(slot, *drawn, strict=True)]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _braille(ink: Tensor) -> list[str]:
-    """Lines of Braille for ink [H, W]."""
-    H, W = ink.shape
-    padded = torch.zeros(-(-H // 4) * 4, -(-W // 2) * 2, dtype=torch.int64)
-    padded[:H, :W] = ink.long()
-    # Dots of a Braille character are numbered down the left column, then the right, the bottom row last.
-    weight = torch.tensor([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
-    cells = padded.view(len(padded) // 4, 4, -1, 2).permute(0, 2, 1, 3)
-    return ["".join(chr(0x2800 + code) for code in line) for line in (cells * weight).sum((2, 3)).tolist()]

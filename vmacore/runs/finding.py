@@ -46,25 +46,27 @@ def shipped_weights() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{STATE}"))}
 
 
-def find_run(name: str | Path | None, *, runs_dir: Path, dataset: str | None = None) -> Location:
+def find_run(
+    name: str | Path | None, *, runs_dir: Path, dataset: str | None = None, any_shipped: bool = False
+) -> Location:
     """What a user means by RUN: a run directory, a checkpoint folder, or shipped weights.
 
     Of a run the best checkpoint on validation is taken, else the latest. Without a name: the
     newest run (of the data set, where one is named) that has a checkpoint and is more than addresses, else shipped
-    weights.
+    weights; any_shipped: whether of any data set.
 
     Raises:
         VmaError: nothing found, a run without a checkpoint, or a name of another data set.
     """
     if name is None:
-        return _default_run(runs_dir, dataset)
+        return _default_run(runs_dir, dataset, any_shipped)
     location = _named_run(name, runs_dir)
     if dataset is not None and location.config.data.dataset != dataset:
         raise VmaError(f"{location.run} was trained on {location.config.data.dataset}, not {dataset}")
     return location
 
 
-def _default_run(runs_dir: Path, dataset: str | None) -> Location:
+def _default_run(runs_dir: Path, dataset: str | None, any_shipped: bool) -> Location:
     for run in list_runs(runs_dir):
         trained = run.newest() is not None and run.config.objective.trains != "addresses"
         if trained and dataset in (None, run.config.data.dataset):
@@ -72,7 +74,7 @@ def _default_run(runs_dir: Path, dataset: str | None) -> Location:
     # Those of a recipe of our own before those of the paper's.
     for path in sorted(shipped_weights().values(), key=lambda path: not path.name.endswith("-best")):
         location = _of_folder(path, RunDirectory.open(path).config, path.name, "shipped")
-        if dataset in (None, location.config.data.dataset):
+        if any_shipped or dataset in (None, location.config.data.dataset):
             return location
     which = f" for {dataset}" if dataset else ""
     raise VmaError(f"no trained run{which} in {runs_dir}: train one (vma train --dataset {dataset or 'glyphs'})")

@@ -1,0 +1,74 @@
+"""What `vma train` says on the way and at the end. `part` is what is trained (`objective.trains`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from vmacli.output import figures, nats, table
+
+if TYPE_CHECKING:
+    from vmacore.config import Config
+    from vmacore.data.characters import Dataset
+    from vmacore.training.loop import StepReport, TrainingSummary, ValidationReport
+
+
+def document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[str, Any]:
+    """What a script reads when a training ends."""
+    return {
+        "command": "train",
+        "dataset": data.name,
+        "protocol": data.protocol,
+        "preparation": data.preparation,
+        "binarisation": data.binarisation,
+        "refit": False,  # scripts may read it
+        "split": "train",
+        "run": str(summary.run),
+        "step": summary.step,
+        "steps_per_second": summary.steps_per_second,
+        "nll": summary.nll,
+        "kl_address": summary.kl_address,
+        "kl_latent": summary.kl_latent,
+        "part": config.objective.trains,
+        "samples": config.objective.samples,
+        "weights": "raw",
+        "seed": config.training.seed,
+        "interrupted": summary.interrupted,
+    }
+
+
+def step_line(report: StepReport, part: str) -> str:
+    """The end of the progress line."""
+    if part == "addresses":
+        return f"{_nll(part)} {nats(report.nll)}  KL_a {nats(report.kl_address)}"
+    return f"{_nll(part)} {nats(report.nll, 1)}  KL_a {nats(report.kl_address)}  KL_z {nats(report.kl_latent, 1)}"
+
+
+def validation_line(report: ValidationReport, part: str) -> str:
+    """A note for each validation."""
+    accuracy = "" if report.accuracy is None else f", 5-way 1-shot accuracy {report.accuracy:.1%}"
+    kl_z = "" if part == "addresses" else f", KL_z {nats(report.kl_latent)}"
+    return (
+        f"step {report.step}: validation {_nll(part)} {nats(report.nll)}, KL_a {nats(report.kl_address)}"
+        f"{kl_z}{accuracy}{', the best' if report.is_best else ''}"
+    )
+
+
+def _nll(part: str) -> str:
+    """Where addresses alone are trained no image has a likelihood: it is of the class."""
+    return "NLL of the class" if part == "addresses" else "NLL"
+
+
+def summary_table(summary: TrainingSummary, part: str) -> Table:
+    """Where the run stands at the end."""
+    made = table("run", "step", "steps/s", _nll(part), "KL_a", "KL_z")
+    made.add_row(
+        summary.run.name,
+        str(summary.step),
+        figures(summary.steps_per_second),
+        nats(summary.nll),
+        nats(summary.kl_address),
+        nats(summary.kl_latent),
+    )
+    return made

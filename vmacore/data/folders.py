@@ -1,0 +1,152 @@
+"""A folder of one's own pictures as a data set: a folder for each class, perhaps below one for each alphabet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vmacore.data.characters import SPLITS, Characters, Dataset
+from vmacore.data.pictures import FRAMES, LEVELS, Preparation, Shades
+from vmacore.data.splits import validation_classes
+from vmacore.errors import VmaError
+
+PROTOCOLS = FRAMES  # what a run on a folder has to keep: how pictures are framed
+LITTER = ("thumbs.db", "desktop.ini")  # hidden files besides, and folders of systems
+LITTER_FOLDERS = ("__macosx",)
+_WAY_OUT = "give a folder with a folder of pictures for each class"
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What a folder holds.
+
+    characters: in the finer view, with their `files`. left_out: a line for each file that can't be used.
+    """
+
+    characters: Characters
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FolderDataset(Dataset):
+    """A folder in splits; left_out: a line for each file that can't be used."""
+
+    left_out: tuple[str, ...]
+
+
+def is_path(name: str) -> bool:
+    """Whether a name of a data set is a path: of a folder that is there, or with a separator in it."""
+    return any(separator and separator in name for separator in (os.sep, os.altsep)) or Path(name).is_dir()
+
+
+def read_folder(folder: Path, preparation: Preparation) -> Pictures:
+    """All pictures of a folder by class: that is the name of a picture's folder, below `folder`.
+
+    Folders and files that are hidden or that systems leave behind are passed over, and folders without pictures.
+
+    Raises:
+        VmaError: there is no such folder, or no picture in it that can be used.
+    """
+    if not folder.is_dir():
+        raise VmaError(f"{folder} is no folder: {_WAY_OUT}")
+    return _read(folder, list(_files(folder, folder)), preparation)
+
+
+def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> FolderDataset:
+    """A folder as a data set.
+
+    With folders train, validation and test, and no others, these are the splits. Else every class is for tests; to
+    train on, a tenth of those with more than one picture validates (`validation_classes`) and the others train. A tenth
+    of train's classes validates too where there is no folder validation.
+
+    Raises:
+        VmaError: as in read_folder.
+    """
+    preparation = Preparation(size, frame)
+    left_out: list[str] = []
+    splits: dict[str, Characters] = {}
+    names = [folder.name for folder in _visible(path) if folder.is_dir()] if path.is_dir() else []
+    if names and set(names) <= set(SPLITS):
+        for name in names:
+            pictures = read_folder(path / name, preparation)
+            splits[name] = pictures.characters
+            left_out += pictures.left_out
+    else:
+        pictures = read_folder(path, preparation)
+        splits["train"] = splits["test"] = pictures.characters
+        left_out += pictures.left_out
+    none = next(iter(splits.values())).select([])
+    train, test = splits.get("train", none), splits.get("test", none)
+    validation = splits.get("validation")
+    if validation is None:
+        several = [c for c, count in enumerate(train.counts.tolist()) if count > 1]
+        chosen = [several[place] for place in validation_classes([train.classes[c] for c in several])]
+        validation = train.select(chosen)
+        train = train.select([c for c in range(train.n_classes) if c not in chosen])
+    if not finer:
+        train, validation, test = (part.in_pixels() for part in (train, validation, test))
+    return FolderDataset(
+        name=str(path),
+        protocol=frame,
+        preparation=preparation.in_words(),
+        binarisation="shades" if finer else "none: ink where any of 2×2 has some",
+        left_out=tuple(left_out),
+        train=train,
+        validation=validation,
+        test=test,
+    )
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files that a person sees in a folder and in those below, by name."""
+    own = [path for path in _visible(folder) if path.is_file()]
+    return own + [path for _, path in _files(folder, folder)]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What a person sees in a folder, by name."""
+    there = sorted(folder.iterdir(), key=lambda path: path.name)
+    return [path for path in there if not path.name.startswith(".") and path.name.lower() not in LITTER]
+
+
+def _files(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[tuple[str, Path]]:
+    """Files below a folder, each with its class, sorted by class. A link to a folder above is not followed."""
+    here = folder.resolve()
+    if here in above:
+        return
+    there = _visible(folder)
+    if folder != root:
+        name = folder.relative_to(root).as_posix()
+        yield from ((name, path) for path in there if path.is_file())
+    for path in there:
+        if path.is_dir() and path.name.lower() not in LITTER_FOLDERS:
+            yield from _files(path, root, (*above, here))
+
+
+def _read(folder: Path, files: list[tuple[str, Path]], preparation: Preparation) -> Pictures:
+    whole: list[tuple[str, Path, Shades]] = []
+    left_out: list[str] = []
+    for name, path in files:
+        try:
+            whole.append((name, path, preparation.read(path)))
+        except VmaError as error:
+            left_out.append(str(error))
+    if not whole:
+        first = f" ({left_out[0]})" if left_out else ""
+        raise VmaError(f"{folder} holds no picture of a class{first}: {_WAY_OUT}")
+    classes = list(dict.fromkeys(name for name, _, _ in whole))
+    place = {name: c for c, name in enumerate(classes)}
+    characters = Characters(
+        images=torch.from_numpy(np.stack([image for _, _, image in whole])),
+        labels=torch.tensor([place[name] for name, _, _ in whole]),
+        classes=tuple(classes),
+        levels=LEVELS,
+        finer=True,
+        files=tuple(str(path) for _, path, _ in whole),
+    )
+    return Pictures(characters, tuple(left_out))

@@ -1,0 +1,207 @@
+"""Where a picture has ink, and how much: what stands out from its paper, whichever of the two is darker.
+
+Paper is what lies along the edges. In a picture with a transparent background, ink is what is opaque. A frame around a
+picture is neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
+
+from vmacore.errors import VmaError
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+LONGEST = 512  # pictures of twice that and more are reduced first
+SAME = 0.04  # of full contrast: colours that differ by less are one
+OTHER = 0.2  # colours that differ by more are two, also in a noisy picture
+FAINTEST = 0.06  # ink that differs less from its paper is none
+NOISE = 4.0  # ink stands out of its paper by so many standard deviations of its noise
+MARGIN = 0.1  # of a picture's sides: a line around the picture lies within
+POINTS = 4096  # of a picture that its paper is fitted to
+BETWEEN_EIGHT = np.ones((3, 3), dtype=bool)  # pixels that touch by a corner go together
+
+
+def ink_of(image: Image.Image) -> Floats:
+    """Ink [H, W] in [0, 1] of a picture in any mode, inside the frame if it has one.
+
+    Raises:
+        VmaError: the picture is blank.
+    """
+    colours, alpha = _colours(image)
+    if alpha is None or np.median(_edge(alpha)) > 0.5:
+        ink = _on_paper(colours if alpha is None else _filled(colours, alpha))
+    else:
+        box = _bounds(alpha > 0.5)
+        sheet = colours[box]  # a picture within a transparent margin, unless it is all of one colour
+        solid = sheet.size > 0 and (alpha[box] > 0.5).mean() > 0.98
+        ink = (
+            _on_paper(sheet) if solid and np.ptp(sheet, (0, 1)).max() > OTHER else _contrasted(_opaque(colours, alpha))
+        )
+    if ink is None:
+        raise VmaError("it is blank: nothing in it stands out from its edges")
+    return ink
+
+
+def _colours(image: Image.Image) -> tuple[Floats, Floats | None]:
+    """Colours [H, W, C] and opacity [H, W] in [0, 1], of at most twice LONGEST pixels a side."""
+    factor = max(1, max(image.size) // LONGEST)
+    if image.mode.startswith(("I", "F")):  # 16 bits and more; only differences within a picture count
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+        values = (values - values.min()) / max(float(np.ptp(values)), 1.0)
+        return np.asarray(Image.fromarray(values).reduce(factor), dtype=np.float32)[:, :, None], None
+    transparent = "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
+    mode = "RGBA" if transparent else "L" if image.mode in ("1", "L") else "RGB"
+    bands = [np.asarray(band) for band in image.convert(mode).reduce(factor).split()]
+    alpha = bands.pop() if transparent else None
+    if all(np.array_equal(bands[0], band) for band in bands):
+        bands = bands[:1]  # grey: a third of the work
+    colours = np.stack(bands, 2).astype(np.float32) / np.float32(255)
+    return colours, None if alpha is None or (alpha == 255).all() else alpha.astype(np.float32) / np.float32(255)
+
+
+def _opaque(colours: Floats, alpha: Floats) -> Floats:
+    """What is opaque, of a drawing in one colour the less the nearer it comes to white or black, whichever is farther.
+
+    So the soft edges of a drawing count as such where they are opaque.
+    """
+    drawn = colours[alpha > 0.5]
+    if not len(drawn):
+        return alpha
+    own = np.median(drawn, 0)
+    if (_norm(drawn - own) < OTHER).mean() < 0.6:
+        return alpha
+    other = np.float32(own.mean() < 0.5)
+    return np.asarray(alpha * np.minimum(_norm(colours - other) / _norm(own - other), 1), dtype=np.float32)
+
+
+def _filled(colours: Floats, alpha: Floats) -> Floats:
+    """Transparent parts of a picture whose edges are opaque, as its paper."""
+    paper = np.median(_edge(colours), 0)
+    return np.asarray(paper + alpha[:, :, None] * (colours - paper), dtype=np.float32)
+
+
+def _edge(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What lies along the edges, [P, …]."""
+    width = max(1, min(values.shape[:2]) // 50)
+    inner = np.zeros(values.shape[:2], dtype=bool)
+    inner[width:-width, width:-width] = True
+    return values[~inner]
+
+
+def _on_paper(colours: Floats, framed: bool = False) -> Floats | None:
+    """Ink on opaque paper; None if there is none. framed: the picture stands in a frame that is cut off already."""
+    inside = None if framed else _inside(colours)
+    if inside is not None:
+        ink = _on_paper(inside, framed=True)
+        if ink is not None and (ink > 0.5).mean() < 0.5 and not _solid(ink > 0.5):
+            return ink
+    paper, shaded = _paper(colours)
+    distance = _norm(colours - paper)
+    if shaded:  # less light on the paper is less contrast
+        distance /= np.maximum(paper.mean(2), OTHER)
+    ink = _contrasted(distance)
+    return None if ink is None else _without_line_around(ink)
+
+
+def _norm(differences: Floats) -> Floats:
+    return np.sqrt(np.einsum("...c,...c->...", differences, differences) / differences.shape[-1])
+
+
+def _inside(colours: Floats) -> Floats | None:
+    """What a frame along the edges, all of one colour, leaves of a picture; None without one."""
+    edge = _edge(colours)
+    frame = np.median(edge, 0)
+    if (_norm(edge - frame) < OTHER).mean() < 0.9:
+        return None
+    other = _norm(colours - frame) > OTHER
+    rows, columns = np.flatnonzero(other.mean(1) > 0.5), np.flatnonzero(other.mean(0) > 0.5)
+    if not len(rows) or not len(columns):
+        return None
+    soft = 1 + max(colours.shape[:2]) // 100  # the edge between the two
+    box = slice(rows[0] + soft, rows[-1] + 1 - soft), slice(columns[0] + soft, columns[-1] + 1 - soft)
+    if min(other[box].shape) < 4 or _edge(other[box]).mean() < 0.98:
+        return None
+    return colours[box]
+
+
+def _paper(colours: Floats) -> tuple[Floats, bool]:
+    """The colour of the paper, [C] or, where light falls on it unevenly, [H, W, C]; and whether it does."""
+    H, W, C = colours.shape
+    edge = _edge(colours)
+    flat = np.median(edge, 0)
+    if (_norm(edge - flat) < SAME).mean() > 0.5:
+        return flat, False
+    y, x = np.meshgrid(np.linspace(-1, 1, H, dtype=np.float32), np.linspace(-1, 1, W, dtype=np.float32), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], 2)
+    step = max(1, round((H * W / POINTS) ** 0.5))
+    fit = _robust_fit(_edge(terms), edge, 1e-3)
+    some = slice(None, None, step)
+    fit = _robust_fit(terms[some, some].reshape(-1, 6), colours[some, some].reshape(-1, C), SAME, fit)
+    return np.asarray(terms @ fit, dtype=np.float32), True
+
+
+def _robust_fit(terms: Floats, values: Floats, scale: float, fit: Floats | None = None) -> Floats:
+    """Coefficients [6, C] of values [P, C], by least squares with less weight for points far off, as ink is.
+
+    fit: where to start; None: from least squares, with weights that give least absolute distances instead.
+    """
+    power = 1.0 if fit is None else 2.0
+    weight = np.ones(len(terms), dtype=np.float32)
+    for _ in range(10):
+        if fit is not None:
+            weight = (1 + (_norm(values - terms @ fit) / scale) ** power) ** -0.5
+            weight = weight if power == 1 else weight**2
+        fit = np.linalg.lstsq(terms * weight[:, None], values * weight[:, None], rcond=None)[0]
+    assert fit is not None
+    return fit
+
+
+def _contrasted(distance: Floats) -> Floats | None:
+    """Ink in [0, 1] of distances [H, W] from the paper, none within its noise; None if there is none at all.
+
+    Half the mean distance of the ink parts it from the paper; around that shades go from 0 to 1.
+    """
+    threshold = float(distance.max()) / 2
+    if threshold <= 0:
+        return None
+    for _ in range(10):
+        level = float(distance[distance > threshold].mean())
+        threshold = level / 2
+    noise = float(np.quantile(distance, 0.1)) / 0.126  # a tenth of a normal distribution lies within that part of σ
+    if level < max(FAINTEST, NOISE * noise):
+        return None
+    return np.asarray(np.clip(distance / threshold - 0.5, 0, 1), dtype=np.float32)
+
+
+def _without_line_around(ink: Floats) -> Floats:
+    """Without a closed line along all four sides, if there is ink besides."""
+    H, W = ink.shape
+    top, left = int(MARGIN * H), int(MARGIN * W)
+    strips = ink[: top + 1], ink[H - top - 1 :], ink[:, : left + 1].T, ink[:, W - left - 1 :].T
+    if not all(((strip > 0.5).mean(1) > 0.8).any() for strip in strips):
+        return ink
+    parts, _ = ndimage.label(ink > 0.1, BETWEEN_EIGHT)
+    inner = np.unique(parts[top : H - top, left : W - left])
+    lines = ~np.isin(parts, inner) & (parts > 0)
+    rest = np.where(lines, np.float32(0), ink)
+    return rest if (rest > 0.5).any() else ink
+
+
+def _bounds(mask: Mask) -> tuple[slice, slice]:
+    """The rows and columns between the first and the last that are set; empty where nothing is."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _solid(mask: Mask) -> bool:
+    """Whether it is a full rectangle."""
+    return bool(mask[_bounds(mask)].mean() > 0.9)
