@@ -71,7 +71,7 @@ def test_info(trained: Shell) -> None:
         "binarized-mnist": False,
         "omniglot-gmn": False,
         "omniglot-oneshot": False,
-        "symbols": False,
+        "all-symbols": False,
         "glyphs": True,
         "shapes": True,
         "digits": True,

@@ -22,7 +22,7 @@ def open_set(data_dir: Path, protocol: str, seed: int, *, finer: bool = False) -
     made = [glyphs.load(seed, finer=finer), shapes.load(seed, finer=finer)]
     train, validation = (joined([of.split(name) for of in (drawn, *made)]) for name in SPLITS[:2])
     preparation = f"{drawn.preparation}; with glyphs and shapes, seed {seed}"
-    return Dataset("symbols", protocol, preparation, omniglot.BINARISATION, train, validation, train.select([]))
+    return Dataset("all-symbols", protocol, preparation, omniglot.BINARISATION, train, validation, train.select([]))
 
 
 def open_finer(data_dir: Path, protocol: str, seed: int) -> Dataset:

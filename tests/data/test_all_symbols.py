@@ -9,7 +9,7 @@ import torch
 
 from tests import synthetic
 from vmacore.data import load_dataset
-from vmacore.data.sets.symbols import joined
+from vmacore.data.sets.all_symbols import joined
 from vmacore.errors import VmaError
 
 
@@ -23,11 +23,11 @@ def test_classes_of_all_parts_in_order() -> None:
 
 def test_omniglot_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(VmaError, match="run `vma download omniglot`"):
-        load_dataset("symbols", data_dir=tmp_path)
+        load_dataset("all-symbols", data_dir=tmp_path)
 
 
 def test_all_of_omniglot_glyphs_and_shapes(real_omniglot: Path) -> None:
-    dataset = load_dataset("symbols", data_dir=real_omniglot, view="finer")
+    dataset = load_dataset("all-symbols", data_dir=real_omniglot, view="finer")
     assert dataset.train.n_classes == 1461 + 816 + 800
     assert dataset.validation.n_classes == 162 + 96 + 100
     assert dataset.test.n_classes == 0
