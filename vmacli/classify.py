@@ -21,9 +21,10 @@ from vmacli.runs import OpenRun, is_path, open_run
 from vmacli.session import Session, uses
 
 if TYPE_CHECKING:
+    from vmacore.evaluation.accuracy import Classification
     from vmacore.evaluation.answers import Answers
     from vmacore.evaluation.baselines import Baseline
-    from vmacore.evaluation.classification import Classification, Classifier
+    from vmacore.evaluation.classification import Classifier
 
 
 class Rule(StrEnum):
@@ -168,7 +169,7 @@ def classify(
 ) -> None:
     """Classify drawings of new classes, every --way with every --shot, by every --rule on the same tasks."""
     with reporting(session) as output:
-        from vmacore.evaluation.classification import mean_of
+        from vmacore.evaluation.accuracy import mean_of
         from vmacore.evaluation.rules import DECODING
 
         decoding = any(name in DECODING for name in choice.rules)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vmacore.config import ModelConfig
 from vmacore.data.characters import Characters
-from vmacore.evaluation.classification import Classification, classify
+from vmacore.evaluation.accuracy import Classification
+from vmacore.evaluation.classification import classify
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.terms import LogTerms

@@ -14,7 +14,8 @@ from torch import Tensor
 from tests import synthetic
 from tests.evaluation.rigged import COUNTS, PERFECT, Rigged, class_of, classified, noisy, nothing, numbered
 from vmacore.errors import VmaError
-from vmacore.evaluation.classification import Classification, Classifier, classify, few_shot_task, mean_of
+from vmacore.evaluation.accuracy import Classification, mean_of
+from vmacore.evaluation.classification import Classifier, classify, few_shot_task
 from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing
 

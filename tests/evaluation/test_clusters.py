@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vmacore.evaluation.classification import Z95, accuracy_of
+from vmacore.evaluation.accuracy import Z95, accuracy_of
 from vmacore.evaluation.errors import clustered_se
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vmacore.braille import braille
+from vmacore.data.braille import braille
 from vmacore.data.folders import files_below
 from vmacore.data.pictures import LEVELS, Preparation, Shades, open_picture
 from vmacore.data.views import pixels_of

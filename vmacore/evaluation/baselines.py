@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch import Tensor
 
-from vmacore.evaluation.classification import Classifier, accuracy_of
+from vmacore.evaluation.accuracy import accuracy_of
+from vmacore.evaluation.classification import Classifier
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vmacore.errors import VmaError
-from vmacore.evaluation.classification import interval
+from vmacore.evaluation.accuracy import interval
 from vmacore.evaluation.likelihood import Parts, decoded_at_once, score_targets
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.memory.large import LargeMemory

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
 from vmacore.addressing import Addressing
-from vmacore.braille import braille
+from vmacore.data.braille import braille
 from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError

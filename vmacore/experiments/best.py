@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.evaluation.classification import Z95, Classifier
+from vmacore.evaluation.accuracy import Z95
+from vmacore.evaluation.classification import Classifier
 from vmacore.evaluation.errors import target_classes
 from vmacore.experiments.classification import PAPER
 from vmacore.experiments.lab import accuracy

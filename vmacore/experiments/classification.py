@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from vmacore.evaluation.classification import Z95, Classification, Classifier
+from vmacore.evaluation.accuracy import Z95, Classification
+from vmacore.evaluation.classification import Classifier
 from vmacore.experiments.lab import figures, systems
 from vmacore.experiments.lab.accuracy import Asked, measure, name, percentages
 from vmacore.experiments.lab.lab import Lab

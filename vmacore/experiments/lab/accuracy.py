@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmacore.evaluation.classification import Z95, Classification, Classifier
+from vmacore.evaluation.accuracy import Z95, Classification
+from vmacore.evaluation.classification import Classifier
 from vmacore.experiments.lab.lab import Lab
 
 Task = tuple[int, int]  # classes, and drawings of each in memory
