@@ -112,8 +112,8 @@ FAULTS = {
     ),
     "score ignores --split": Fault(
         "vmacli/score.py",
-        "opened.characters(split)",
-        'opened.characters("test")',
+        "opened.with_at_least(split,",
+        'opened.with_at_least("test",',
         SCORE + "the_split_chooses_the_classes",
     ),
     # The error over classes.
