@@ -72,7 +72,8 @@ def train(
     wanted: Recipe,
     name: Annotated[str | None, unset("--name", help="Name of the new run; left out: made up.")] = None,
     resume: Annotated[
-        str | None, of_run("--resume", help="Go on with this run.", autocompletion=completion.own_runs)
+        str | None,
+        of_run("--resume", help="Go on with this run, or checkpoint of it.", autocompletion=completion.own_runs),
     ] = None,
     *,
     origin: Origin,
@@ -104,6 +105,7 @@ def train(
         from vmacore.distributed import check_shares, from_first, rank, world_size
         from vmacore.runs.directory import RunDirectory
         from vmacore.runs.finding import find_run
+        from vmacore.runs.weights import newest_whole
         from vmacore.training.graphs import bfloat16_units
         from vmacore.training.loop import prepare
         from vmacore.training.loop import train as fit
@@ -117,11 +119,10 @@ def train(
                 for asked in (origin.init, origin.addresses)
             )
             start = Start(first, of_addresses, origin.revive) if first or of_addresses or origin.revive else None
-            if resume is None:
-                run = None
+            run, at = (None, None) if resume is None else _existing(resume, session.runs_dir)
+            if run is None:
                 config = _configuration(wanted, seed, settings or [])
             else:
-                run = _existing(resume, session.runs_dir)
                 config = run.config
                 asked = {
                     "--dataset": wanted.dataset, "--recipe": wanted.recipe, "--protocol": wanted.protocol,
@@ -135,7 +136,11 @@ def train(
                 check_shares(config)
                 path = from_first(str(_new(name, config, session.runs_dir).path) if leads else None)
                 run = RunDirectory(Path(path), config)
-            done, total = run.newest() or 0, wanted.steps or config.training.steps
+            elif at is None:
+                at, wrong = newest_whole(run)
+                if wrong:
+                    output.note(f"{wrong}; going on from step {at}")
+            done, total = at or 0, wanted.steps or config.training.steps
             together = f"{world_size()} processes, " if world_size() > 1 else ""
             output.note(
                 f"training on {data.name} {data.protocol}; "
@@ -149,7 +154,7 @@ def train(
                 _kept_if_started(run, new=resume is None and leads),
                 stopping() as stop,
                 output.progress("steps", total) as progress,
-                _events(run, tensorboard and leads) as events,
+                _events(run, done, tensorboard and leads) as events,
             ):
                 progress.update(done)
                 part = config.objective.trains
@@ -170,6 +175,7 @@ def train(
                     steps=wanted.steps,
                     device=where,
                     resume=resume is not None,
+                    resume_from=at,
                     start=start,
                     on_step=on_step,
                     on_validation=on_validation,
@@ -195,14 +201,14 @@ def _kept_if_started(run: RunDirectory, *, new: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _events(run: RunDirectory, wanted: bool) -> Iterator[Events | None]:
+def _events(run: RunDirectory, done: int, wanted: bool) -> Iterator[Events | None]:
     """TensorBoard events in the run, closed at the end; none unless they were asked for."""
     if not wanted:
         yield None
         return
     from vmacore.training.tensorboard import Events
 
-    with closing(Events(run.path / "tensorboard", run.newest() or 0)) as events:
+    with closing(Events(run.path / "tensorboard", done)) as events:
         yield events
 
 
@@ -244,12 +250,19 @@ def _new(name: str | None, config: Config, runs_dir: Path) -> RunDirectory:
     return RunDirectory.create(runs_dir / name, config)
 
 
-def _existing(name: str, runs_dir: Path) -> RunDirectory:
-    """The run of that name or path, looked for in the order in which other commands look."""
-    from vmacore.runs.directory import RunDirectory
+def _existing(name: str, runs_dir: Path) -> tuple[RunDirectory, int | None]:
+    """The run of that name or path, looked for in the order in which other commands look; of a checkpoint its step."""
+    from vmacore.errors import VmaError
+    from vmacore.runs.directory import STATE, RunDirectory, read_state
 
     paths = (Path(name), runs_dir / name)
-    return RunDirectory.open(next((path for path in paths if (path / "config.toml").is_file()), paths[-1]))
+    for path in paths:
+        if (path / STATE).is_file() and (path.parent.parent / "config.toml").is_file():
+            run, step = RunDirectory.open(path.parent.parent), read_state(path)["step"]
+            if path.name != run.checkpoint(step).name:
+                raise VmaError(f"{path} is not where a training left it: start a new run (--init {path})")
+            return run, step
+    return RunDirectory.open(next((path for path in paths if (path / "config.toml").is_file()), paths[-1])), None
 
 
 def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[str]) -> None:

@@ -1,13 +1,25 @@
-"""Files and folders that appear whole or not at all, and stay once they are there."""
+"""Files and folders that appear whole or not at all, and stay once they are there.
+
+What is written has a temporary name until it is whole: .NAME.HOST.PROCESS.NUMBER.tmp. Such names of processes that have
+ended are removed by whoever next writes in that folder.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32] or "host"
+TEMPORARY = re.compile(rf"\..+\.{HOST}\.(?P<process>[0-9]{{1,10}})\.[0-9]+\.tmp")
+_count = itertools.count()
+_swept: set[Path] = set()
 
 
 @contextmanager
@@ -52,21 +64,54 @@ def new_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
     """
     part = _beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed and had the same number
     try:
         part.mkdir()
         yield part
         _flush(part)
         if replaces:
-            shutil.rmtree(path, ignore_errors=True)
+            discard(path)
         part.rename(path)
         _flush(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def discard(folder: Path) -> None:
+    """Remove a folder. Its name goes first, so that whoever reads beside finds all of it or nothing."""
+    gone = _beside(folder)
+    with suppress(OSError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """A name for a temporary that nobody else takes, in the same folder; what killed processes left there goes."""
+    if path.parent not in _swept:
+        _swept.add(path.parent)
+        _sweep(path.parent)
+    return path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{next(_count)}.tmp")
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f".*.{HOST}.*.tmp") if folder.is_dir() else ():
+        match = TEMPORARY.fullmatch(left.name)
+        if match and not _runs(int(match["process"])):
+            shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):
+                left.unlink()
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine still runs; if nothing tells, it does."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _flush(folder: Path) -> None:

@@ -269,3 +269,15 @@ def test_weights_without_moments_are_not_resumed(shell: Shell) -> None:
     result = shell("train", "--resume", "exported", code=1)
     assert "no whole checkpoint to resume from" in result.stderr
     assert find_run("exported", runs_dir=shell.runs).step == 10
+
+
+def test_resuming_a_damaged_run_and_a_step_of_it(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "20", *TINY)
+    latest = shell.runs / "a" / "checkpoints" / "step-00000020"
+    (latest / "weights.safetensors").write_bytes(b"")
+    told = shell("train", "--resume", "a").stderr
+    assert "weights.safetensors is missing or damaged" in told
+    assert "going on from step 10" in told
+    assert "from step 10 to step 20" in shell("train", "--resume", str(latest.parent / "step-00000010")).stderr
+    latest.rename(latest.parent / "mine")
+    assert "--init" in shell.refused("train", "--resume", str(latest.parent / "mine"))

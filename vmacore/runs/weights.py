@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
 from vmacore.errors import VmaError
-from vmacore.files import write
+from vmacore.foreign import content, cut, reading
 from vmacore.models import GenerativeModel, create_model
-from vmacore.runs.directory import FORMAT, STATE, WEIGHTS, RunDirectory, read_state
+from vmacore.runs.directory import (
+    CHECKSUMS,
+    LARGEST,
+    MOMENTS,
+    WEIGHTS,
+    RunDirectory,
+    read_state,
+    write_checkpoint,
+)
 from vmacore.runs.finding import Location
 from vmacore.seeds import Stream, generator
+
+PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def build_model(config: Config, device: torch.device | str = "cpu") -> GenerativeModel:
@@ -37,7 +46,7 @@ def weights_file(location: Location, weights: str) -> Path:
     if weights not in WEIGHTS:
         raise VmaError(f"there are no {weights!r} weights; choose one of {', '.join(WEIGHTS)}")
     file = location.path / WEIGHTS[weights]
-    if not file.exists():
+    if location.path.is_dir() and not file.exists():
         raise VmaError(f"{location.run} holds no {weights} weights: leave out --weights {weights}")
     return file
 
@@ -54,15 +63,44 @@ def load_model(location: Location, *, weights: str = "averaged", device: torch.d
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Tensors of a .safetensors file.
+    """Tensors of a .safetensors file of a checkpoint: all of finite numbers, with the checksum that its state names.
 
     Raises:
-        VmaError: absent or damaged.
+        Gone: another process has removed the checkpoint.
+        VmaError: absent, damaged, altered, or not weights.
     """
-    try:
-        return {migrated_weight(name): tensor for name, tensor in load_file(file).items()}
-    except (OSError, SafetensorError) as error:
-        raise VmaError(f"{file} is missing or damaged: use another checkpoint, or train again") from error
+    expected = read_state(file.parent).get(CHECKSUMS, {}).get(file.name)  # earlier versions wrote none
+    with reading(file, "use another checkpoint, or train again"):
+        stored = content(file, LARGEST["weights"])
+        if expected not in (None, hashlib.sha256(stored).hexdigest()):
+            raise ValueError("it is not what was saved, its checksum is another")
+        tensors = {migrated_weight(name): tensor for name, tensor in load(stored).items()}
+        for name, tensor in tensors.items():
+            if tensor.dtype not in PRECISIONS or not bool(tensor.isfinite().all()):
+                raise ValueError(f"{cut(name)} is not of finite numbers")
+    return tensors
+
+
+def newest_whole(run: RunDirectory) -> tuple[int | None, str]:
+    """The newest step whose checkpoint is whole, and what is wrong with the newest of all where that is another.
+
+    None for a run that has saved nothing.
+
+    Raises:
+        VmaError: no checkpoint is whole.
+    """
+    wrong: list[str] = []
+    for step in run.steps():
+        try:
+            for file in (*WEIGHTS.values(), *MOMENTS.values()):
+                read_tensors(run.checkpoint(step) / file)
+        except VmaError as error:
+            wrong.append(str(error))
+        else:
+            return step, next(iter(wrong), "")
+    if wrong:
+        raise VmaError(f"{run.path} has no whole checkpoint, start a new run (--init RUN): {wrong[0]}")
+    return None, ""
 
 
 def load_weights(module: nn.Module, file: Path) -> None:
@@ -89,11 +127,10 @@ def export_weights(location: Location, folder: Path) -> None:
     Raises:
         VmaError: the folder exists or cannot be written, or the weights cannot be read.
     """
-    weights = read_tensors(location.path / WEIGHTS["averaged"])
-    state = {"format": FORMAT, "step": location.step, "best": read_state(location.path)["best"]}
+    weights = {name: tensor.half() for name, tensor in read_tensors(location.path / WEIGHTS["averaged"]).items()}
+    state = {"step": location.step, "best": read_state(location.path)["best"]}
     run = RunDirectory.create(folder, location.config)
     try:
-        write(run.path / WEIGHTS["averaged"], save({name: tensor.half() for name, tensor in weights.items()}))
-        write(run.path / STATE, json.dumps(state, indent=1).encode())
+        write_checkpoint(run.path, state, {WEIGHTS["averaged"]: weights})
     except OSError as error:
         raise VmaError(f"cannot write weights at {folder}: {error.strerror or error}") from error

@@ -84,6 +84,7 @@ def train(
     steps: int | None = None,
     device: torch.device | str = "cpu",
     resume: bool = False,
+    resume_from: int | None = None,
     start: Start | None = None,
     on_step: Callable[[StepReport], None] | None = None,
     on_validation: Callable[[ValidationReport], None] | None = None,
@@ -91,9 +92,10 @@ def train(
 ) -> TrainingSummary:
     """Train a run made by `RunDirectory.create(path, prepare(config, dataset))` up to `steps`.
 
-    steps: where to end; None: as configured. With `resume`, on from the latest checkpoint, bit for bit as if never
-    stopped on the same CPU with the same threads. start: weights of a new run; metrics.jsonl notes what of it is drawn
-    anew. stop: polled every step; when true the state is saved and the summary says `interrupted`.
+    steps: where to end; None: as configured. With `resume`, on from the newest whole checkpoint, or from that of step
+    `resume_from`, bit for bit as if never stopped on the same CPU with the same threads. start: weights of a new run;
+    metrics.jsonl notes what of it is drawn anew. stop: polled every step; when true the state is saved and the summary
+    says `interrupted`.
 
     Where torch.distributed has a process group (`vmacore.distributed`) every process calls this alike; they share the
     targets of each step, stop together, and the first alone writes, reports and validates.
@@ -114,7 +116,7 @@ def train(
             config = start.recorded(config)
         trainer = Trainer(RunDirectory(run.path, config), dataset, torch.device(device))
         if resume:
-            trainer.restore()
+            trainer.restore(resume_from)
         if config != stored and leads:
             run.with_config(config)
         if start is not None and not resume:

@@ -25,7 +25,7 @@ from vmacore.files import replace
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
-from vmacore.runs.weights import build_model, load_weights
+from vmacore.runs.weights import build_model, load_weights, newest_whole
 from vmacore.training.graphs import Graphed, Update, can_record
 from vmacore.training.optimiser import Optimiser
 from vmacore.training.start import EMBEDDING
@@ -167,10 +167,13 @@ class Trainer:
         }
         self.run.save(self.step, tensors, {"best": self.best, "torch": torch.__version__})
 
-    def restore(self) -> None:
-        """Take up the latest checkpoint; metrics written after it are cut off."""
-        step = self.run.newest()
-        if (step is None and any(self.run.path.glob("checkpoints/step-*"))) or (self.run.path / STATE).exists():
+    def restore(self, step: int | None = None) -> None:
+        """Take up the checkpoint of a step, or the newest that is whole; metrics written after it are cut off."""
+        if (self.run.path / STATE).exists():
+            raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
+        if step is None:
+            step, _ = newest_whole(self.run)
+        if step is None and any(self.run.path.glob("checkpoints/step-*")):
             raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
         if step is None and (self.run.config.init or self.run.config.addresses_from):
             raise VmaError(f"{self.run.path} was stopped before its first weights were stored: start a new run")
@@ -184,6 +187,8 @@ class Trainer:
         load_weights(self.averaged.module, folder / WEIGHTS["averaged"])
         self.optimiser.restore(folder, step)
         self.step, self.best = step, read_state(folder)["best"]
+        if self.leads and self.run.pointed("latest") != step:
+            self.run.point("latest", step)  # before metrics are cut: the run goes back as a whole
         self._cut_metrics(step)
 
     def _cut_metrics(self, step: int) -> None:
