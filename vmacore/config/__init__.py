@@ -23,6 +23,7 @@ from vmacore.config.sections import (
     TrainingConfig,
 )
 from vmacore.errors import VmaError
+from vmacore.foreign import cut, reason
 from vmacore.shelf import ESTIMATORS, MODELS
 
 __all__ = [
@@ -126,12 +127,14 @@ class Config(Section):
         """
         try:
             return _validated(migrated(tomllib.loads(text)))
-        except tomllib.TOMLDecodeError as error:
-            raise VmaError(f"not a configuration: {error}") from error
+        except VmaError:
+            raise
+        except Exception as error:  # deep nesting and long numbers end in whatever the parser or a validator meets
+            raise VmaError(f"not a configuration: {reason(error)}") from error
 
 
 def _cannot_set(setting: str, why: str = "") -> str:
-    return f"cannot set {setting!r}: {why or 'write section.field=value, such as model.latent=32'}"
+    return f"cannot set {cut(setting)!r}: {why or 'write section.field=value, such as model.latent=32'}"
 
 
 def _value(text: str, words: tuple[Any, ...]) -> Any:
@@ -142,6 +145,8 @@ def _value(text: str, words: tuple[Any, ...]) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return None if text == "none" else text
+    except (ValueError, RecursionError) as error:
+        raise VmaError(f"cannot set {cut(text)!r}: {reason(error)}; write a plain value") from error
 
 
 def _validated(document: dict[str, Any]) -> Config:
@@ -150,8 +155,8 @@ def _validated(document: dict[str, Any]) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        value = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
-        raise VmaError(f"configuration: {field}: {first['msg']}{value}") from error
+        value = "" if isinstance(first["input"], dict) else f" (got {cut(repr(first['input']))})"
+        raise VmaError(f"configuration: {cut(field)}: {cut(first['msg'])}{value}") from error
 
 
 def recipe_names() -> list[str]:
