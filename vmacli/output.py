@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import IO, Any, cast
 
 import typer
 from rich import box
@@ -21,9 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from vmacli.session import Session
+from vmacli.start import INTERRUPTED
+from vmacli.stderr import Stderr
 
 MEMORY_WORDS = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
-INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 
 
 class Output:
@@ -33,7 +34,7 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self._out = Console(highlight=False, markup=False, emoji=False)
-        self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._err = Console(file=cast(IO[str], Stderr()), highlight=False, markup=False, emoji=False)
 
     def note(self, line: str) -> None:
         """A line beside the result: which run is used, what was saved."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -154,7 +154,7 @@ def train(
                 _kept_if_started(run, new=resume is None and leads),
                 stopping() as stop,
                 output.progress("steps", total) as progress,
-                _events(run, done, tensorboard and leads) as events,
+                _events(run.path, done, output.note, wanted=tensorboard and leads) as events,
             ):
                 progress.update(done)
                 part = config.objective.trains
@@ -201,14 +201,14 @@ def _kept_if_started(run: RunDirectory, *, new: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _events(run: RunDirectory, done: int, wanted: bool) -> Iterator[Events | None]:
+def _events(run: Path, done: int, lost: Callable[[str], None], *, wanted: bool) -> Iterator[Events | None]:
     """TensorBoard events in the run, closed at the end; none unless they were asked for."""
     if not wanted:
         yield None
         return
     from vmacore.training.tensorboard import Events
 
-    with closing(Events(run.path / "tensorboard", done)) as events:
+    with closing(Events(run / "tensorboard", done, lost)) as events:
         yield events
 
 
