@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -74,7 +74,7 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
             alone and these do not suffice.
     """
     from vmacore.errors import VmaError
-    from vmacore.runs.finding import find_run
+    from vmacore.runs.finding import find_run, settled
     from vmacore.runs.weights import load_model
 
     location = find_run(wanted.run, runs_dir=session.runs_dir, dataset=wanted.dataset)
@@ -85,16 +85,25 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
             "(vma train --addresses-from)"
         )
     where = choose_device(session.device)
-    output.note(f"{location.kind} {location.run}, step {location.step}, {session.weights} weights, on {where}")
+    on = f"{session.weights} weights, on {where}"
+    output.note(f"{location.kind} {location.run}, step {location.step}, {on}")
     found = load_data(config, session)
     if found.test.size != config.model.size:
         raise VmaError(
             f"{location.run} was trained on images of {_size(config.model.size)}, but {found.name} here is "
             f"{_size(found.test.size)}: name another run"
         )
+
+    def read() -> tuple[Location, GenerativeModel]:
+        newest = find_run(location.source, runs_dir=session.runs_dir)
+        return newest, load_model(newest, weights=session.weights, device=where)
+
+    newest, model = settled(read)
+    if newest.step != location.step:
+        output.note(f"{newest.kind} {newest.run}, saved meanwhile, step {newest.step}, {on}")
     return OpenRun(
-        location=location,
-        model=load_model(location, weights=session.weights, device=where),
+        location=replace(location, path=newest.path, step=newest.step),
+        model=model,
         dataset=found,
         device=where,
         session=session,

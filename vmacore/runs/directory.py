@@ -90,12 +90,20 @@ class RunDirectory:
 
     def pointed(self, name: str) -> int | None:
         """The step that `latest` or `best` names; None where there is no such checkpoint."""
+        before = None
+        while (step := self._named(name)) not in (None, before):
+            assert step is not None
+            if (self.checkpoint(step) / STATE).is_file():
+                return step
+            before = step  # unless a training has saved another meanwhile, and removed this one
+        return None
+
+    def _named(self, name: str) -> int | None:
         try:
             number = content(self.path / name, LARGEST["pointer"]).strip()
         except OSError:
             return None
-        step = int(number) if number.isdigit() else -1
-        return step if step >= 0 and (self.checkpoint(step) / STATE).is_file() else None
+        return int(number) if number.isdigit() else None
 
     def point(self, name: str, step: int) -> None:
         """Let `latest` or `best` name a step."""
@@ -116,7 +124,7 @@ class RunDirectory:
         return next(iter(self.steps()), None)
 
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
-        """Save a checkpoint: `tensors` by file name, `state` as JSON. Drops all but the best, the latest, the one before.
+        """Save a checkpoint: `tensors` by file name, `state` as JSON. Drops all but best, latest and the one before.
 
         Raises:
             VmaError: it could not be written, or a weight is not finite; what was saved before is kept.
