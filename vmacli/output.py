@@ -5,7 +5,6 @@ Three modes: tables and pictures for people, one JSON document (`--json`), the b
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +22,11 @@ from rich.text import Text
 from vmacli.session import Session
 from vmacli.start import INTERRUPTED
 from vmacli.stderr import Stderr
+from vmacore.files import as_json
+from vmacore.foreign import cut
 
 MEMORY_WORDS = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
+LONGEST_ERROR = 2000  # letters
 
 
 class Output:
@@ -43,13 +45,12 @@ class Output:
 
     def error(self, line: str) -> None:
         """One line, also in quiet mode."""
-        text = " ".join(line.split())
-        self._err.print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
+        self._err.print(Text.assemble(("error: ", "bold red"), cut(line, LONGEST_ERROR)), soft_wrap=True)
 
     def result(self, document: Mapping[str, Any], shown: Sequence[RenderableType], bare: str) -> None:
         """The result, once: a JSON document, what people read, or the bare values, by mode."""
         if self.as_json:
-            typer.echo(json.dumps(_finite(document), allow_nan=False))
+            typer.echo(as_json(document))
         elif self.quiet:
             typer.echo(bare)  # rich would turn tabs into spaces
         else:
@@ -206,14 +207,3 @@ def duration(seconds: float) -> str:
     """Hours, minutes and seconds: 1:02:03."""
     whole = max(0, round(seconds))
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-def _finite(value: Any) -> Any:
-    """The same with null for what JSON cannot say (a standard error of one episode is not a number)."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

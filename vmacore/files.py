@@ -6,15 +6,18 @@ ended are removed by whoever next writes in that folder.
 
 from __future__ import annotations
 
+import errno
 import itertools
+import json
+import math
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32] or "host"
 TEMPORARY = re.compile(rf"\..+\.{HOST}\.(?P<process>[0-9]{{1,10}})\.[0-9]+\.tmp")
@@ -74,6 +77,35 @@ def new_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def as_json(document: Any) -> str:
+    """A document in JSON, on one line; null for what JSON cannot say, such as an error of one episode."""
+    return json.dumps(_finite(document), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def check_writable(path: Path) -> None:
+    """Find out, before hours of work, whether a file can be written there; folders above are made.
+
+    Raises:
+        OSError: it cannot.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trial = _beside(path)
+    try:
+        trial.touch()
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 def discard(folder: Path) -> None:

@@ -38,8 +38,8 @@ def content(path: Path, most: int) -> bytes:
 
 
 @contextmanager
-def reading(file: Path | str, way_out: str) -> Iterator[None]:
-    """Turns anything that goes wrong with a file inside the block into one line: the file, the reason, the way out.
+def reading(file: Path | str, way_out: str, verdict: str = "is missing or damaged") -> Iterator[None]:
+    """Turns anything that goes wrong with a file in the block into one line: file, verdict, reason and way out.
 
     Raises:
         Gone: the folder that holds the file has gone.
@@ -51,7 +51,7 @@ def reading(file: Path | str, way_out: str) -> Iterator[None]:
         raise
     except Exception as error:
         kind = Gone if isinstance(file, Path) and not file.parent.is_dir() else VmaError
-        raise kind(f"{file} is missing or damaged ({reason(error)}): {way_out}") from error
+        raise kind(f"{file} {verdict} ({reason(error)}): {way_out}") from error
 
 
 def reason(error: Exception) -> str:
@@ -72,7 +72,7 @@ def reason(error: Exception) -> str:
     return cut(words) or type(error).__name__
 
 
-def cut(text: str) -> str:
+def cut(text: str, most: int = LONGEST) -> str:
     """A text on one line that is printable and not long."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text[: 4 * LONGEST].split()))
-    return line if len(line) <= LONGEST else line[:LONGEST] + "…"
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text[: 4 * most].split()))
+    return line if len(line) <= most else line[:most] + "…"
