@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vmacore.config import Config
     from vmacore.data.characters import Dataset
     from vmacore.runs.directory import RunDirectory
+    from vmacore.runs.finding import Location
     from vmacore.training.loop import StepReport, TrainingSummary, ValidationReport
     from vmacore.training.tensorboard import Events
 
@@ -59,7 +60,9 @@ class Recipe:
 class Origin:
     """The runs that a new run takes weights from."""
 
-    init: Annotated[str | None, of_run("--init", help="Start from its weights.")] = None
+    init: Annotated[
+        str | None, of_run("--init", help="Start from its weights; by its settings too, without --dataset.")
+    ] = None
     addresses: Annotated[str | None, of_run("--addresses-from", help="Take h and h_q from its weights.")] = None
     revive: Annotated[
         bool, typer.Option("--revive", help="With --init: draw units and latents that are out of use anew.")
@@ -96,7 +99,7 @@ def train(
     ] = None,
 ) -> None:
     """Train a model, or go on with --resume. Ctrl-C saves."""
-    if resume is None and wanted.dataset is None and wanted.recipe is None:
+    if resume is None and wanted.dataset is None and wanted.recipe is None and origin.init is None:
         raise typer.BadParameter("say what to train on, such as --dataset glyphs", param_hint="--dataset")
     if name is not None and (not name or name.startswith((".", "-")) or name != Path(name).name):
         raise typer.BadParameter("a plain name without slashes is needed; --runs-dir says where", param_hint="--name")
@@ -121,7 +124,7 @@ def train(
             start = Start(first, of_addresses, origin.revive) if first or of_addresses or origin.revive else None
             run, at = (None, None) if resume is None else _existing(resume, session.runs_dir)
             if run is None:
-                config = _configuration(wanted, seed, settings or [])
+                config = _configuration(wanted, seed, settings or [], first)
             else:
                 config = run.config
                 asked = {
@@ -212,14 +215,16 @@ def _events(run: Path, done: int, lost: Callable[[str], None], *, wanted: bool) 
         yield events
 
 
-def _configuration(wanted: Recipe, seed: int | None, settings: list[str]) -> Config:
+def _configuration(wanted: Recipe, seed: int | None, settings: list[str], first: Location | None) -> Config:
     """The recipe, or the one named like the data set, with what the options and --set change in it.
 
-    A data set without a recipe takes the defaults, which are the paper's.
+    With neither, what the run of --init was trained by. A data set without a recipe takes the defaults, the paper's.
     """
     from vmacore.config import Config, DataConfig, load_recipe, recipe_names
 
-    if wanted.recipe is None and wanted.dataset not in recipe_names():
+    if first is not None and wanted.recipe is None and wanted.dataset is None:
+        config = first.config.model_copy(update={"init": None, "addresses_from": None, "revived": False})
+    elif wanted.recipe is None and wanted.dataset not in recipe_names():
         config = Config(data=DataConfig(dataset=wanted.dataset or ""))
     else:
         config = load_recipe(wanted.recipe or wanted.dataset or "")

@@ -22,7 +22,7 @@ from vmacore.errors import VmaError
 from vmacore.runs import directory
 from vmacore.runs.directory import WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import find_run, list_runs, shipped_weights
-from vmacore.runs.weights import load_weights, read_tensors
+from vmacore.runs.weights import load_model, load_weights, read_tensors
 
 CONFIG = Config(data=DataConfig(dataset="glyphs"))
 
@@ -204,10 +204,10 @@ def test_a_save_leaves_alone_what_is_not_its_own(run: RunDirectory) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_not_saved(run: RunDirectory, value: float) -> None:
-    with pytest.raises(VmaError, match="no checkpoint was saved before"):
+    with pytest.raises(VmaError, match=r"not saved; train again at a lower rate"):
         save_weights(run, 1, value=value)
-    save_weights(run, 1)
-    with pytest.raises(VmaError, match=r"weight in .* is not finite at step 2.*checkpoint of step 1 is kept"):
+    save_weights(run, 1, best=1)
+    with pytest.raises(VmaError, match=r"weight in .* is not finite at step 2.*--init .*step-00000001 --set"):
         save_weights(run, 2, value=value)
     assert run.pointed("latest") == 1
     assert _checkpoints(run) == ["step-00000001"]
@@ -356,6 +356,16 @@ def test_a_pipe_is_waited_for_by_nobody(run: RunDirectory, name: str) -> None:
         with pytest.raises(VmaError):
             find_run("one", runs_dir=run.path.parent)
     list_runs(run.path.parent)
+
+
+def test_a_model_that_would_be_larger_than_its_weights_is_not_built(run: RunDirectory) -> None:
+    """A configuration of a few bytes may ask for more memory than there is."""
+    save_weights(run, 1)
+    for channels in ("[100000,100000,100000,100000,100000,100000]", f"[{2**70}]", f"[{2**40},{2**40}]"):
+        run.with_config(CONFIG.with_overrides([f"model.channels={channels}"]))
+        with pytest.raises(VmaError) as caught:
+            load_model(find_run("one", runs_dir=run.path.parent))
+        assert "\n" not in str(caught.value)
 
 
 def test_a_state_of_another_format(run: RunDirectory) -> None:

@@ -1,6 +1,7 @@
 """`vma train`: new runs, resumed runs, what is refused, and interrupts."""
 
 import json
+import shlex
 import signal
 import subprocess
 import time
@@ -281,3 +282,22 @@ def test_resuming_a_damaged_run_and_a_step_of_it(shell: Shell) -> None:
     assert "from step 10 to step 20" in shell("train", "--resume", str(latest.parent / "step-00000010")).stderr
     latest.rename(latest.parent / "mine")
     assert "--init" in shell.refused("train", "--resume", str(latest.parent / "mine"))
+
+
+def test_a_training_that_diverged_says_how_to_go_on(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", *TINY)
+    wild = ("--set", "optimiser.learning_rate=1e30", "--steps", "30")
+    line = shell.refused("train", "--init", "a", "--name", "b", *wild, "--set", "training.validate_every=1")
+    assert "not finite" in line
+    assert "Infinity" not in (shell.runs / "b" / "metrics.jsonl").read_text()
+    (shell.runs / "b" / "best").write_text("0")  # where it started from
+    config = RunDirectory.open(shell.runs / "b").config
+    run = RunDirectory(shell.runs / "b", config)
+    told = run.way_back()
+    assert told.startswith("go on from step 0 at a lower rate: vma train --init ")
+    command = shlex.split(told.partition(": vma ")[2])
+    assert command[-1] == "optimiser.learning_rate=3.3e+29"
+    command[-1] = "optimiser.learning_rate=1e-4"
+    shell(*command, "--name", "c", "--steps", "12")
+    settings = RunDirectory.open(shell.runs / "c").config
+    assert (settings.model, settings.init) == (config.model, "b/step-00000000, step 0")

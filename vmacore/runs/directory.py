@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ class RunDirectory:
         for file, named in tensors.items():
             for name, tensor in named.items():
                 if not bool(tensor.isfinite().all()):
-                    raise VmaError(f"{name} in {file} is not finite at step {step}: nothing saved, {self._kept()}")
+                    raise VmaError(f"{name} in {file} is not finite at step {step}: not saved; {self.way_back()}")
         try:
             # A step saved again holds the same bytes; replace it so that its state is the newest.
             with new_folder(self.checkpoint(step), replaces=True) as folder:
@@ -148,6 +149,15 @@ class RunDirectory:
                 f"cannot save step {step} in {self.path}: {error.strerror or error}; {self._kept()}"
             ) from error
         self._prune()
+
+    def way_back(self) -> str:
+        """How to go on after a training that diverged: from the best, since later ones may be half ruined already."""
+        best = self.pointed("best")
+        slower = f"--set optimiser.learning_rate={self.config.optimiser.learning_rate / 3:.2g}"
+        if best is None:
+            return f"train again at a lower rate ({slower}), or with a clip"
+        source = shlex.quote(str(self.checkpoint(best)))
+        return f"go on from step {best} at a lower rate: vma train --init {source} {slower}"
 
     def _kept(self) -> str:
         latest = self.pointed("latest")

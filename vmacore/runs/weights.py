@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
 from vmacore.errors import VmaError
-from vmacore.foreign import content, cut, reading
+from vmacore.foreign import content, cut, reading, reason
 from vmacore.models import GenerativeModel, create_model
 from vmacore.runs.directory import (
     CHECKSUMS,
@@ -37,6 +38,19 @@ def build_model(config: Config, device: torch.device | str = "cpu") -> Generativ
     return model.to(device).to(memory_format=torch.channels_last)
 
 
+def skeleton(config: Config) -> GenerativeModel:
+    """The model of a configuration with shapes alone, which takes no memory.
+
+    Raises:
+        VmaError: there is no such model.
+    """
+    try:
+        with torch.device("meta"):
+            return create_model(config.model)
+    except Exception as error:
+        raise VmaError(f"no model has these settings ({reason(error)}): change those under [model]") from error
+
+
 def weights_file(location: Location, weights: str) -> Path:
     """The file with raw or averaged weights of a location.
 
@@ -57,8 +71,11 @@ def load_model(location: Location, *, weights: str = "averaged", device: torch.d
     Raises:
         VmaError: weights that are absent, damaged or of another shape.
     """
+    file = weights_file(location, weights)
+    stored = read_tensors(file)
+    _check_shapes(stored, skeleton(location.config).state_dict(), file)  # before memory is taken for such weights
     model = build_model(location.config, device)
-    load_weights(model, weights_file(location, weights))
+    _fill(model, stored)
     return model.eval().requires_grad_(False)
 
 
@@ -109,16 +126,24 @@ def load_weights(module: nn.Module, file: Path) -> None:
     Raises:
         VmaError: naming the first tensor that is missing, unknown or of another shape, with both shapes.
     """
-    stored, expected = read_tensors(file), module.state_dict()
+    stored = read_tensors(file)
+    _check_shapes(stored, module.state_dict(), file)
+    _fill(module, stored)
+
+
+def _check_shapes(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor], file: Path) -> None:
     for name in sorted(expected.keys() | stored.keys()):
         if name not in stored or name not in expected:
             raise VmaError(f"{file}: {name} is {'missing' if name in expected else 'not part of this model'}")
         if stored[name].shape != expected[name].shape:
             have, want = list(stored[name].shape), list(expected[name].shape)
             raise VmaError(f"{file}: {name} has shape {have}, but this model needs {want}")
-    with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(stored[name])
+
+
+@torch.no_grad()
+def _fill(module: nn.Module, stored: Mapping[str, Tensor]) -> None:
+    for name, tensor in module.state_dict().items():
+        tensor.copy_(stored[name])
 
 
 def export_weights(location: Location, folder: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from vmacore.config import Config
 from vmacore.data.characters import Dataset
 from vmacore.episodes import training_sampler, validation_sampler
 from vmacore.errors import VmaError
+from vmacore.runs import metrics
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.locking import locked
 from vmacore.training.graphs import matmul_precision
@@ -156,7 +158,7 @@ def _loop(
             rate = (step - first) / (time.perf_counter() - started)
             values = dict(zip(METRICS, distributed.mean(total / count).tolist(), strict=True))
             if not math.isfinite(values["nll"]):
-                raise VmaError(_diverged(run, step))
+                raise VmaError(f"the loss was not finite before step {step}: stopped; {run.way_back()}")
             report = StepReport(step=step, steps=schedule.steps, steps_per_second=rate, **values)
             total.zero_()
             count = 0
@@ -170,17 +172,17 @@ def _loop(
             trainer.log("validation", asdict(validation))
             if on_validation:
                 on_validation(validation)
+            if not math.isfinite(validation.nll):  # nothing is saved: these weights are of no use
+                raise VmaError(f"the NLL on validation is not finite at step {step}: stopped; {run.way_back()}")
             started += time.perf_counter() - pause
         if saving:
             trainer.save()
         if interrupted:
             break
-    shown = asdict(report) if report else trainer.last_reported()
-    rate, nll, kl_a, kl_z = (shown.get(key, math.nan) for key in ("steps_per_second", "nll", "kl_address", "kl_latent"))
+    earlier = [] if report else [row for row in metrics.rows(run.path) if row["kind"] == "train"]
+    shown: dict[str, Any] = asdict(report) if report else next(reversed(earlier), {})
+    rate, nll, kl_a, kl_z = (
+        math.nan if (value := shown.get(key)) is None else float(value)
+        for key in ("steps_per_second", "nll", "kl_address", "kl_latent")
+    )
     return TrainingSummary(run.path, trainer.step, rate, nll, kl_a, kl_z, interrupted)
-
-
-def _diverged(run: RunDirectory, step: int) -> str:
-    latest = run.pointed("latest")
-    kept = f"the checkpoint of step {latest} is kept" if latest is not None else "nothing was saved yet"
-    return f"the loss was not finite before step {step}: stopped, {kept}; try a lower optimiser.learning_rate or a clip"
