@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,7 @@ def train(
     """Train a model, or go on with --resume. Ctrl-C saves."""
     if resume is None and wanted.dataset is None and wanted.recipe is None and origin.init is None:
         raise typer.BadParameter("say what to train on, such as --dataset glyphs", param_hint="--dataset")
-    if name is not None and (not name or name.startswith((".", "-")) or name != Path(name).name):
+    if name is not None and not (name.isprintable() and name == Path(name).name and name[:1] not in "-."):
         raise typer.BadParameter("a plain name without slashes is needed; --runs-dir says where", param_hint="--name")
 
     with reporting(session) as output:
@@ -244,15 +244,14 @@ def _configuration(wanted: Recipe, seed: int | None, settings: list[str], first:
 
 def _new(name: str | None, config: Config, runs_dir: Path) -> RunDirectory:
     """A new run directory; without a name it is DATASET-1, DATASET-2, …"""
-    from vmacore.errors import VmaError
-    from vmacore.runs.directory import RunDirectory
+    from vmacore.runs.directory import RunDirectory, Taken
 
-    if name is None:
-        free = (f"{config.data.dataset}-{number}" for number in itertools.count(1))
-        name = next(candidate for candidate in free if not (runs_dir / candidate).exists())
-    elif (runs_dir / name).exists():
-        raise VmaError(f"{runs_dir / name} exists already: go on with --resume {name}, or choose another --name")
-    return RunDirectory.create(runs_dir / name, config)
+    if name is not None:
+        return RunDirectory.create(runs_dir / name, config)
+    for number in itertools.count(1):
+        with suppress(Taken):  # by another process too, since whoever looks first may come second
+            return RunDirectory.create(runs_dir / f"{config.data.dataset}-{number}", config)
+    raise AssertionError
 
 
 def _existing(name: str, runs_dir: Path) -> tuple[RunDirectory, int | None]:

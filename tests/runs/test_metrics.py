@@ -15,7 +15,8 @@ from vmacore.runs import metrics
 DAMAGED = [
     b"\xff\xfe torn", b"[" * 100_000, b'{"kind": "train", "step": 1e400}', b'{"step": 3}', b"7", b"null",
     b'{"kind": "tr', b'{"kind": "train", "step": 1, "nll": "text"}', b'{"kind": "train", "step": 1, "nll": [1]}',
-    b'{"kind": [], "step": 1}', b'{"kind": "train", "step": true}', b'{"kind": "train", "step": 1, "nll": NaN}', b"9" * 5000,
+    b'{"kind": [], "step": 1}',
+    b'{"kind": "train", "step": true}', b'{"kind": "train", "step": 1, "nll": NaN}', b"9" * 5000,
 ]  # fmt: skip
 
 

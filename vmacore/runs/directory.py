@@ -13,6 +13,7 @@ before the latest stay; other folders with such names are removed, and nothing e
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -41,6 +42,10 @@ LARGEST = {"config.toml": 2**14, STATE: 2**16, "pointer": 12, "weights": 2**36} 
 OURS = re.compile(r"step-[0-9]{8,}|\.step-[0-9]{8,}\..+\.tmp")  # folders that a save makes
 
 
+class Taken(VmaError):
+    """The name of a new run is that of another."""
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """A folder that holds one run."""
@@ -53,14 +58,17 @@ class RunDirectory:
         """Make the folder with its configuration, whole or not at all.
 
         Raises:
-            VmaError: the folder exists, or cannot be written.
+            Taken: the folder exists.
+            VmaError: it cannot be written.
         """
         if path.exists():
-            raise VmaError(f"{path} exists already: resume it (--resume {path.name}) or choose another name")
+            raise Taken(f"{path} exists already: resume it (--resume {path.name}) or choose another name (--name)")
         try:
             with new_folder(path) as folder:
                 write(folder / "config.toml", config.to_toml().encode())
         except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and path.is_dir():  # since we looked
+                raise Taken(f"{path} was made by another process: wait for it, or choose another name") from error
             raise VmaError(f"cannot write a run at {path}: {error.strerror or error}") from error
         return RunDirectory(path, config)
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from vmacore.config import Config
 from vmacore.errors import VmaError
-from vmacore.foreign import Gone
+from vmacore.foreign import Gone, cut
 from vmacore.runs.directory import STATE, RunDirectory, read_state
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def list_runs(runs_dir: Path) -> list[RunDirectory]:
         return []
     runs = []
     for path in sorted(runs_dir.iterdir()):
-        if path.name.startswith("."):  # half-made: `create` was killed
+        if path.name.startswith(".") or not path.name.isprintable():  # half-made, or made to deceive
             continue
         try:
             runs.append(RunDirectory.open(path))
@@ -117,7 +117,9 @@ def _named_run(name: str | Path, runs_dir: Path) -> Location:
         if path.exists():
             raise VmaError(f"{path} is not a run: it has no readable config.toml")
     known = [run.path.name for run in list_runs(runs_dir)] + list(shipped_weights())
-    raise VmaError(f"there is no run {str(name)!r}" + (f"; known: {', '.join(known)}" if known else f" in {runs_dir}"))
+    raise VmaError(
+        f"there is no run {cut(str(name))!r}" + (f"; known: {', '.join(known)}" if known else f" in {runs_dir}")
+    )
 
 
 def _of_run(run: RunDirectory) -> Location:
