@@ -25,7 +25,6 @@ from vmacli.stderr import Stderr
 from vmacore.files import as_json
 from vmacore.foreign import cut
 
-MEMORY_WORDS = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
 LONGEST_ERROR = 2000  # letters
 
 
@@ -151,7 +150,7 @@ def _count(number: float) -> str:
 @contextmanager
 def reporting(session: Session) -> Iterator[Output]:
     """Runs a command: a foreseen failure becomes one line and exit code 1, an interrupt exit code 130."""
-    from vmacore.errors import VmaError
+    from vmacore.errors import VmaError, short_of_memory
 
     output = Output(as_json=session.as_json, quiet=session.quiet)
     try:
@@ -166,10 +165,8 @@ def reporting(session: Session) -> Iterator[Output]:
             raise
         output.error(str(error) if isinstance(error, VmaError) else _explain(error))
         raise typer.Exit(1) from None
-    except (MemoryError, RuntimeError) as error:
-        # torch says in words, not by a class of its own, that the processor's memory is used up.
-        short = isinstance(error, MemoryError) or any(word in str(error) for word in MEMORY_WORDS)
-        if session.debug or not short:
+    except Exception as error:
+        if session.debug or not short_of_memory(error):
             raise
         output.error("not enough memory for this: lower the sizes, samples, classes or shots asked for")
         raise typer.Exit(1) from None

@@ -14,6 +14,7 @@ import torch
 
 from tests.vmacli.conftest import SMALL, TINY, Shell
 from vmacli import options
+from vmacore.config import Config, DataConfig
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import export_weights
@@ -301,3 +302,33 @@ def test_a_training_that_diverged_says_how_to_go_on(shell: Shell) -> None:
     shell(*command, "--name", "c", "--steps", "12")
     settings = RunDirectory.open(shell.runs / "c").config
     assert (settings.model, settings.init) == (config.model, "b/step-00000000, step 0")
+
+
+def test_a_name_that_another_process_takes_meanwhile(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    RunDirectory.create(shell.runs / "digits-1", Config(data=DataConfig(dataset="digits")))
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path.name != "digits-1" and exists(path))
+    assert shell("train", "--dataset", "digits", "--steps", "1", *TINY, "--quiet").stdout.endswith("digits-2\n")
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "two\nlines", "\u202edetcerid"])
+def test_names_are_printable(shell: Shell, name: str) -> None:
+    shell.misused("train", "--dataset", "digits", "--name", name)
+
+
+@pytest.mark.parametrize("setting", ["init=a, step 1", "revived=true", "recipe=table1", "addresses_from=a"])
+def test_where_a_run_comes_from_is_not_set_by_hand(shell: Shell, setting: str) -> None:
+    assert "where a run comes from" in shell.refused("train", "--dataset", "digits", "--set", setting)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["model.channels=[8]", "model.channels=[1,1,1,1,1,1]", "episode.memory=sequence", "episode.memories=2",
+     "optimiser.beta2=0", "model.latent=" + "9" * 400, "model.latent=" + "9" * 4400, f"model.latent={2**62}",
+     "model.channels=" + "{a=" * 2000, "model.slot_scale=" + "[" * 100_000, "x" * 100_000],
+    ids=range(11),
+)  # fmt: skip
+def test_settings_that_no_model_can_do(shell: Shell, setting: str) -> None:
+    line = shell.refused("train", "--dataset", "digits", "--set", setting)
+    assert len(line) < 1000
+    assert not shell.runs.exists()

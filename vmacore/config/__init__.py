@@ -31,6 +31,8 @@ __all__ = [
     "TrainingConfig", "load_recipe", "recipe_names",
 ]  # fmt: skip
 
+PROVENANCE = ("recipe", "init", "addresses_from", "revived")
+
 
 class Config(Section):
     """A run, whole."""
@@ -51,7 +53,12 @@ class Config(Section):
     @model_validator(mode="after")
     def _check(self) -> Config:
         model, episode, objective = self.model, self.episode, self.objective
-        addressed: bool = MODELS[model.system].MODEL.addressed
+        kind = MODELS[model.system].MODEL
+        addressed: bool = kind.addressed
+        if episode.masked and not (kind.masked or model.learns_slots):
+            raise ValueError(f"a {model.system} model reads one memory for all targets: choose episodes that have one")
+        if episode.may_be_empty and not (kind.may_see_nothing or model.learns_slots):
+            raise ValueError(f"a {model.system} model needs slots to read: choose episodes with a memory")
         if not addressed:
             if objective.estimator != ObjectiveConfig.model_fields["estimator"].default:
                 raise ValueError(f"a {model.system} model draws no address: leave objective.estimator out")
@@ -96,6 +103,10 @@ class Config(Section):
             place = document.get(section) if section else document
             if not equals or not isinstance(place, dict):
                 raise VmaError(_cannot_set(setting))
+            if not section and field in PROVENANCE:
+                raise VmaError(
+                    _cannot_set(setting, "it tells where a run comes from, and is set by what it comes from")
+                )
             if section in KIND_SECTIONS and field in KIND_SECTIONS[section].KINDS:
                 place[field] = _value(text.strip(), ("none",))  # a kind of episode has that name
             else:

@@ -29,6 +29,9 @@ class GenerativeModel(nn.Module, ABC):
     coarse_weight = 1.0  # factor of the log densities of latents coarser than the finest; below 1 nothing is a bound
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
+    masked = False  # whether a target may see a part of the memory only
+    may_see_nothing = False  # whether a target may see no slot at all
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

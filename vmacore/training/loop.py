@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from vmacore import distributed
 from vmacore.config import Config
 from vmacore.data.characters import Dataset
 from vmacore.episodes import training_sampler, validation_sampler
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, short_of_memory
+from vmacore.foreign import reason
 from vmacore.runs import metrics
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.locking import locked
+from vmacore.runs.weights import skeleton
 from vmacore.training.graphs import matmul_precision
 from vmacore.training.start import Start
 from vmacore.training.step import METRICS
@@ -63,7 +65,7 @@ def prepare(config: Config, dataset: Dataset, start: Start | None = None) -> Con
     start: the weights that the run is to start from, if any.
 
     Raises:
-        VmaError: a split cannot hold the episodes, or `start` has other networks.
+        VmaError: no model has these settings, a split cannot hold the episodes, or `start` has other networks.
     """
     size = dataset.train.size
     filled = config.model_copy(
@@ -74,6 +76,7 @@ def prepare(config: Config, dataset: Dataset, start: Start | None = None) -> Con
     )
     if start is not None:
         start.check(filled)
+    skeleton(filled)
     training_sampler(filled, dataset.train, "cpu")
     validation_sampler(filled, dataset.validation, "cpu")  # now, or a run would end at its first validation
     return filled
@@ -148,7 +151,8 @@ def _loop(
     total, count = torch.zeros(len(METRICS), device=trainer.device), 0
     interrupted = False
     while trainer.step < schedule.steps:
-        total += trainer.update(sampler)
+        with nullcontext() if trainer.step > first else _fitting():
+            total += trainer.update(sampler)
         count += 1
         step, last = trainer.step, trainer.step == schedule.steps
         interrupted = distributed.anyone(stop()) and not last
@@ -186,3 +190,16 @@ def _loop(
         for key in ("steps_per_second", "nll", "kl_address", "kl_latent")
     )
     return TrainingSummary(run.path, trainer.step, rate, nll, kl_a, kl_z, interrupted)
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """Around the first step, in which settings that do not go together show themselves."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if short_of_memory(error):
+            raise
+        raise VmaError(
+            f"no model trains by these settings ({reason(error)}): change [model], [episode] or [objective]"
+        ) from error
