@@ -12,6 +12,6 @@ class VmaError(Exception):
 
 def short_of_memory(error: BaseException) -> bool:
     """Whether more was asked for than there is; torch says so in words, not by a class of its own."""
-    if isinstance(error, RuntimeError):
+    if isinstance(error, RuntimeError | TypeError):
         return any(word in str(error) for word in MEMORY_WORDS)
     return isinstance(error, MemoryError | OverflowError)
