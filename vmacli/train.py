@@ -17,6 +17,7 @@ from rich.table import Table
 from vmacli import completion, options
 from vmacli.output import figures, nats, reporting, table
 from vmacli.processes import processes, stopping
+from vmacli.resuming import existing, refuse_conflicts
 from vmacli.runs import load_data
 from vmacli.session import LARGEST_SEED, Session, common, uses
 
@@ -122,7 +123,7 @@ def train(
                 for asked in (origin.init, origin.addresses)
             )
             start = Start(first, of_addresses, origin.revive) if first or of_addresses or origin.revive else None
-            run, at = (None, None) if resume is None else _existing(resume, session.runs_dir)
+            run, at = (None, None) if resume is None else existing(resume, session.runs_dir)
             if run is None:
                 config = _configuration(wanted, seed, settings or [], first)
             else:
@@ -132,7 +133,7 @@ def train(
                     "--estimator": wanted.estimator, "--name": name, "--init": origin.init,
                     "--addresses-from": origin.addresses, "--revive": origin.revive or None, "--seed": seed,
                 }  # fmt: skip
-                _refuse_conflicts(run, asked, settings or [])
+                refuse_conflicts(run, asked, settings or [])
             data = load_data(config, session)
             if run is None:  # only now, so that missing data leave no empty run behind
                 config = prepare(config, data, start)
@@ -252,51 +253,6 @@ def _new(name: str | None, config: Config, runs_dir: Path) -> RunDirectory:
         with suppress(Taken):  # by another process too, since whoever looks first may come second
             return RunDirectory.create(runs_dir / f"{config.data.dataset}-{number}", config)
     raise AssertionError
-
-
-def _existing(name: str, runs_dir: Path) -> tuple[RunDirectory, int | None]:
-    """The run of that name or path, looked for in the order in which other commands look; of a checkpoint its step."""
-    from vmacore.errors import VmaError
-    from vmacore.runs.directory import STATE, RunDirectory, read_state
-
-    paths = (Path(name), runs_dir / name)
-    for path in paths:
-        if (path / STATE).is_file() and (path.parent.parent / "config.toml").is_file():
-            run, step = RunDirectory.open(path.parent.parent), read_state(path)["step"]
-            if path.name != run.checkpoint(step).name:
-                raise VmaError(f"{path} is not where a training left it: start a new run (--init {path})")
-            return run, step
-    return RunDirectory.open(next((path for path in paths if (path / "config.toml").is_file()), paths[-1])), None
-
-
-def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[str]) -> None:
-    """A resumed run goes on as it began.
-
-    Raises:
-        VmaError: an option asks for something else.
-    """
-    from vmacore.errors import VmaError
-
-    config = run.config
-    began = {
-        "--dataset": config.data.dataset,
-        "--recipe": config.recipe,
-        "--protocol": config.data.protocol,
-        "--estimator": config.objective.estimator,
-        "--name": run.path.name,
-        "--init": None,
-        "--addresses-from": None,
-        "--revive": None,
-        "--seed": config.training.seed,
-    }
-    conflicts = [option for option, value in asked.items() if value is not None and value != began[option]]
-    if config.with_overrides(settings) != config:
-        conflicts.append("--set")
-    if conflicts:
-        raise VmaError(
-            f"{run.path.name} goes on as it began, so {', '.join(conflicts)} can't change: leave that out, "
-            "or start a new run (--init takes weights along)"
-        )
 
 
 def _document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[str, Any]:
