@@ -69,10 +69,9 @@ def _fields(document: dict[str, Any]) -> dict[str, FieldInfo]:
         name: KIND_SECTIONS[name].chosen(document[name]) if name in KIND_SECTIONS else kind
         for name, kind in SECTIONS.items()
     }
-    fields = {
+    return {
         f"{section}.{name}": field for section, kind in sections.items() for name, field in kind.model_fields.items()
     }
-    return fields | {name: field for name, field in Config.model_fields.items() if name not in SECTIONS}
 
 
 KINDS = {f"{section}.{key}": shelf for section, kinds in KIND_SECTIONS.items() for key, shelf in kinds.KINDS.items()}
@@ -167,5 +166,5 @@ def test_every_setting_is_drawn() -> None:
     assert {"data.dataset", "episode.shots_between", "model.stages", "objective.trains", "optimiser.clip"} <= set(
         FIELDS
     )
-    assert {"training.seed", "recipe", "init", "revived", "model.hops", "model.skip", "episode.slots"} <= set(FIELDS)
+    assert {"training.seed", "model.hops", "model.skip", "episode.slots"} <= set(FIELDS)
     assert len(SECTIONS) == 7

@@ -1,5 +1,5 @@
 """`python -m vmacli` is `vma`."""
 
-from vmacli.main import run
+from vmacli.start import run
 
 run()

@@ -32,14 +32,19 @@ def export(
     with reporting(session) as output:
         from vmacore.errors import VmaError
         from vmacore.runs.card import card, measured_by
-        from vmacore.runs.finding import find_run
+        from vmacore.runs.finding import Location, find_run, settled
         from vmacore.runs.weights import export_weights
 
-        location = find_run(run, runs_dir=session.runs_dir)
         if folder.exists():
             raise VmaError(f"{folder} exists already: name a folder that is not there yet")
-        text = card(location, folder.resolve().name)
-        export_weights(location, folder)
+
+        def written() -> tuple[Location, str]:
+            location = find_run(run, runs_dir=session.runs_dir)
+            text = card(location, folder.resolve().name)
+            export_weights(location, folder)
+            return location, text
+
+        location, text = settled(written)
         (folder / "README.md").write_text(text, "utf-8")
         files = sorted(path.name for path in folder.iterdir())
         size = sum((folder / name).stat().st_size for name in files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,25 +122,27 @@ def _data(data_dir: Path) -> list[dict[str, Any]]:
 def _runs(runs_dir: Path) -> list[dict[str, Any]]:
     """Every run, the newest first. A checkpoint that can't be read is no reason to hide the others."""
     from vmacore.errors import VmaError
-    from vmacore.runs.directory import read_state
-    from vmacore.runs.finding import list_runs
+    from vmacore.runs.directory import RunDirectory, read_state
+    from vmacore.runs.finding import list_runs, settled
+
+    def state(run: RunDirectory) -> dict[str, Any]:
+        step = run.pointed("latest")
+        return {} if step is None else read_state(run.checkpoint(step))
 
     rows = []
     for run in list_runs(runs_dir):
-        step = run.pointed("latest")
-        best: dict[str, Any] = {}
-        if step is not None:
-            try:
-                best = read_state(run.checkpoint(step)).get("best") or {}
-            except VmaError:
-                step = None
+        try:
+            latest = settled(partial(state, run))
+        except VmaError:
+            latest = {}
+        best = latest.get("best", {})
         rows.append(
             {
                 "name": run.path.name,
                 "path": str(run.path),
                 "dataset": run.config.data.dataset,
                 "protocol": run.config.data.protocol,
-                "step": step,
+                "step": latest.get("step"),
                 "steps": run.config.training.steps,
                 "best_step": best.get("step"),
                 "best_validation_nll": best.get("nll"),

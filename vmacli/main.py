@@ -45,7 +45,7 @@ def main(
 
 
 def run() -> None:
-    """The entry point: like `app()`, on streams that never fail for want of a letter."""
+    """Like `app()`, on streams that never fail for want of a letter."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -5,12 +5,11 @@ Three modes: tables and pictures for people, one JSON document (`--json`), the b
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import IO, Any, cast
 
 import typer
 from rich import box
@@ -21,9 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from vmacli.session import Session
+from vmacli.start import INTERRUPTED
+from vmacli.stderr import Stderr
+from vmacore.files import as_json
+from vmacore.foreign import cut
 
-MEMORY_WORDS = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
-INTERRUPTED = 130  # 128 + SIGINT, what shells expect
+LONGEST_ERROR = 2000  # letters
 
 
 class Output:
@@ -33,7 +35,7 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self._out = Console(highlight=False, markup=False, emoji=False)
-        self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._err = Console(file=cast(IO[str], Stderr()), highlight=False, markup=False, emoji=False)
 
     def note(self, line: str) -> None:
         """A line beside the result: which run is used, what was saved."""
@@ -42,13 +44,12 @@ class Output:
 
     def error(self, line: str) -> None:
         """One line, also in quiet mode."""
-        text = " ".join(line.split())
-        self._err.print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
+        self._err.print(Text.assemble(("error: ", "bold red"), cut(line, LONGEST_ERROR)), soft_wrap=True)
 
     def result(self, document: Mapping[str, Any], shown: Sequence[RenderableType], bare: str) -> None:
         """The result, once: a JSON document, what people read, or the bare values, by mode."""
         if self.as_json:
-            typer.echo(json.dumps(_finite(document), allow_nan=False))
+            typer.echo(as_json(document))
         elif self.quiet:
             typer.echo(bare)  # rich would turn tabs into spaces
         else:
@@ -149,7 +150,7 @@ def _count(number: float) -> str:
 @contextmanager
 def reporting(session: Session) -> Iterator[Output]:
     """Runs a command: a foreseen failure becomes one line and exit code 1, an interrupt exit code 130."""
-    from vmacore.errors import VmaError
+    from vmacore.errors import VmaError, short_of_memory
 
     output = Output(as_json=session.as_json, quiet=session.quiet)
     try:
@@ -164,10 +165,8 @@ def reporting(session: Session) -> Iterator[Output]:
             raise
         output.error(str(error) if isinstance(error, VmaError) else _explain(error))
         raise typer.Exit(1) from None
-    except (MemoryError, RuntimeError) as error:
-        # torch says in words, not by a class of its own, that the processor's memory is used up.
-        short = isinstance(error, MemoryError) or any(word in str(error) for word in MEMORY_WORDS)
-        if session.debug or not short:
+    except Exception as error:
+        if session.debug or not short_of_memory(error):
             raise
         output.error("not enough memory for this: lower the sizes, samples, classes or shots asked for")
         raise typer.Exit(1) from None
@@ -205,14 +204,3 @@ def duration(seconds: float) -> str:
     """Hours, minutes and seconds: 1:02:03."""
     whole = max(0, round(seconds))
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-def _finite(value: Any) -> Any:
-    """The same with null for what JSON cannot say (a standard error of one episode is not a number)."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -12,9 +12,12 @@ import typer
 
 from vmacli.runs import choose_device
 from vmacli.session import Session
+from vmacli.start import interrupts
 
 if TYPE_CHECKING:
     import torch
+
+HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 
 @contextmanager
@@ -37,7 +40,7 @@ def processes(session: Session) -> Iterator[torch.device]:
 
 
 class Stop:
-    """Set by SIGINT and SIGTERM, asked by the training loop after each step."""
+    """Set by SIGINT, SIGTERM and SIGHUP, asked by the training loop after each step."""
 
     signal: int | None = None
 
@@ -50,17 +53,22 @@ class Stop:
         return 128 + (self.signal or signal.SIGINT)  # where another process heard it
 
     def hear(self, number: int, frame: FrameType | None) -> None:
-        if self():
+        if self() and number != HANG_UP:  # a terminal that goes sends several of these
             raise KeyboardInterrupt  # asked twice: at once, without a save
-        self.signal = number
+        self.signal = self.signal or number
 
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """While this lasts, SIGINT and SIGTERM ask training to stop instead of stopping it."""
+    """While this lasts, SIGINT, SIGTERM and SIGHUP ask training to stop instead of stopping it; not those ignored."""
     stop = Stop()
-    before = {number: signal.signal(number, stop.hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = [signal.SIGINT, signal.SIGTERM, *([] if HANG_UP is None else [HANG_UP])]
+    before = {number: signal.getsignal(number) for number in asked if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop.hear)
     try:
+        if interrupts.heard:
+            raise KeyboardInterrupt  # what was imported has swallowed it
         yield stop
     finally:
         for number, handler in before.items():

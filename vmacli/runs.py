@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,7 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
             alone and these do not suffice.
     """
     from vmacore.errors import VmaError
-    from vmacore.runs.finding import find_run
+    from vmacore.runs.finding import find_run, settled
     from vmacore.runs.weights import load_model
 
     folder = wanted.dataset if wanted.dataset and is_path(wanted.dataset) else None
@@ -114,7 +114,8 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
             "(vma train --addresses-from)"
         )
     where = choose_device(session.device)
-    output.note(f"{location.kind} {location.run}, step {location.step}, {session.weights} weights, on {where}")
+    on = f"{session.weights} weights, on {where}"
+    output.note(f"{location.kind} {location.run}, step {location.step}, {on}")
     found = load_data(config, session, output)
     if found.name == trained_on and set(found.train.files) & set(found.test.files):
         output.note(
@@ -126,9 +127,17 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
             f"{location.run} was trained on images of {_size(config.model.size)}, but {found.name} here is "
             f"{_size(found.test.size)}: name another run"
         )
+
+    def read() -> tuple[Location, GenerativeModel]:
+        newest = find_run(location.source, runs_dir=session.runs_dir)
+        return newest, load_model(newest, weights=session.weights, device=where)
+
+    newest, model = settled(read)
+    if newest.step != location.step:
+        output.note(f"{newest.kind} {newest.run}, saved meanwhile, step {newest.step}, {on}")
     return OpenRun(
-        location=location,
-        model=load_model(location, weights=session.weights, device=where),
+        location=replace(location, path=newest.path, step=newest.step),
+        model=model,
         dataset=found,
         device=where,
         session=session,

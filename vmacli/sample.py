@@ -75,13 +75,15 @@ def sample(
 ) -> None:
     """Sample a grid of images: the left column is the memory slot, the row is drawn from it."""
     with reporting(session) as output:
-        from vmacore.evaluation.sampling import preview, sample_grid, save_grid
+        from vmacore.evaluation.sampling import check_picture, preview, sample_grid, save_grid
 
         folder = None
         if memory_from not in SOURCES:
             folder, memory_from = memory_from, "test"
             wanted = replace(wanted, dataset=folder)
         opened = open_run(output, wanted, session)
+        image = out or Path(f"samples-{opened.location.run.replace('/', '-')}.png")
+        check_picture(image)
         grid = sample_grid(
             opened.model,
             None if memory_from == "learned" else opened.with_at_least(memory_from, shots, output),
@@ -95,7 +97,6 @@ def sample(
             pixels=layout.pixels,
             temperature=layout.temperature,
         )
-        image = out or Path(f"samples-{opened.location.run.replace('/', '-')}.png")
         shape = save_grid(grid, image)
         document = opened.document("sample", split=memory_from) | {
             "memory": {"from": folder or memory_from, "classes": classes, "shots": shots},

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vmacli import completion, options
 from vmacli.output import Output, reporting
 from vmacli.processes import processes, stopping
+from vmacli.resuming import existing, refuse_conflicts
 from vmacli.runs import is_path, load_data
 from vmacli.session import LARGEST_SEED, Session, common, uses
 from vmacli.training_words import document, step_line, summary_table, validation_line
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vmacore.config import Config
     from vmacore.data.characters import Dataset
     from vmacore.runs.directory import RunDirectory
+    from vmacore.runs.finding import Location
     from vmacore.training.loop import StepReport, ValidationReport
     from vmacore.training.tensorboard import Events
 
@@ -69,7 +71,9 @@ class Recipe:
 class Origin:
     """The runs that a new run takes weights from."""
 
-    init: Annotated[str | None, of_run("--init", help="Start from its weights.")] = None
+    init: Annotated[
+        str | None, of_run("--init", help="Start from its weights; by its settings too, without --dataset.")
+    ] = None
     addresses: Annotated[str | None, of_run("--addresses-from", help="Take h and h_q from its weights.")] = None
     revive: Annotated[
         bool, typer.Option("--revive", help="With --init: draw units and latents that are out of use anew.")
@@ -82,7 +86,8 @@ def train(
     wanted: Recipe,
     name: Annotated[str | None, unset("--name", help="Name of the new run; left out: made up.")] = None,
     resume: Annotated[
-        str | None, of_run("--resume", help="Go on with this run.", autocompletion=completion.own_runs)
+        str | None,
+        of_run("--resume", help="Go on with this run, or checkpoint of it.", autocompletion=completion.own_runs),
     ] = None,
     *,
     origin: Origin,
@@ -105,15 +110,16 @@ def train(
     ] = None,
 ) -> None:
     """Train a model, or go on with --resume. Ctrl-C saves."""
-    if resume is None and wanted.dataset is None and wanted.recipe is None:
+    if resume is None and wanted.dataset is None and wanted.recipe is None and origin.init is None:
         raise typer.BadParameter("say what to train on, such as --dataset glyphs", param_hint="--dataset")
-    if name is not None and (not name or name.startswith((".", "-")) or name != Path(name).name):
+    if name is not None and not (name.isprintable() and name == Path(name).name and name[:1] not in "-."):
         raise typer.BadParameter("a plain name without slashes is needed; --runs-dir says where", param_hint="--name")
 
     with reporting(session) as output:
         from vmacore.distributed import check_shares, from_first, rank, world_size
         from vmacore.runs.directory import RunDirectory
         from vmacore.runs.finding import find_run
+        from vmacore.runs.weights import newest_whole
         from vmacore.training.graphs import bfloat16_units
         from vmacore.training.loop import prepare
         from vmacore.training.loop import train as fit
@@ -127,11 +133,10 @@ def train(
                 for asked in (origin.init, origin.addresses)
             )
             start = Start(first, of_addresses, origin.revive) if first or of_addresses or origin.revive else None
-            if resume is None:
-                run = None
-                config = _configuration(wanted, seed, settings or [])
+            run, at = (None, None) if resume is None else existing(resume, session.runs_dir)
+            if run is None:
+                config = _configuration(wanted, seed, settings or [], first)
             else:
-                run = _existing(resume, session.runs_dir)
                 config = run.config
                 asked = {
                     "--dataset": wanted.dataset, "--recipe": wanted.recipe, "--protocol": wanted.protocol,
@@ -139,7 +144,7 @@ def train(
                     "--estimator": wanted.estimator, "--name": name, "--init": origin.init,
                     "--addresses-from": origin.addresses, "--revive": origin.revive or None, "--seed": seed,
                 }  # fmt: skip
-                _refuse_conflicts(run, asked, settings or [])
+                refuse_conflicts(run, asked, settings or [])
             data = load_data(config, session, output)
             if is_path(config.data.dataset):
                 data = _of_folder(data, config, output)
@@ -148,7 +153,11 @@ def train(
                 check_shares(config)
                 path = from_first(str(_new(name, config, session.runs_dir).path) if leads else None)
                 run = RunDirectory(Path(path), config)
-            done, total = run.newest() or 0, wanted.steps or config.training.steps
+            elif at is None:
+                at, wrong = newest_whole(run)
+                if wrong:
+                    output.note(f"{wrong}; going on from step {at}")
+            done, total = at or 0, wanted.steps or config.training.steps
             together = f"{world_size()} processes, " if world_size() > 1 else ""
             output.note(
                 f"training on {data.name} {data.protocol}; "
@@ -162,7 +171,7 @@ def train(
                 _kept_if_started(run, new=resume is None and leads),
                 stopping() as stop,
                 output.progress("steps", total) as progress,
-                _events(run, tensorboard and leads) as events,
+                _events(run.path, done, output.note, wanted=tensorboard and leads) as events,
             ):
                 progress.update(done)
                 part = config.objective.trains
@@ -183,6 +192,7 @@ def train(
                     steps=wanted.steps,
                     device=where,
                     resume=resume is not None,
+                    resume_from=at,
                     start=start,
                     on_step=on_step,
                     on_validation=on_validation,
@@ -208,21 +218,21 @@ def _kept_if_started(run: RunDirectory, *, new: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _events(run: RunDirectory, wanted: bool) -> Iterator[Events | None]:
+def _events(run: Path, done: int, lost: Callable[[str], None], *, wanted: bool) -> Iterator[Events | None]:
     """TensorBoard events in the run, closed at the end; none unless they were asked for."""
     if not wanted:
         yield None
         return
     from vmacore.training.tensorboard import Events
 
-    with closing(Events(run.path / "tensorboard", run.newest() or 0)) as events:
+    with closing(Events(run / "tensorboard", done, lost)) as events:
         yield events
 
 
-def _configuration(wanted: Recipe, seed: int | None, settings: list[str]) -> Config:
+def _configuration(wanted: Recipe, seed: int | None, settings: list[str], first: Location | None) -> Config:
     """The recipe, or the one named like the data set, with what the options and --set change in it.
 
-    A data set without a recipe takes the defaults, which are the paper's.
+    With neither, what the run of --init was trained by. A data set without a recipe takes the defaults, the paper's.
 
     Raises:
         VmaError: --frame of what is no folder, or a setting that there is not.
@@ -230,7 +240,9 @@ def _configuration(wanted: Recipe, seed: int | None, settings: list[str]) -> Con
     from vmacore.config import Config, DataConfig, load_recipe, recipe_names
     from vmacore.errors import VmaError
 
-    if wanted.recipe is None and wanted.dataset not in recipe_names():
+    if first is not None and wanted.recipe is None and wanted.dataset is None:
+        config = first.config.model_copy(update={"init": None, "addresses_from": None, "revived": False})
+    elif wanted.recipe is None and wanted.dataset not in recipe_names():
         config = Config(data=DataConfig(dataset=wanted.dataset or ""))
     else:
         config = load_recipe(wanted.recipe or wanted.dataset or "")
@@ -274,51 +286,11 @@ def _of_folder(data: Dataset, config: Config, output: Output) -> Dataset:
 
 def _new(name: str | None, config: Config, runs_dir: Path) -> RunDirectory:
     """A new run directory; without a name it is DATASET-1, DATASET-2, …"""
-    from vmacore.errors import VmaError
-    from vmacore.runs.directory import RunDirectory
+    from vmacore.runs.directory import RunDirectory, Taken
 
-    if name is None:
-        free = (f"{Path(config.data.dataset).name}-{number}" for number in itertools.count(1))
-        name = next(candidate for candidate in free if not (runs_dir / candidate).exists())
-    elif (runs_dir / name).exists():
-        raise VmaError(f"{runs_dir / name} exists already: go on with --resume {name}, or choose another --name")
-    return RunDirectory.create(runs_dir / name, config)
-
-
-def _existing(name: str, runs_dir: Path) -> RunDirectory:
-    """The run of that name or path, looked for in the order in which other commands look."""
-    from vmacore.runs.directory import RunDirectory
-
-    paths = (Path(name), runs_dir / name)
-    return RunDirectory.open(next((path for path in paths if (path / "config.toml").is_file()), paths[-1]))
-
-
-def _refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[str]) -> None:
-    """A resumed run goes on as it began.
-
-    Raises:
-        VmaError: an option asks for something else.
-    """
-    from vmacore.errors import VmaError
-
-    config = run.config
-    began = {
-        "--dataset": config.data.dataset,
-        "--recipe": config.recipe,
-        "--protocol": config.data.protocol,
-        "--frame": config.data.protocol,
-        "--estimator": config.objective.estimator,
-        "--name": run.path.name,
-        "--init": None,
-        "--addresses-from": None,
-        "--revive": None,
-        "--seed": config.training.seed,
-    }
-    conflicts = [option for option, value in asked.items() if value is not None and value != began[option]]
-    if config.with_overrides(settings) != config:
-        conflicts.append("--set")
-    if conflicts:
-        raise VmaError(
-            f"{run.path.name} goes on as it began, so {', '.join(conflicts)} can't change: leave that out, "
-            "or start a new run (--init takes weights along)"
-        )
+    if name is not None:
+        return RunDirectory.create(runs_dir / name, config)
+    for number in itertools.count(1):
+        with suppress(Taken):  # by another process too, since whoever looks first may come second
+            return RunDirectory.create(runs_dir / f"{Path(config.data.dataset).name}-{number}", config)
+    raise AssertionError

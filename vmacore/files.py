@@ -1,13 +1,28 @@
-"""Files and folders that appear whole or not at all, and stay once they are there."""
+"""Files and folders that appear whole or not at all, and stay once they are there.
+
+What is written has a temporary name until it is whole: .NAME.HOST.PROCESS.NUMBER.tmp. Such names of processes that have
+ended are removed by whoever next writes in that folder.
+"""
 
 from __future__ import annotations
 
+import errno
+import itertools
+import json
+import math
 import os
+import platform
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32] or "host"
+TEMPORARY = re.compile(rf"\..+\.{HOST}\.(?P<process>[0-9]{{1,10}})\.[0-9]+\.tmp")
+_count = itertools.count()
+_swept: set[Path] = set()
 
 
 @contextmanager
@@ -52,21 +67,83 @@ def new_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
     """
     part = _beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed and had the same number
     try:
         part.mkdir()
         yield part
         _flush(part)
         if replaces:
-            shutil.rmtree(path, ignore_errors=True)
+            discard(path)
         part.rename(path)
         _flush(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def as_json(document: Any) -> str:
+    """A document in JSON, on one line; null for what JSON cannot say, such as an error of one episode."""
+    return json.dumps(_finite(document), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def check_writable(path: Path) -> None:
+    """Find out, before hours of work, whether a file can be written there; folders above are made.
+
+    Raises:
+        OSError: it cannot.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trial = _beside(path)
+    try:
+        trial.touch()
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder. Its name goes first, so that whoever reads beside finds all of it or nothing."""
+    gone = _beside(folder)
+    with suppress(OSError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """A name for a temporary that nobody else takes, in the same folder; what killed processes left there goes."""
+    if path.parent not in _swept:
+        _swept.add(path.parent)
+        _sweep(path.parent)
+    return path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{next(_count)}.tmp")
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f".*.{HOST}.*.tmp") if folder.is_dir() else ():
+        match = TEMPORARY.fullmatch(left.name)
+        if match and not _runs(int(match["process"])):
+            shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):
+                left.unlink()
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine still runs; if nothing tells, it does."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _flush(folder: Path) -> None:

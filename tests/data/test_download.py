@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.data.drawings import write_files
 from tests.data.server import Server
+from vmacore.data import download as module
 from vmacore.data.download import FETCHABLE, Remote, download
 from vmacore.errors import VmaError
 
@@ -218,3 +220,33 @@ def test_of_files_without_a_hash_only_the_missing_are_fetched(server: Server, tm
     server.answers["two.bin"] = [TWO]
     download("pair", tmp_path, remotes=without_hashes(server.url))
     assert server.asked == ["one.bin", "two.bin", "two.bin"]
+
+
+def test_a_server_that_sends_on_for_ever(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST", 100_000)
+    server.answers = {"one.bin": [ONE], "two.bin": [TWO]}
+    assert "sends more than 100,000 bytes" in refusal(server, tmp_path)
+    assert server.asked == ["one.bin"]  # and is not asked again
+
+
+def test_a_server_that_drips(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST", -1)
+    server.answers = {"one.bin": [ONE], "two.bin": [TWO]}
+    assert "takes more than" in refusal(server, tmp_path)
+
+
+def test_leftovers_of_killed_downloads_go(server: Server, tmp_path: Path) -> None:
+    server.answers = {"one.bin": [ONE], "two.bin": [TWO]}
+    folder = tmp_path / "pair"
+    files = {"tmpabcd_123": 7200, "tmpabcd_124": 60, "tmp-notes.txt": 7200, "tmpabcd_1234": 7200}
+    write_files(folder, dict.fromkeys(files, ONE))
+    for name, age in files.items():
+        os.utime(folder / name, (time.time() - age, time.time() - age))
+    download("pair", tmp_path, remotes=remotes(server.url))
+    assert {path.name for path in folder.glob("tmp*")} == {"tmpabcd_124", "tmp-notes.txt", "tmpabcd_1234"}
+
+
+def test_a_data_folder_that_is_none_is_told_before_the_import(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VmaError, match=r"can't write in .*choose another --data-dir"):
+        download("pair", tmp_path / "file", tmp_path / "absent", remotes=remotes(""))

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from tests.data.drawings import write_files, zipped
+from vmacore.data import matlab
 from vmacore.data.sets import omniglot_burda as burda
 from vmacore.data.sets.omniglot_burda import Sizes
 from vmacore.errors import VmaError
@@ -172,8 +177,54 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     assert "has no data" in refused(whole[:128], tmp_path / "no variables")
 
 
+def repacked(change: Callable[[bytearray], None]) -> bytes:
+    """The file with its first variable changed and packed again, so that every checksum is right."""
+    whole = FILES["chardata.mat"]
+    _, size = struct.unpack_from("<II", whole, 128)
+    variable = bytearray(zlib.decompress(whole[136 : 136 + size]))
+    change(variable)
+    packed = zlib.compress(bytes(variable))
+    return whole[:128] + struct.pack("<II", 15, len(packed)) + packed + whole[136 + size :]
+
+
+def test_a_file_that_was_made_to_do_harm_is_refused_in_one_line(tmp_path: Path) -> None:
+    """SciPy's reader ends the whole process for some of these."""
+
+    def damage(variable: bytearray, place: int, value: int) -> None:
+        variable[place] = value
+
+    number = 0
+    for place in range(64):  # kinds, sizes, flags, shape and name
+        for value in (0, 1, 14, 147, 255):
+            number += 1
+            source = write_files(
+                tmp_path / str(number), {"chardata.mat": repacked(partial(damage, place=place, value=value))}
+            )
+            try:
+                burda.import_from(source, tmp_path / "data", SIZES)
+            except VmaError as error:
+                assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_variable_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matlab, "LARGEST", 10_000)
+    assert "cut short, or too large" in refused(FILES["chardata.mat"], tmp_path)
+
+
+def test_matrices_are_read_as_scipy_reads_them() -> None:
+    kinds = (np.float64, np.float32, np.uint8, np.int16, np.int64)
+    content = {f"m{n}": np.arange(12).reshape(3, 4).astype(kind) for n, kind in enumerate(kinds)}
+    content |= {"one": np.array([[1.5]]), "bytes": np.array([[1, 2, 3]], np.uint8)}
+    theirs = loadmat(io.BytesIO(mat(content)))
+    ours = matlab.matrices(mat(content), content)
+    for name, matrix in ours.items():
+        assert np.array_equal(matrix, theirs[name])
+        assert np.array_equal(matrix, content[name])
+    assert ours.keys() == content.keys()
+
+
 def test_variables_without_a_checksum_are_not_read(tmp_path: Path) -> None:
-    """Where such a file is damaged, SciPy's reader may end the whole process."""
+    """Nothing would tell whether such a file is damaged."""
     damaged = bytearray(mat(matrices(), compressed=False))
     damaged[177] = 147  # the type of the first variable's values
     for name, content in {"whole": mat(matrices(), compressed=False), "damaged": bytes(damaged)}.items():

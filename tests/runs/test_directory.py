@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from tests.small_runs import save_weights
 from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
 from vmacore.runs import directory
-from vmacore.runs.directory import RunDirectory, read_state
-from vmacore.runs.finding import find_run
-from vmacore.runs.weights import load_weights, read_tensors
+from vmacore.runs.directory import WEIGHTS, RunDirectory, Taken, read_state
+from vmacore.runs.finding import find_run, list_runs, shipped_weights
+from vmacore.runs.weights import load_model, load_weights, read_tensors
 
 CONFIG = Config(data=DataConfig(dataset="glyphs"))
 
@@ -81,7 +86,9 @@ def test_a_checkpoint_holds_weights_and_state(run: RunDirectory) -> None:
     assert folder.name == "step-00000003"
     assert sorted(path.name for path in folder.iterdir()) == ["state.json", "weights.safetensors"]
     assert torch.equal(read_tensors(folder / "weights.safetensors")["a"], torch.arange(4.0))
-    assert read_state(folder) == {"format": 1, "step": 3, "best": {}, "other": 5}
+    checksum = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    sums = {"weights.safetensors": checksum}
+    assert read_state(folder) == {"format": 1, "step": 3, "best": {}, "other": 5, "sha256": sums}
 
 
 def test_tensors_in_channels_last_keep_their_values(run: RunDirectory) -> None:
@@ -90,21 +97,34 @@ def test_tensors_in_channels_last_keep_their_values(run: RunDirectory) -> None:
     assert torch.equal(read_tensors(run.checkpoint(1) / "weights.safetensors")["a"], weight)
 
 
-def test_pointers_and_pruning_keep_latest_and_best(run: RunDirectory) -> None:
+def test_pointers_and_pruning_keep_latest_and_best_and_the_one_before(run: RunDirectory) -> None:
     assert run.pointed("latest") is None
     assert run.pointed("best") is None
     save_weights(run, 1)
     assert (run.pointed("latest"), run.pointed("best")) == (1, None)
     save_weights(run, 2, best=2)
     assert (run.pointed("latest"), run.pointed("best")) == (2, 2)
-    assert _checkpoints(run) == ["step-00000002"]
+    assert _checkpoints(run) == ["step-00000001", "step-00000002"]
     save_weights(run, 3, best=2)
     save_weights(run, 4, best=2)
-    assert (run.pointed("latest"), run.pointed("best")) == (4, 2)
-    assert _checkpoints(run) == ["step-00000002", "step-00000004"]
-    save_weights(run, 5, best=5)
-    assert (run.pointed("latest"), run.pointed("best")) == (5, 5)
-    assert _checkpoints(run) == ["step-00000005"]
+    save_weights(run, 5, best=2)
+    assert (run.pointed("latest"), run.pointed("best")) == (5, 2)
+    assert _checkpoints(run) == ["step-00000002", "step-00000004", "step-00000005"]
+    save_weights(run, 6, best=6)
+    assert (run.pointed("latest"), run.pointed("best")) == (6, 6)
+    assert _checkpoints(run) == ["step-00000005", "step-00000006"]
+
+
+def test_a_save_never_deletes_through_a_link(run: RunDirectory, tmp_path: Path) -> None:
+    precious = tmp_path / "precious" / "step-00000001"
+    precious.mkdir(parents=True)
+    (precious / "thesis.tex").write_text("years of work")
+    (run.path / "checkpoints").symlink_to(precious.parent)
+    for step in (2, 3, 4):
+        with pytest.raises(VmaError, match="checkpoints is a link"):
+            save_weights(run, step)
+    assert [path.name for path in precious.parent.iterdir()] == [precious.name]
+    assert (precious / "thesis.tex").exists()
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -136,7 +156,7 @@ def test_a_save_that_is_interrupted_leaves_the_one_before(
 
     save_weights(run, 2, best=2, value=2.0)  # what was left behind is in nobody's way
     assert _value(run) == 2.0
-    assert _checkpoints(run) == ["step-00000002"]
+    assert _checkpoints(run) == ["step-00000001", "step-00000002"]
 
 
 def test_a_save_killed_before_its_pointer(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +187,7 @@ def test_leftovers_of_a_killed_save(run: RunDirectory) -> None:
         (folder / "weights.safetensors").write_bytes(b"half")
     assert run.pointed("latest") == 1
     save_weights(run, 2, value=2.0)
-    assert _checkpoints(run) == ["step-00000002"]
+    assert _checkpoints(run) == ["step-00000001", "step-00000002"]
     assert _value(run) == 2.0
 
 
@@ -177,17 +197,17 @@ def test_a_save_leaves_alone_what_is_not_its_own(run: RunDirectory) -> None:
     for name in own:
         shutil.copytree(run.checkpoint(1), run.path / "checkpoints" / name)
     save_weights(run, 2)
-    assert _checkpoints(run) == sorted([*own, "step-00000002"])
+    assert _checkpoints(run) == sorted([*own, "step-00000001", "step-00000002"])
     (run.path / "latest").unlink()  # the copies are no checkpoints to resume from, either
     assert run.newest() == 2
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_not_saved(run: RunDirectory, value: float) -> None:
-    with pytest.raises(VmaError, match="no checkpoint was saved before"):
+    with pytest.raises(VmaError, match=r"not saved; train again at a lower rate"):
         save_weights(run, 1, value=value)
-    save_weights(run, 1)
-    with pytest.raises(VmaError, match=r"weight in .* is not finite at step 2.*checkpoint of step 1 is kept"):
+    save_weights(run, 1, best=1)
+    with pytest.raises(VmaError, match=r"weight in .* is not finite at step 2.*--init .*step-00000001 --set"):
         save_weights(run, 2, value=value)
     assert run.pointed("latest") == 1
     assert _checkpoints(run) == ["step-00000001"]
@@ -261,7 +281,15 @@ def test_damaged_and_missing_weights(tmp_path: Path) -> None:
         load_weights(_linear(), file)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}", '{"format": 1}', '{"format": 1, "step": "x"}', "\xff"])
+DAMAGED_STATES = [
+    "", "{", "[]", "3", "{}", '{"format": 1}', '{"format": 1, "step": "x"}', "\xff", "[" * 60_000, " " * 70_000,
+    *(f'{{"format": 1, "step": {step}, "best": {{}}}}' for step in ('"10"', "-5", "true", "1e400", "1" + "0" * 400)),
+    *(f'{{"format": 1, "step": 1, "best": {{"step": 1, "nll": {nll}}}}}' for nll in ('"x"', "null", "[]", "NaN")),
+    '{"format": 1, "step": 1, "best": {}, "sha256": {"weights.safetensors": 3}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", DAMAGED_STATES, ids=range(len(DAMAGED_STATES)))
 def test_a_damaged_state(run: RunDirectory, content: str) -> None:
     save_weights(run, 1)
     (run.checkpoint(1) / "state.json").write_text(content, "latin-1")
@@ -272,8 +300,84 @@ def test_a_damaged_state(run: RunDirectory, content: str) -> None:
         find_run("one", runs_dir=run.path.parent)
 
 
+def _flipped(file: Path, bit: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(content)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True))
+def test_every_flipped_bit_is_noticed(run: RunDirectory, place: float) -> None:
+    save_weights(run, 1)
+    file = run.checkpoint(1) / WEIGHTS["averaged"]
+    bit = int(place * 8 * file.stat().st_size)
+    _flipped(file, bit)
+    with pytest.raises(VmaError, match=r"averaged\.safetensors is missing or damaged .*checksum is another"):
+        read_tensors(file)
+    _flipped(file, bit)
+    assert read_tensors(file)["weight"].shape == (2, 3)
+
+
+WRONG = [
+    torch.zeros(2, dtype=torch.int64),
+    torch.zeros(2, dtype=torch.bool),
+    torch.zeros(2, dtype=torch.complex64),
+    torch.tensor([1.0, math.nan]),
+    torch.tensor([1.0, -math.inf]),
+]
+
+
+@pytest.mark.parametrize("tensor", WRONG, ids=str)
+def test_weights_are_finite_numbers(run: RunDirectory, tensor: Tensor) -> None:
+    save_weights(run, 1)
+    file = run.checkpoint(1) / WEIGHTS["averaged"]
+    file.write_bytes(save({"weight": tensor}))
+    (file.parent / "state.json").write_text('{"format": 1, "step": 1, "best": {}}')  # as earlier versions wrote it
+    with pytest.raises(VmaError, match="weight is not of finite numbers"):
+        read_tensors(file)
+
+
+def test_shipped_weights_have_checksums() -> None:
+    for folder in shipped_weights().values():
+        assert read_state(folder)["sha256"].keys() == {WEIGHTS["averaged"]}
+        read_tensors(folder / WEIGHTS["averaged"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+@pytest.mark.parametrize("name", ["config.toml", "latest", "checkpoints/step-00000001/state.json"])
+def test_a_pipe_is_waited_for_by_nobody(run: RunDirectory, name: str) -> None:
+    save_weights(run, 1)
+    (run.path / name).unlink()
+    os.mkfifo(run.path / name)
+    if name == "latest":
+        assert find_run("one", runs_dir=run.path.parent).step == 1
+    else:
+        with pytest.raises(VmaError):
+            find_run("one", runs_dir=run.path.parent)
+    list_runs(run.path.parent)
+
+
+def test_a_model_that_would_be_larger_than_its_weights_is_not_built(run: RunDirectory) -> None:
+    """A configuration of a few bytes may ask for more memory than there is."""
+    save_weights(run, 1)
+    for channels in ("[100000,100000,100000,100000,100000,100000]", f"[{2**40},{2**40}]"):
+        run.with_config(CONFIG.with_overrides([f"model.channels={channels}"]))
+        with pytest.raises(VmaError) as caught:
+            load_model(find_run("one", runs_dir=run.path.parent))
+        assert "\n" not in str(caught.value)
+
+
 def test_a_state_of_another_format(run: RunDirectory) -> None:
     save_weights(run, 1)
     (run.checkpoint(1) / "state.json").write_text(json.dumps({"format": 99, "step": 1}))
     with pytest.raises(VmaError, match="format 99, this version reads 1"):
         read_state(run.checkpoint(1))
+
+
+def test_a_name_taken_between_look_and_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    RunDirectory.create(tmp_path / "one", CONFIG)
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    with pytest.raises(Taken, match="made by another process"):
+        RunDirectory.create(tmp_path / "one", CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]

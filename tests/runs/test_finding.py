@@ -15,8 +15,8 @@ from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
 from vmacore.runs import finding
 from vmacore.runs.directory import WEIGHTS, RunDirectory, read_state
-from vmacore.runs.finding import Location, find_run, list_runs
-from vmacore.runs.weights import export_weights, read_tensors
+from vmacore.runs.finding import Location, find_run, list_runs, settled
+from vmacore.runs.weights import export_weights, read_tensors, weights_file
 
 CONFIG = Config(data=DataConfig(dataset="glyphs"))
 
@@ -179,3 +179,57 @@ def test_weights_that_cannot_be_exported(run: RunDirectory, tmp_path: Path) -> N
     with pytest.raises(VmaError, match="missing or damaged"):
         export_weights(location, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+# Beside a training
+
+
+def test_what_was_found_and_is_gone_is_found_again(run: RunDirectory) -> None:
+    save_weights(run, 1)
+    reads = []
+
+    def read() -> float:
+        location = find_run("one", runs_dir=run.path.parent)
+        reads.append(location.step)
+        if len(reads) < 3:  # a training saves twice before the weights are opened
+            for step in (location.step + 1, location.step + 2):
+                save_weights(run, step, value=float(step))
+        return float(read_tensors(weights_file(location, "averaged"))["weight"][0, 0])
+
+    assert settled(read) == 5.0
+    assert reads == [1, 3, 5]
+
+
+def test_a_pointer_that_moves_while_it_is_read(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_weights(run, 1, best=1)
+    named = RunDirectory._named
+
+    def slow(self: RunDirectory, name: str) -> int | None:
+        step = named(self, name)
+        if step == 1:
+            for later in (2, 3):
+                save_weights(run, later, best=later)
+        return step
+
+    monkeypatch.setattr(RunDirectory, "_named", slow)
+    assert run.pointed("best") == 3
+
+
+def test_a_run_that_others_wrote_badly_hides_no_run(run: RunDirectory) -> None:
+    save_weights(run, 1)
+    bad = [
+        "a=" + "[" * 5000 + "]" * 5000,
+        "a=" + "9" * 5000,
+        "a." * 5000 + "a=1",
+        "a." * 50_000 + "a=1",
+        "\0",
+        "\x7f=1",
+    ]
+    for number, text in enumerate(bad):
+        folder = run.path.parent / f"evil{number}"
+        folder.mkdir()
+        (folder / "config.toml").write_text(text)
+        assert "\n" not in _refused(folder.name, runs_dir=run.path.parent)
+    assert [found.path.name for found in list_runs(run.path.parent)] == ["one"]
+    assert find_run(None, runs_dir=run.path.parent).run == "one"
+    assert "known: one" in _refused("typo", runs_dir=run.path.parent)

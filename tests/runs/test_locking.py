@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,18 @@ def test_within_one_process(run: RunDirectory) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(VmaError, match=r"cannot write .*: No such file"), locked(tmp_path / "gone"):
         pass
+
+
+def test_a_lock_that_is_somebody_elses_file_is_left_alone(run: RunDirectory, tmp_path: Path) -> None:
+    important = tmp_path / "important"
+    important.write_text("years of work")
+    for link in (os.symlink, os.link):
+        link(important, run.path / LOCK)
+        with pytest.raises(VmaError, match=r"\.lock"), locked(run.path):
+            pass
+        assert important.read_text() == "years of work"
+        (run.path / LOCK).unlink()
+    (run.path / LOCK).write_text("years of work")
+    with pytest.raises(VmaError, match="is no lock"), locked(run.path):
+        pass
+    assert (run.path / LOCK).read_text() == "years of work"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from tests import synthetic
 from tests.small_runs import DATASET, create_run, files_of, metrics_of
 from vmacore.config import Config
 from vmacore.errors import VmaError
+from vmacore.evaluation.likelihood import Score, score_episodes
 from vmacore.runs.directory import MOMENTS, WEIGHTS, RunDirectory
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import build_model, load_model, read_tensors
+from vmacore.training import trainer
 from vmacore.training.loop import StepReport, ValidationReport, prepare, train
 from vmacore.training.start import Start
 
@@ -133,7 +136,7 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, metrics_every: int) -> None:
     good = files_of(run)
     wild = run.config.with_overrides(["optimiser.learning_rate=1e30", f"training.metrics_every={metrics_every}"])
     run.with_config(wild)
-    with pytest.raises(VmaError, match=r"not finite .*the checkpoint of step 10 is kept") as caught:
+    with pytest.raises(VmaError, match=r"not finite .*from step 10 .*step-00000010 --set optimiser") as caught:
         train(RunDirectory.open(run.path), DATASET, steps=30, resume=True)
     assert "\n" not in str(caught.value)
     assert run.pointed("latest") == 10
@@ -144,8 +147,28 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, metrics_every: int) -> None:
 
 def test_a_loss_that_is_not_finite_before_anything_was_saved(tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", optimiser={"learning_rate": 1e30})
-    with pytest.raises(VmaError, match=r"not finite .*(nothing was saved|no checkpoint was saved)"):
+    with pytest.raises(VmaError, match=r"not finite .*train again at a lower rate"):
         train(run, DATASET)
+
+
+@pytest.mark.parametrize("nll", [math.nan, math.inf, -math.inf])
+def test_weights_that_validate_as_no_number_are_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nll: float
+) -> None:
+    run = create_run(tmp_path / "run", training={"steps": 20, "validate_every": 5, "checkpoint_every": 5})
+
+    def score(*arguments: Any, **named: Any) -> Score:
+        found = score_episodes(*arguments, **named)
+        return replace(found, nll=nll) if run.pointed("latest") == 5 else found
+
+    monkeypatch.setattr(trainer, "score_episodes", score)
+    with pytest.raises(VmaError, match=r"NLL on validation is not finite at step 10.*--init .*step-00000005 --set"):
+        train(run, DATASET)
+    assert (run.pointed("latest"), run.pointed("best")) == (5, 5)
+    assert metrics_of(run)[-1]["nll"] is None
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "score_episodes", score_episodes)
+        assert train(run, DATASET, resume=True).step == 20
 
 
 def test_steps_out_of_range(tmp_path: Path) -> None:

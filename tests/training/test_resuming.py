@@ -18,6 +18,7 @@ from tests.small_runs import DATASET, create_run, files_of, metrics_of, stop_aft
 from vmacore.errors import VmaError
 from vmacore.runs.directory import MOMENTS, STATE, WEIGHTS, RunDirectory
 from vmacore.runs.finding import find_run
+from vmacore.runs.weights import newest_whole
 from vmacore.training.loop import ValidationReport, train
 from vmacore.training.start import Start
 
@@ -235,3 +236,29 @@ def test_resuming_from_a_damaged_checkpoint(tmp_path: Path, file: str) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(VmaError, match=f"{file} is missing or damaged"):
         train(run, DATASET, steps=4, resume=True)
+
+
+@pytest.mark.parametrize("file", [STATE, WEIGHTS["raw"], MOMENTS["exp_avg"]])
+def test_a_damaged_checkpoint_is_stepped_over(straight: RunDirectory, tmp_path: Path, file: str) -> None:
+    run = create_run(tmp_path / "run", training={"steps": 20, "validate_every": 10})
+    train(run, DATASET, stop=stop_after(5))
+    train(run, DATASET, stop=stop_after(3), resume=True)
+    assert run.steps() == [8, 5]
+    (run.checkpoint(8) / file).write_bytes(b"\0" * 100)
+    step, wrong = newest_whole(run)
+    assert step == 5
+    assert f"{file} is missing or damaged" in wrong
+    train(run, DATASET, resume=True)
+    assert files_of(run) == files_of(straight)
+    assert [row["step"] for row in metrics_of(run)] == sorted(row["step"] for row in metrics_of(run))
+
+
+def test_going_back_to_a_step(straight: RunDirectory, tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", training={"steps": 20, "validate_every": 10})
+    train(run, DATASET, stop=stop_after(4))
+    train(run, DATASET, resume=True)
+    _, earlier = run.steps()
+    summary = train(run, DATASET, resume=True, resume_from=earlier, stop=stop_after(1))
+    assert (summary.step, run.pointed("latest")) == (earlier + 1, earlier + 1)
+    train(run, DATASET, resume=True)
+    assert files_of(run) == files_of(straight)

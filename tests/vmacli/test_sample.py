@@ -65,3 +65,16 @@ def test_foreseen_failures(trained: Shell, tmp_path: Path) -> None:
 )
 def test_wrong_usage(trained: Shell, arguments: tuple[str, ...]) -> None:
     trained.misused("sample", *arguments)
+
+
+@pytest.mark.parametrize("out", ["x.svg", "file/x.png"])
+def test_where_no_picture_can_be_written_is_said_before_sampling(
+    trained: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    def sampled(*arguments: object, **named: object) -> None:
+        raise AssertionError("sampled first")
+
+    monkeypatch.setattr("vmacore.evaluation.sampling.sample_grid", sampled)
+    assert out in trained.refused("sample", "tiny", "--classes", "2", "--out", str(tmp_path / out))

@@ -179,6 +179,8 @@ def test_damaged_runs(trained: Shell, shell: Shell) -> None:
     assert "damaged" in shell.refused("score", "tiny", *QUICK)
     shell("score", "tiny", "--weights", "raw", *QUICK)
     (checkpoint / "state.json").unlink()
+    assert "step 10" in shell("score", "tiny", *QUICK).stderr  # the one before
+    shutil.rmtree(checkpoint.parent)
     assert "tiny" in shell.refused("score", "tiny", *QUICK)
     (run / "config.toml").unlink()
     assert "not a run" in shell.refused("score", "tiny", *QUICK)
@@ -190,3 +192,7 @@ def test_a_training_that_diverged_is_said_in_one_line(shell: Shell) -> None:
     shell("train", "--dataset", "digits", "--name", "wild", "--steps", "20", *settings, *small, code=1)
     for way in ((), ("--json",)):
         assert "the NLL of wild" in shell.refused("score", "wild", *QUICK, *way)
+
+
+def test_more_samples_than_a_computer_counts(trained: Shell) -> None:
+    assert "not enough memory" in trained.refused("score", "tiny", "--samples", "9" * 400, "--classes", "2")

@@ -1,6 +1,7 @@
 """`vma train`: new runs, resumed runs, what is refused, and interrupts."""
 
 import json
+import shlex
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ import torch
 
 from tests.vmacli.conftest import SMALL, TINY, Shell
 from vmacli import options
+from vmacore.config import Config, DataConfig
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import export_weights
@@ -268,3 +270,64 @@ def test_weights_without_moments_are_not_resumed(shell: Shell) -> None:
     result = shell("train", "--resume", "exported", code=1)
     assert "no whole checkpoint to resume from" in result.stderr
     assert find_run("exported", runs_dir=shell.runs).step == 10
+
+
+def test_resuming_a_damaged_run_and_a_step_of_it(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "20", *TINY)
+    latest = shell.runs / "a" / "checkpoints" / "step-00000020"
+    (latest / "weights.safetensors").write_bytes(b"")
+    told = shell("train", "--resume", "a").stderr
+    assert "weights.safetensors is missing or damaged" in told
+    assert "going on from step 10" in told
+    assert "from step 10 to step 20" in shell("train", "--resume", str(latest.parent / "step-00000010")).stderr
+    latest.rename(latest.parent / "mine")
+    assert "--init" in shell.refused("train", "--resume", str(latest.parent / "mine"))
+
+
+def test_a_training_that_diverged_says_how_to_go_on(shell: Shell) -> None:
+    shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", *TINY)
+    wild = ("--set", "optimiser.learning_rate=1e30", "--steps", "30")
+    line = shell.refused("train", "--init", "a", "--name", "b", *wild, "--set", "training.validate_every=1")
+    assert "not finite" in line
+    assert "Infinity" not in (shell.runs / "b" / "metrics.jsonl").read_text()
+    (shell.runs / "b" / "best").write_text("0")  # where it started from
+    config = RunDirectory.open(shell.runs / "b").config
+    run = RunDirectory(shell.runs / "b", config)
+    told = run.way_back()
+    assert told.startswith("go on from step 0 at a lower rate: vma train --init ")
+    command = shlex.split(told.partition(": vma ")[2])
+    assert command[-1] == "optimiser.learning_rate=3.3e+29"
+    command[-1] = "optimiser.learning_rate=1e-4"
+    shell(*command, "--name", "c", "--steps", "12")
+    settings = RunDirectory.open(shell.runs / "c").config
+    assert (settings.model, settings.init) == (config.model, "b/step-00000000, step 0")
+
+
+def test_a_name_that_another_process_takes_meanwhile(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    RunDirectory.create(shell.runs / "digits-1", Config(data=DataConfig(dataset="digits")))
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path.name != "digits-1" and exists(path))
+    assert shell("train", "--dataset", "digits", "--steps", "1", *TINY, "--quiet").stdout.endswith("digits-2\n")
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "two\nlines", "\u202edetcerid"])
+def test_names_are_printable(shell: Shell, name: str) -> None:
+    shell.misused("train", "--dataset", "digits", "--name", name)
+
+
+@pytest.mark.parametrize("setting", ["init=a, step 1", "revived=true", "recipe=table1", "addresses_from=a"])
+def test_where_a_run_comes_from_is_not_set_by_hand(shell: Shell, setting: str) -> None:
+    assert "where a run comes from" in shell.refused("train", "--dataset", "digits", "--set", setting)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["model.channels=[8]", "model.channels=[1,1,1,1,1,1]", "episode.memory=sequence", "episode.memories=2",
+     "optimiser.beta2=0", "model.latent=" + "9" * 400, "model.latent=" + "9" * 4400, f"model.latent={2**62}",
+     "model.channels=" + "{a=" * 2000, "model.slot_scale=" + "[" * 100_000, "x" * 100_000],
+    ids=range(11),
+)  # fmt: skip
+def test_settings_that_no_model_can_do(shell: Shell, setting: str) -> None:
+    line = shell.refused("train", "--dataset", "digits", "--set", setting)
+    assert len(line) < 1000
+    assert not shell.runs.exists()

@@ -23,12 +23,15 @@ from vmacore.config.sections import (
     TrainingConfig,
 )
 from vmacore.errors import VmaError
+from vmacore.foreign import cut, reason
 from vmacore.shelf import ESTIMATORS, MODELS
 
 __all__ = [
     "Config", "DataConfig", "EpisodeConfig", "LabelsConfig", "ModelConfig", "ObjectiveConfig", "OptimiserConfig",
     "TrainingConfig", "load_recipe", "recipe_names",
 ]  # fmt: skip
+
+PROVENANCE = ("recipe", "init", "addresses_from", "revived")
 
 
 class Config(Section):
@@ -50,7 +53,12 @@ class Config(Section):
     @model_validator(mode="after")
     def _check(self) -> Config:
         model, episode, objective = self.model, self.episode, self.objective
-        addressed: bool = MODELS[model.system].MODEL.addressed
+        kind = MODELS[model.system].MODEL
+        addressed: bool = kind.addressed
+        if episode.masked and not (kind.masked or model.learns_slots):
+            raise ValueError(f"a {model.system} model reads one memory for all targets: choose episodes that have one")
+        if episode.may_be_empty and not (kind.may_see_nothing or model.learns_slots):
+            raise ValueError(f"a {model.system} model needs slots to read: choose episodes with a memory")
         if not addressed:
             if objective.estimator != ObjectiveConfig.model_fields["estimator"].default:
                 raise ValueError(f"a {model.system} model draws no address: leave objective.estimator out")
@@ -95,6 +103,10 @@ class Config(Section):
             place = document.get(section) if section else document
             if not equals or not isinstance(place, dict):
                 raise VmaError(_cannot_set(setting))
+            if not section and field in PROVENANCE:
+                raise VmaError(
+                    _cannot_set(setting, "it tells where a run comes from, and is set by what it comes from")
+                )
             if section in KIND_SECTIONS and field in KIND_SECTIONS[section].KINDS:
                 place[field] = _value(text.strip(), ("none",))  # a kind of episode has that name
             else:
@@ -126,12 +138,14 @@ class Config(Section):
         """
         try:
             return _validated(migrated(tomllib.loads(text)))
-        except tomllib.TOMLDecodeError as error:
-            raise VmaError(f"not a configuration: {error}") from error
+        except VmaError:
+            raise
+        except Exception as error:  # deep nesting and long numbers end in whatever the parser or a validator meets
+            raise VmaError(f"not a configuration: {reason(error)}") from error
 
 
 def _cannot_set(setting: str, why: str = "") -> str:
-    return f"cannot set {setting!r}: {why or 'write section.field=value, such as model.latent=32'}"
+    return f"cannot set {cut(setting)!r}: {why or 'write section.field=value, such as model.latent=32'}"
 
 
 def _value(text: str, words: tuple[Any, ...]) -> Any:
@@ -142,6 +156,8 @@ def _value(text: str, words: tuple[Any, ...]) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return None if text == "none" else text
+    except (ValueError, RecursionError) as error:
+        raise VmaError(f"cannot set {cut(text)!r}: {reason(error)}; write a plain value") from error
 
 
 def _validated(document: dict[str, Any]) -> Config:
@@ -150,8 +166,8 @@ def _validated(document: dict[str, Any]) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        value = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
-        raise VmaError(f"configuration: {field}: {first['msg']}{value}") from error
+        value = "" if isinstance(first["input"], dict) else f" (got {cut(repr(first['input']))})"
+        raise VmaError(f"configuration: {cut(field)}: {cut(first['msg'])}{value}") from error
 
 
 def recipe_names() -> list[str]:

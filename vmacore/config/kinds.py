@@ -20,6 +20,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*")
+    @classmethod
+    def _fits_in_64_bits(cls, value: Any) -> Any:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, int) and abs(number) >= 2**63 for number in numbers):
+            raise ValueError("the number is larger than any that a computer counts with")
+        return value
+
 
 class KindSection(Section):
     """A section in which some keys choose a kind, each from a shelf: `KINDS`.

@@ -36,6 +36,16 @@ class EpisodeConfig(KindSection):
         return False
 
     @property
+    def masked(self) -> bool:
+        """Whether a target sees a part of the memory only."""
+        return False
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether there are targets that see no slot at all."""
+        return False
+
+    @property
     def plain(self) -> Self:
         """The same episodes with nothing that is for training alone."""
         return self
@@ -142,7 +152,7 @@ class OptimiserConfig(Section):
     decay: float = Field(0.0, ge=0, le=1)  # part of training.steps, at the end, over which it falls linearly to 0
     weight_decay: float = Field(0.0, ge=0)  # L2, added to the gradient
     clip: float | None = Field(None, gt=0)  # largest norm of the gradient
-    beta2: float = Field(0.999, ge=0, lt=1)  # decay of the second moment
+    beta2: float = Field(0.999, gt=0, lt=1)  # decay of the second moment
     average: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights, reached gradually
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -13,8 +15,13 @@ import pooch
 import requests
 
 from vmacore.errors import VmaError
+from vmacore.files import check_writable
+from vmacore.foreign import reason
 from vmacore.shelf import DATASETS
 
+LARGEST = 2**28  # bytes of a file; the largest of those published has 79 million
+LONGEST = 3600  # seconds that a file may take
+LEFT = re.compile(r"tmp[a-z0-9_]{8}")  # what pooch calls a file until it is whole
 ReportProgress = Callable[[int, int | None], None]  # bytes done, and in all if that is known
 
 
@@ -94,6 +101,11 @@ def download(
         if not offline:
             _discard_unreadable(remote, folder, Path(data_dir))
         _fetch(remote, name, folder, progress, offline, base_url or remote.base_url, retries)
+    else:
+        try:
+            check_writable(folder / "any")
+        except OSError as error:
+            raise VmaError(f"can't write in {folder}: {reason(error)}; choose another --data-dir") from error
     remote.reader.import_from(Path(source or folder), Path(data_dir))
     return Downloaded(folder, remote.reader.describe(Path(data_dir)))
 
@@ -125,6 +137,7 @@ def _fetch(
     """Download into the folder each file that is not there yet with the right hash, where one is known."""
     way_out = f"if you have the files, run `vma download {name} --from PATH`"
     store = pooch.create(path=folder, base_url=base_url, registry=dict(remote.registry), retry_if_failed=retries)
+    _discard_leftovers(folder)
     for file, known_hash in remote.registry.items():
         url = store.get_url(file)
         try:
@@ -147,6 +160,14 @@ def _fetch(
             ) from error
 
 
+def _discard_leftovers(folder: Path) -> None:
+    """Remove what downloads left that were killed: no other has so old a file."""
+    for left in folder.glob("tmp*"):
+        with suppress(OSError):
+            if LEFT.fullmatch(left.name) and time.time() - left.stat().st_mtime > LONGEST:
+                left.unlink()
+
+
 def _has_hash(path: Path, known_hash: str | None) -> bool:
     if known_hash is None:
         return path.is_file()
@@ -165,33 +186,47 @@ class _Downloader:
         self.progress = progress
 
     def __call__(self, url: str, output_file: str, store: pooch.Pooch) -> None:
-        bar = _Bar(self.progress) if self.progress else False
+        answers: list[requests.Response] = []
+
+        def keep(answer: requests.Response, **_: object) -> None:
+            answers.append(answer)
+
         try:
-            pooch.HTTPDownloader(progressbar=bar)(url, output_file, store)
+            pooch.HTTPDownloader(progressbar=_Bar(self.progress), hooks={"response": keep})(url, output_file, store)
         except requests.HTTPError as error:
-            if error.response is None:
-                raise
-            error.response.close()  # pooch leaves it open
-            if error.response.status_code < 500:
+            if error.response is not None and error.response.status_code < 500:
                 raise _RefusedError(str(error).partition(" for url")[0]) from error
             raise
+        finally:
+            for answer in answers:
+                answer.close()  # pooch leaves it open where it fails
 
 
 class _Bar:
-    """A progress bar as pooch wants one, that passes numbers on and draws nothing."""
+    """A progress bar as pooch wants one, that passes numbers on, draws nothing, and ends what has no end.
 
-    def __init__(self, report: ReportProgress) -> None:
+    A server may send on for ever, or so slowly that each wait is short.
+    """
+
+    def __init__(self, report: ReportProgress | None) -> None:
         self.report = report
+        self.began = time.monotonic()
         self.total = 0  # set by pooch; 0 where the server does not say
-        self.done = 0
+        self.came = self.done = 0
 
     def update(self, size: int) -> None:
+        self.came += size
         # pooch counts whole chunks, and the last is smaller.
-        self.done = min(self.done + size, self.total) if self.total else self.done + size
-        self.report(self.done, self.total or None)
+        self.done = min(self.came, self.total) if self.total else self.came
+        if self.came > LARGEST:
+            raise _RefusedError(f"it sends more than {LARGEST:,} bytes")
+        if time.monotonic() - self.began > LONGEST:
+            raise _RefusedError(f"it takes more than {LONGEST // 60} minutes")
+        if self.report:
+            self.report(self.done, self.total or None)
 
     def reset(self) -> None:
-        self.done = 0
+        self.came = self.done = 0
 
     def close(self) -> None:
         pass

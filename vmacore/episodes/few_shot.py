@@ -38,6 +38,10 @@ class Options(EpisodeConfig):
         return self.shots_between is not None
 
     @property
+    def masked(self) -> bool:
+        return self.memories > 1
+
+    @property
     def plain(self) -> Self:
         return self.model_copy(update={key: Options.model_fields[key].default for key in TRAINING_ALONE})
 

@@ -10,6 +10,14 @@ from vmacore.episodes.base import Episode, Pixels
 from vmacore.seeds import Stream, generator
 
 
+class Options(EpisodeConfig):
+    """No keys besides."""
+
+    @property
+    def may_be_empty(self) -> bool:
+        return True
+
+
 class MinibatchSampler:
     """Targets of all classes alike, with no memory: for a memory that is learned, or a model without one."""
 

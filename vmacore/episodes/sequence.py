@@ -24,6 +24,14 @@ class Options(EpisodeConfig):
     length: int = Field(10, ge=1)  # drawings of each
     replacement: bool = False  # whether a drawing may come twice
 
+    @property
+    def masked(self) -> bool:
+        return True
+
+    @property
+    def may_be_empty(self) -> bool:
+        return True  # for the first of a sequence
+
 
 class SequenceSampler:
     """Sequences to train on: of each image the earlier ones of its own sequence are the memory.

@@ -17,7 +17,8 @@ from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import check_size
-from vmacore.files import replacing
+from vmacore.files import check_writable, replacing
+from vmacore.foreign import reason
 from vmacore.models.base import GenerativeModel
 from vmacore.networks.layers import rows as gather
 from vmacore.seeds import Stream, generator
@@ -123,6 +124,20 @@ def _slots(
     return slots.view(classes, shots, *slots.shape[1:]).transpose(0, 1).flatten(0, 1)
 
 
+def check_picture(path: Path) -> None:
+    """Find out, before anything is drawn, whether a picture can be written there.
+
+    Raises:
+        VmaError: it cannot.
+    """
+    if path.suffix.lower() != ".png":
+        raise VmaError(f"{path}: pictures are written as PNG; choose a name that ends in .png")
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise VmaError(f"cannot write {path}: {reason(error)}; choose another --out") from error
+
+
 def save_grid(grid: Grid, path: Path) -> tuple[int, int]:
     """Write a PNG, dark ink on white, the slots in a left column set apart by a gap. Returns (rows, columns).
 
@@ -135,8 +150,7 @@ def save_grid(grid: Grid, path: Path) -> tuple[int, int]:
     gap = torch.ones(3, slots.shape[1], W // 4)
     picture = torch.cat([slots, gap, drawn], 2)
     picture = picture.repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2)
-    if path.suffix.lower() != ".png":
-        raise VmaError(f"{path}: pictures are written as PNG; choose a name that ends in .png")
+    check_picture(path)
     try:
         with replacing(path) as file:
             save_image(picture, file, format="png")

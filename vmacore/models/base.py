@@ -31,6 +31,9 @@ class GenerativeModel(nn.Module, ABC):
     warmup = math.inf
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
+    masked = False  # whether a target may see a part of the memory only
+    may_see_nothing = False  # whether a target may see no slot at all
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

@@ -98,6 +98,7 @@ class GenerativeMatchingNetwork(GenerativeModel):
     all targets see the same of it also p(z|X).
     """
 
+    masked = may_see_nothing = True
     config: Options
 
     def __init__(self, config: ModelConfig) -> None:

@@ -43,6 +43,7 @@ class SoftAttention(GenerativeModel):
     as mixing the maps of the slots' pyramids; or "pixels", the slots themselves, whose mixture is then encoded.
     """
 
+    masked = True
     config: Options
 
     def __init__(self, config: ModelConfig) -> None:

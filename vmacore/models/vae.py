@@ -20,6 +20,8 @@ from vmacore.networks.layers import initialise, rows
 class VariationalAutoencoder(GenerativeModel):
     """Kingma & Welling 2014; with K samples, the importance weighted bound of Burda et al. 2016."""
 
+    masked = may_see_nothing = True  # it looks at no memory
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         networks = networks_for(config)

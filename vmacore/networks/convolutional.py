@@ -37,6 +37,10 @@ class Options(ModelConfig):
     channels: Channels  # maps of each layer
     hidden: Hidden
 
+    def check(self) -> None:
+        if len(self.channels) < 2 or min(self.channels) < 2:
+            raise ValueError("channels needs two layers or more, of two maps or more each")
+
 
 Size = tuple[int, int]
 

@@ -7,14 +7,18 @@
     runs/NAME/checkpoints/step-NNNNNNNN/   weights, averaged weights, Adam's two moments, state.json
 
 Nothing is ever pickled. A checkpoint is written in a temporary folder beside its place, flushed to disk, renamed, and
-only then pointed to, so that an interruption at any moment leaves the last good one.
+only then pointed to, so that an interruption at any moment leaves the last good one. The latest, the best and the one
+before the latest stay; other folders with such names are removed, and nothing else is.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import math
 import re
-import shutil
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +29,21 @@ from torch import Tensor
 
 from vmacore.config import Config
 from vmacore.errors import VmaError
-from vmacore.files import new_folder, replace, write
+from vmacore.files import discard, new_folder, replace, write
+from vmacore.foreign import content, cut, reading, reason
 
 FORMAT = 1
 WEIGHTS = {"raw": "weights.safetensors", "averaged": "averaged.safetensors"}
 MOMENTS = {"exp_avg": "first-moment.safetensors", "exp_avg_sq": "second-moment.safetensors"}
 STATE = "state.json"
-OURS = re.compile(r"step-\d{8,}|\.step-\d{8,}\.\d+\.tmp")  # folders that a save makes
+CHECKSUMS = "sha256"  # of the files beside, in the state
+LAST_STEP = 10**12
+LARGEST = {"config.toml": 2**14, STATE: 2**16, "pointer": 12, "weights": 2**36}  # bytes that are read
+OURS = re.compile(r"step-[0-9]{8,}|\.step-[0-9]{8,}\..+\.tmp")  # folders that a save makes
+
+
+class Taken(VmaError):
+    """The name of a new run is that of another."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +58,17 @@ class RunDirectory:
         """Make the folder with its configuration, whole or not at all.
 
         Raises:
-            VmaError: the folder exists, or cannot be written.
+            Taken: the folder exists.
+            VmaError: it cannot be written.
         """
         if path.exists():
-            raise VmaError(f"{path} exists already: resume it (--resume {path.name}) or choose another name")
+            raise Taken(f"{path} exists already: resume it (--resume {path.name}) or choose another name (--name)")
         try:
             with new_folder(path) as folder:
                 write(folder / "config.toml", config.to_toml().encode())
         except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and path.is_dir():  # since we looked
+                raise Taken(f"{path} was made by another process: wait for it, or choose another name") from error
             raise VmaError(f"cannot write a run at {path}: {error.strerror or error}") from error
         return RunDirectory(path, config)
 
@@ -65,9 +80,9 @@ class RunDirectory:
             VmaError: there is none, or its configuration cannot be read.
         """
         try:
-            text = (path / "config.toml").read_text("utf-8")
+            text = content(path / "config.toml", LARGEST["config.toml"]).decode()
         except (OSError, UnicodeDecodeError) as error:
-            raise VmaError(f"{path} is not a run: it has no readable config.toml") from error
+            raise VmaError(f"{path} is not a run: it has no readable config.toml ({reason(error)})") from error
         try:
             return RunDirectory(path, Config.from_toml(text))
         except VmaError as error:
@@ -84,57 +99,99 @@ class RunDirectory:
 
     def pointed(self, name: str) -> int | None:
         """The step that `latest` or `best` names; None where there is no such checkpoint."""
+        before = None
+        while (step := self._named(name)) not in (None, before):
+            assert step is not None
+            if (self.checkpoint(step) / STATE).is_file():
+                return step
+            before = step  # unless a training has saved another meanwhile, and removed this one
+        return None
+
+    def _named(self, name: str) -> int | None:
         try:
-            step = int((self.path / name).read_text("ascii"))
-        except (OSError, ValueError):
+            number = content(self.path / name, LARGEST["pointer"]).strip()
+        except OSError:
             return None
-        return step if (self.checkpoint(step) / STATE).is_file() else None
+        return int(number) if number.isdigit() else None
+
+    def point(self, name: str, step: int) -> None:
+        """Let `latest` or `best` name a step."""
+        replace(self.path / name, str(step).encode())
+
+    def steps(self) -> list[int]:
+        """The steps to go on from, the newest first: the one that `latest` names and those before; all if it is lost.
+
+        A step after it is of a save that was killed, or of a training that went back.
+        """
+        folders = (file.parent.name for file in self.checkpoint(0).parent.glob(f"step-*/{STATE}"))
+        latest = self.pointed("latest")
+        steps = {int(name.removeprefix("step-")) for name in folders if OURS.fullmatch(name)}
+        return sorted((step for step in steps if latest is None or step <= latest), reverse=True)
 
     def newest(self) -> int | None:
-        """The step that `latest` names, or the last whole checkpoint where that pointer was lost; None without any."""
-        step = self.pointed("latest")
-        if step is None:
-            folders = (file.parent.name for file in self.checkpoint(0).parent.glob(f"step-*/{STATE}"))
-            step = max((int(name.removeprefix("step-")) for name in folders if OURS.fullmatch(name)), default=None)
-        return step
+        """The first of `steps`; None without any."""
+        return next(iter(self.steps()), None)
 
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
-        """Save a checkpoint: `tensors` by file name, `state` as JSON. Drops those neither latest nor best.
+        """Save a checkpoint: `tensors` by file name, `state` as JSON. Drops all but best, latest and the one before.
 
         Raises:
             VmaError: it could not be written, or a weight is not finite; what was saved before is kept.
         """
+        if self.checkpoint(step).parent.is_symlink():
+            raise VmaError(f"{self.path}/checkpoints is a link, and others may need what it leads to: make it a folder")
         for file, named in tensors.items():
             for name, tensor in named.items():
                 if not bool(tensor.isfinite().all()):
-                    raise VmaError(f"{name} in {file} is not finite at step {step}: nothing saved, {self._kept()}")
+                    raise VmaError(f"{name} in {file} is not finite at step {step}: not saved; {self.way_back()}")
         try:
             # A step saved again holds the same bytes; replace it so that its state is the newest.
             with new_folder(self.checkpoint(step), replaces=True) as folder:
-                for file, named in tensors.items():
-                    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
-                    write(folder / file, save(plain))
-                write(folder / STATE, json.dumps({"format": FORMAT, "step": step, **state}, indent=1).encode())
+                write_checkpoint(folder, {"step": step, **state}, tensors)
             if state.get("best", {}).get("step") == step:
-                replace(self.path / "best", str(step).encode())
+                self.point("best", step)
             # Last: a run resumes from here, and what was pointed to after it would not be pointed to again.
-            replace(self.path / "latest", str(step).encode())
+            self.point("latest", step)
         except OSError as error:
             raise VmaError(
                 f"cannot save step {step} in {self.path}: {error.strerror or error}; {self._kept()}"
             ) from error
         self._prune()
 
+    def way_back(self) -> str:
+        """How to go on after a training that diverged: from the best, since later ones may be half ruined already."""
+        best = self.pointed("best")
+        slower = f"--set optimiser.learning_rate={self.config.optimiser.learning_rate / 3:.2g}"
+        if best is None:
+            return f"train again at a lower rate ({slower}), or with a clip"
+        source = shlex.quote(str(self.checkpoint(best)))
+        return f"go on from step {best} at a lower rate: vma train --init {source} {slower}"
+
     def _kept(self) -> str:
         latest = self.pointed("latest")
         return "no checkpoint was saved before" if latest is None else f"the checkpoint of step {latest} is kept"
 
     def _prune(self) -> None:
-        """Remove checkpoints that nothing points to, and what killed saves left; a user's own folders stay."""
-        keep = {self.checkpoint(step).name for name in ("latest", "best") if (step := self.pointed(name)) is not None}
+        """Remove older checkpoints, and what killed saves left; a user's own folders stay."""
+        keep = {self.checkpoint(step).name for step in (*self.steps()[:2], self.pointed("best")) if step is not None}
         for folder in self.checkpoint(0).parent.iterdir():
             if OURS.fullmatch(folder.name) and folder.name not in keep:
-                shutil.rmtree(folder, ignore_errors=True)
+                discard(folder)
+
+
+def write_checkpoint(folder: Path, state: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Fill a folder with tensors by file name, and with a state that knows the checksum of each file.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    checksums = {}
+    for file, named in tensors.items():
+        stored = save({name: tensor.detach().cpu().contiguous() for name, tensor in named.items()})
+        checksums[file] = hashlib.sha256(stored).hexdigest()
+        write(folder / file, stored)
+    document = {"format": FORMAT, **state, CHECKSUMS: checksums}
+    write(folder / STATE, json.dumps(document, indent=1, allow_nan=False).encode())
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
@@ -143,10 +200,27 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     Raises:
         VmaError: absent, damaged, or of another format.
     """
-    try:
-        state: dict[str, Any] = json.loads((checkpoint / STATE).read_text("utf-8"))
-        if state["format"] != FORMAT or not (isinstance(state["step"], int) and isinstance(state["best"], dict)):
-            raise VmaError(f"{checkpoint} has format {state['format']}, this version reads {FORMAT}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VmaError(f"{checkpoint / STATE} is missing or damaged: use another checkpoint") from error
+    path = checkpoint / STATE
+    with reading(path, "use another checkpoint"):
+        state: dict[str, Any] = json.loads(content(path, LARGEST[STATE]))
+        if isinstance(state, dict) and state.get("format", FORMAT) != FORMAT:
+            raise VmaError(f"{checkpoint} has format {cut(str(state['format']))}, this version reads {FORMAT}")
+        best = state["best"]
+        _check(_is_step(state["step"]), "its step is none")
+        _check(best == {} or (_is_step(best["step"]) and _is_number(best.get("nll", 0.0))), "its best is none")
+        _check(_is_number(best.get("accuracy") or 0.0), "its best has no accuracy")
+        _check(all(isinstance(value, str) for value in state.get(CHECKSUMS, {}).values()), "its checksums are none")
     return state
+
+
+def _check(sound: bool, otherwise: str) -> None:
+    if not sound:
+        raise ValueError(otherwise)
+
+
+def _is_step(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LAST_STEP
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from vmacore.config import Config
 from vmacore.errors import VmaError
+from vmacore.foreign import Gone, cut
 from vmacore.runs.directory import STATE, RunDirectory, read_state
 
+T = TypeVar("T")
+TRIES = 20  # a training removes a checkpoint after two more saves
 SHIPPED = Path(__file__).parents[1] / "weights"
 
 
@@ -25,6 +31,22 @@ class Location:
     config: Config
     kind: str
 
+    @property
+    def source(self) -> Path:
+        """What leads to the same run again, or to the same weights."""
+        return self.path.parent.parent if self.kind == "run" else self.path
+
+
+def settled(read: Callable[[], T]) -> T:
+    """What `read` returns, which finds something and then reads it.
+
+    A training that saves meanwhile may remove what was found, and point to another: then it is found again.
+    """
+    for _ in range(TRIES):
+        with suppress(Gone):
+            return read()
+    return read()
+
 
 def list_runs(runs_dir: Path) -> list[RunDirectory]:
     """All runs under a folder, the most recently trained first; what is no run is passed over."""
@@ -32,7 +54,7 @@ def list_runs(runs_dir: Path) -> list[RunDirectory]:
         return []
     runs = []
     for path in sorted(runs_dir.iterdir()):
-        if path.name.startswith("."):  # half-made: `create` was killed
+        if path.name.startswith(".") or not path.name.isprintable():  # half-made, or made to deceive
             continue
         try:
             runs.append(RunDirectory.open(path))
@@ -59,8 +81,8 @@ def find_run(
         VmaError: nothing found, a run without a checkpoint, or a name of another data set.
     """
     if name is None:
-        return _default_run(runs_dir, dataset, any_shipped)
-    location = _named_run(name, runs_dir)
+        return settled(lambda: _default_run(runs_dir, dataset, any_shipped))
+    location = settled(lambda: _named_run(name, runs_dir))
     if dataset is not None and location.config.data.dataset != dataset:
         raise VmaError(f"{location.run} was trained on {location.config.data.dataset}, not {dataset}")
     return location
@@ -97,14 +119,16 @@ def _named_run(name: str | Path, runs_dir: Path) -> Location:
         if path.exists():
             raise VmaError(f"{path} is not a run: it has no readable config.toml")
     known = [run.path.name for run in list_runs(runs_dir)] + list(shipped_weights())
-    raise VmaError(f"there is no run {str(name)!r}" + (f"; known: {', '.join(known)}" if known else f" in {runs_dir}"))
+    raise VmaError(
+        f"there is no run {cut(str(name))!r}" + (f"; known: {', '.join(known)}" if known else f" in {runs_dir}")
+    )
 
 
 def _of_run(run: RunDirectory) -> Location:
     step = run.pointed("best")
     step = run.newest() if step is None else step
     if step is None:
-        raise VmaError(f"{run.path} has no whole checkpoint yet: resume it (vma train --resume {run.path.name})")
+        raise Gone(f"{run.path} has no whole checkpoint yet: resume it (vma train --resume {run.path.name})")
     return _of_folder(run.checkpoint(step), run.config, run.path.name, "run")
 
 

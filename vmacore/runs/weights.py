@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
 from vmacore.errors import VmaError
-from vmacore.files import write
+from vmacore.foreign import content, cut, reading, reason
 from vmacore.models import GenerativeModel, create_model
-from vmacore.runs.directory import FORMAT, STATE, WEIGHTS, RunDirectory, read_state
+from vmacore.runs.directory import (
+    CHECKSUMS,
+    LARGEST,
+    MOMENTS,
+    WEIGHTS,
+    RunDirectory,
+    read_state,
+    write_checkpoint,
+)
 from vmacore.runs.finding import Location
 from vmacore.seeds import Stream, generator
+
+PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def build_model(config: Config, device: torch.device | str = "cpu") -> GenerativeModel:
@@ -26,6 +36,19 @@ def build_model(config: Config, device: torch.device | str = "cpu") -> Generativ
         torch.manual_seed(generator(config.training.seed, 0, Stream.INITIAL).initial_seed())
         model = create_model(config.model)
     return model.to(device).to(memory_format=torch.channels_last)
+
+
+def skeleton(config: Config) -> GenerativeModel:
+    """The model of a configuration with shapes alone, which takes no memory.
+
+    Raises:
+        VmaError: there is no such model.
+    """
+    try:
+        with torch.device("meta"):
+            return create_model(config.model)
+    except Exception as error:
+        raise VmaError(f"no model has these settings ({reason(error)}): change those under [model]") from error
 
 
 def weights_file(location: Location, weights: str) -> Path:
@@ -37,7 +60,7 @@ def weights_file(location: Location, weights: str) -> Path:
     if weights not in WEIGHTS:
         raise VmaError(f"there are no {weights!r} weights; choose one of {', '.join(WEIGHTS)}")
     file = location.path / WEIGHTS[weights]
-    if not file.exists():
+    if location.path.is_dir() and not file.exists():
         raise VmaError(f"{location.run} holds no {weights} weights: leave out --weights {weights}")
     return file
 
@@ -48,21 +71,53 @@ def load_model(location: Location, *, weights: str = "averaged", device: torch.d
     Raises:
         VmaError: weights that are absent, damaged or of another shape.
     """
+    file = weights_file(location, weights)
+    stored = read_tensors(file)
+    _check_shapes(stored, skeleton(location.config).state_dict(), file)  # before memory is taken for such weights
     model = build_model(location.config, device)
-    load_weights(model, weights_file(location, weights))
+    _fill(model, stored)
     return model.eval().requires_grad_(False)
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Tensors of a .safetensors file.
+    """Tensors of a .safetensors file of a checkpoint: all of finite numbers, with the checksum that its state names.
 
     Raises:
-        VmaError: absent or damaged.
+        Gone: another process has removed the checkpoint.
+        VmaError: absent, damaged, altered, or not weights.
     """
-    try:
-        return {migrated_weight(name): tensor for name, tensor in load_file(file).items()}
-    except (OSError, SafetensorError) as error:
-        raise VmaError(f"{file} is missing or damaged: use another checkpoint, or train again") from error
+    expected = read_state(file.parent).get(CHECKSUMS, {}).get(file.name)  # earlier versions wrote none
+    with reading(file, "use another checkpoint, or train again"):
+        stored = content(file, LARGEST["weights"])
+        if expected not in (None, hashlib.sha256(stored).hexdigest()):
+            raise ValueError("it is not what was saved, its checksum is another")
+        tensors = {migrated_weight(name): tensor for name, tensor in load(stored).items()}
+        for name, tensor in tensors.items():
+            if tensor.dtype not in PRECISIONS or not bool(tensor.isfinite().all()):
+                raise ValueError(f"{cut(name)} is not of finite numbers")
+    return tensors
+
+
+def newest_whole(run: RunDirectory) -> tuple[int | None, str]:
+    """The newest step whose checkpoint is whole, and what is wrong with the newest of all where that is another.
+
+    None for a run that has saved nothing.
+
+    Raises:
+        VmaError: no checkpoint is whole.
+    """
+    wrong: list[str] = []
+    for step in run.steps():
+        try:
+            for file in (*WEIGHTS.values(), *MOMENTS.values()):
+                read_tensors(run.checkpoint(step) / file)
+        except VmaError as error:
+            wrong.append(str(error))
+        else:
+            return step, next(iter(wrong), "")
+    if wrong:
+        raise VmaError(f"{run.path} has no whole checkpoint, start a new run (--init RUN): {wrong[0]}")
+    return None, ""
 
 
 def load_weights(module: nn.Module, file: Path) -> None:
@@ -71,16 +126,24 @@ def load_weights(module: nn.Module, file: Path) -> None:
     Raises:
         VmaError: naming the first tensor that is missing, unknown or of another shape, with both shapes.
     """
-    stored, expected = read_tensors(file), module.state_dict()
+    stored = read_tensors(file)
+    _check_shapes(stored, module.state_dict(), file)
+    _fill(module, stored)
+
+
+def _check_shapes(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor], file: Path) -> None:
     for name in sorted(expected.keys() | stored.keys()):
         if name not in stored or name not in expected:
             raise VmaError(f"{file}: {name} is {'missing' if name in expected else 'not part of this model'}")
         if stored[name].shape != expected[name].shape:
             have, want = list(stored[name].shape), list(expected[name].shape)
             raise VmaError(f"{file}: {name} has shape {have}, but this model needs {want}")
-    with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(stored[name])
+
+
+@torch.no_grad()
+def _fill(module: nn.Module, stored: Mapping[str, Tensor]) -> None:
+    for name, tensor in module.state_dict().items():
+        tensor.copy_(stored[name])
 
 
 def export_weights(location: Location, folder: Path) -> None:
@@ -89,11 +152,10 @@ def export_weights(location: Location, folder: Path) -> None:
     Raises:
         VmaError: the folder exists or cannot be written, or the weights cannot be read.
     """
-    weights = read_tensors(location.path / WEIGHTS["averaged"])
-    state = {"format": FORMAT, "step": location.step, "best": read_state(location.path)["best"]}
+    weights = {name: tensor.half() for name, tensor in read_tensors(location.path / WEIGHTS["averaged"]).items()}
+    state = {"step": location.step, "best": read_state(location.path)["best"]}
     run = RunDirectory.create(folder, location.config)
     try:
-        write(run.path / WEIGHTS["averaged"], save({name: tensor.half() for name, tensor in weights.items()}))
-        write(run.path / STATE, json.dumps(state, indent=1).encode())
+        write_checkpoint(run.path, state, {WEIGHTS["averaged"]: weights})
     except OSError as error:
         raise VmaError(f"cannot write weights at {folder}: {error.strerror or error}") from error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,9 +16,12 @@ from vmacore import distributed
 from vmacore.config import Config
 from vmacore.data.characters import Dataset
 from vmacore.episodes import training_sampler, validation_sampler
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, short_of_memory
+from vmacore.foreign import reason
+from vmacore.runs import metrics
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.locking import locked
+from vmacore.runs.weights import skeleton
 from vmacore.training.graphs import matmul_precision
 from vmacore.training.start import Start
 from vmacore.training.step import METRICS
@@ -61,7 +65,7 @@ def prepare(config: Config, dataset: Dataset, start: Start | None = None) -> Con
     start: the weights that the run is to start from, if any.
 
     Raises:
-        VmaError: a split cannot hold the episodes, or `start` has other networks.
+        VmaError: no model has these settings, a split cannot hold the episodes, or `start` has other networks.
     """
     size = dataset.train.size
     filled = config.model_copy(
@@ -72,6 +76,7 @@ def prepare(config: Config, dataset: Dataset, start: Start | None = None) -> Con
     )
     if start is not None:
         start.check(filled)
+    skeleton(filled)
     training_sampler(filled, dataset.train, "cpu")
     validation_sampler(filled, dataset.validation, "cpu")  # now, or a run would end at its first validation
     return filled
@@ -84,6 +89,7 @@ def train(
     steps: int | None = None,
     device: torch.device | str = "cpu",
     resume: bool = False,
+    resume_from: int | None = None,
     start: Start | None = None,
     on_step: Callable[[StepReport], None] | None = None,
     on_validation: Callable[[ValidationReport], None] | None = None,
@@ -91,9 +97,10 @@ def train(
 ) -> TrainingSummary:
     """Train a run made by `RunDirectory.create(path, prepare(config, dataset))` up to `steps`.
 
-    steps: where to end; None: as configured. With `resume`, on from the latest checkpoint, bit for bit as if never
-    stopped on the same CPU with the same threads. start: weights of a new run; metrics.jsonl notes what of it is drawn
-    anew. stop: polled every step; when true the state is saved and the summary says `interrupted`.
+    steps: where to end; None: as configured. With `resume`, on from the newest whole checkpoint, or from that of step
+    `resume_from`, bit for bit as if never stopped on the same CPU with the same threads. start: weights of a new run;
+    metrics.jsonl notes what of it is drawn anew. stop: polled every step; when true the state is saved and the summary
+    says `interrupted`.
 
     Where torch.distributed has a process group (`vmacore.distributed`) every process calls this alike; they share the
     targets of each step, stop together, and the first alone writes, reports and validates.
@@ -114,7 +121,7 @@ def train(
             config = start.recorded(config)
         trainer = Trainer(RunDirectory(run.path, config), dataset, torch.device(device))
         if resume:
-            trainer.restore()
+            trainer.restore(resume_from)
         if config != stored and leads:
             run.with_config(config)
         if start is not None and not resume:
@@ -144,7 +151,8 @@ def _loop(
     total, count = torch.zeros(len(METRICS), device=trainer.device), 0
     interrupted = False
     while trainer.step < schedule.steps:
-        total += trainer.update(sampler)
+        with nullcontext() if trainer.step > first else _fitting():
+            total += trainer.update(sampler)
         count += 1
         step, last = trainer.step, trainer.step == schedule.steps
         interrupted = distributed.anyone(stop()) and not last
@@ -154,7 +162,7 @@ def _loop(
             rate = (step - first) / (time.perf_counter() - started)
             values = dict(zip(METRICS, distributed.mean(total / count).tolist(), strict=True))
             if not math.isfinite(values["nll"]):
-                raise VmaError(_diverged(run, step))
+                raise VmaError(f"the loss was not finite before step {step}: stopped; {run.way_back()}")
             report = StepReport(step=step, steps=schedule.steps, steps_per_second=rate, **values)
             total.zero_()
             count = 0
@@ -168,17 +176,30 @@ def _loop(
             trainer.log("validation", asdict(validation))
             if on_validation:
                 on_validation(validation)
+            if not math.isfinite(validation.nll):  # nothing is saved: these weights are of no use
+                raise VmaError(f"the NLL on validation is not finite at step {step}: stopped; {run.way_back()}")
             started += time.perf_counter() - pause
         if saving:
             trainer.save()
         if interrupted:
             break
-    shown = asdict(report) if report else trainer.last_reported()
-    rate, nll, kl_a, kl_z = (shown.get(key, math.nan) for key in ("steps_per_second", "nll", "kl_address", "kl_latent"))
+    earlier = [] if report else [row for row in metrics.rows(run.path) if row["kind"] == "train"]
+    shown: dict[str, Any] = asdict(report) if report else next(reversed(earlier), {})
+    rate, nll, kl_a, kl_z = (
+        math.nan if (value := shown.get(key)) is None else float(value)
+        for key in ("steps_per_second", "nll", "kl_address", "kl_latent")
+    )
     return TrainingSummary(run.path, trainer.step, rate, nll, kl_a, kl_z, interrupted)
 
 
-def _diverged(run: RunDirectory, step: int) -> str:
-    latest = run.pointed("latest")
-    kept = f"the checkpoint of step {latest} is kept" if latest is not None else "nothing was saved yet"
-    return f"the loss was not finite before step {step}: stopped, {kept}; try a lower optimiser.learning_rate or a clip"
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """Around the first step, in which settings that do not go together show themselves."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if short_of_memory(error):
+            raise
+        raise VmaError(
+            f"no model trains by these settings ({reason(error)}): change [model], [episode] or [objective]"
+        ) from error

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vmacore.errors import VmaError
+from vmacore.foreign import reason
 from vmacore.training.loop import StepReport, ValidationReport
 
 
 class Events:
-    """Writes every number of a report under train/ or validation/, in nats; from_step: where a resumed run stands.
+    """Writes every number of a report under train/ or validation/, in nats, as long as they can be written.
+
+    from_step: where a resumed run stands. lost: is told, once, why nothing is written any more.
 
     Raises:
         VmaError: TensorBoard is not installed.
     """
 
-    def __init__(self, folder: Path, from_step: int = 0) -> None:
+    def __init__(self, folder: Path, from_step: int, lost: Callable[[str], None]) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise VmaError("TensorBoard is not installed: pip install tensorboard, or do without") from error
-        self._writer: Any = SummaryWriter(folder, purge_step=from_step + 1)
+        self._writer: Any = None
+        self._lost = lost
+        with self._beside_the_work():
+            self._writer = SummaryWriter(folder, purge_step=from_step + 1)
 
     def step(self, report: StepReport) -> None:
         """Training means since the last report."""
@@ -34,9 +42,20 @@ class Events:
 
     def close(self) -> None:
         """Write out what is buffered."""
-        self._writer.close()
+        with self._beside_the_work():
+            if self._writer is not None:
+                self._writer.close()
 
     def _write(self, prefix: str, row: dict[str, Any], leave_out: tuple[str, ...]) -> None:
-        for name, value in row.items():
-            if name not in leave_out and value is not None:
-                self._writer.add_scalar(f"{prefix}/{name}", value, row["step"])
+        with self._beside_the_work():
+            for name, value in row.items():
+                if self._writer is not None and name not in leave_out and value is not None:
+                    self._writer.add_scalar(f"{prefix}/{name}", value, row["step"])
+
+    @contextmanager
+    def _beside_the_work(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # its writer raises here what its thread has met
+            self._writer = None
+            self._lost(f"no TensorBoard events any more ({reason(error)}); training goes on")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.files import replace
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.runs import metrics
 from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
-from vmacore.runs.weights import build_model, load_weights
+from vmacore.runs.weights import build_model, load_weights, newest_whole
 from vmacore.training.graphs import Graphed, Update, can_record
 from vmacore.training.optimiser import Optimiser
 from vmacore.training.start import EMBEDDING
@@ -88,25 +87,25 @@ class Trainer:
         warmup = self.run.config.objective.coarse_warmup
         if warmup:
             self.model.warmup = self.step / warmup
-        metrics = self.advance(episode, noise)
+        means = self.advance(episode, noise)
         self._average()
         self.step += 1
-        return metrics
+        return means
 
     def _advance(self, episode: Episode, noise: torch.Generator) -> Tensor:
         """The gradient and the optimiser's step. Nothing here may wait for a GPU or depend on what it has computed."""
         bfloat16 = self.run.config.training.precision == "bfloat16"
         batch = () if self.batches is None else (self.batches.at(self.step),)
-        metrics: Tensor
+        means: Tensor
         with torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext():
-            loss, metrics = self.forward(episode, noise, *batch)
+            loss, means = self.forward(episode, noise, *batch)
         self.optimiser.zero_grad()
         loss.backward()
         clip = self.run.config.optimiser.clip
         if clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         self.optimiser.step()
-        return metrics
+        return means
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -141,7 +140,7 @@ class Trainer:
                 model, sampler, samples=config.objective.samples, episodes=episodes, device=self.device
             )
             numbers = score.nll, score.nll_se, score.kl_address, score.kl_latent
-        is_best = numbers[0] < self.best.get("nll", math.inf)
+        is_best = math.isfinite(numbers[0]) and numbers[0] < self.best.get("nll", math.inf)
         if is_best:
             self.best = {"step": self.step, "nll": numbers[0], "accuracy": accuracy}
         return ValidationReport(self.step, *numbers, accuracy, is_best)
@@ -170,16 +169,24 @@ class Trainer:
         }
         self.run.save(self.step, tensors, {"best": self.best, "torch": torch.__version__})
 
-    def restore(self) -> None:
-        """Take up the latest checkpoint; metrics written after it are cut off."""
-        step = self.run.newest()
-        if (step is None and any(self.run.path.glob("checkpoints/step-*"))) or (self.run.path / STATE).exists():
+    def restore(self, step: int | None = None) -> None:
+        """Take up the checkpoint of a step, or the newest that is whole; metrics written after it are cut off."""
+        if (self.run.path / STATE).exists():
+            raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
+        if step is None:
+            step, _ = newest_whole(self.run)
+        if step is None and any(self.run.path.glob("checkpoints/step-*")):
             raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
         if step is None and (self.run.config.init or self.run.config.addresses_from):
             raise VmaError(f"{self.run.path} was stopped before its first weights were stored: start a new run")
         if step is None:  # stopped before its first checkpoint: it begins again
-            self._cut_metrics(0)
-            return
+            step = 0
+        else:
+            self._load(step)
+        if self.leads:
+            metrics.cut_after(self.run.path, step)
+
+    def _load(self, step: int) -> None:
         if step > self.run.config.training.steps:
             raise VmaError(f"{self.run.path} stands at step {step} already: ask for more --steps")
         folder = self.run.checkpoint(step)
@@ -187,34 +194,10 @@ class Trainer:
         load_weights(self.averaged.module, folder / WEIGHTS["averaged"])
         self.optimiser.restore(folder, step)
         self.step, self.best = step, read_state(folder)["best"]
-        self._cut_metrics(step)
-
-    def _cut_metrics(self, step: int) -> None:
-        metrics = self.run.path / "metrics.jsonl"
-        if self.leads and metrics.exists():
-            kept = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= step]
-            replace(metrics, "".join(line + "\n" for line in kept).encode())
-
-    def last_reported(self) -> dict[str, Any]:
-        """The training means reported last, of a run that has nothing left to do."""
-        metrics = self.run.path / "metrics.jsonl"
-        rows = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()] if metrics.exists() else []
-        return next((row for row in reversed(rows) if row["kind"] == "train"), {})
+        if self.leads and self.run.pointed("latest") != step:
+            self.run.point("latest", step)  # before metrics are cut: the run goes back as a whole
 
     def log(self, kind: str, row: dict[str, Any]) -> None:
         """Append a row to metrics.jsonl."""
-        if not self.leads:
-            return
-        path = self.run.path / "metrics.jsonl"
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"kind": kind, **row}) + "\n")
-        except OSError as error:
-            raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # a line cut short by a crash
+        if self.leads:
+            metrics.append(self.run.path, kind, row)

@@ -7,7 +7,6 @@ serves as well.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
 import zlib
@@ -16,11 +15,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vmacore.data.archives import wanted_files
+from vmacore.data.archives import LARGEST, gunzipped, wanted_files
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.prepared import write_atomically
 from vmacore.data.splits import sizes_in_words
 from vmacore.errors import VmaError
+from vmacore.foreign import content, reading
 
 PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 RAW = Path("MNIST", "raw")
@@ -91,25 +91,25 @@ def import_from(source: Path, data_dir: Path, files: Mapping[str, str] = FILES) 
     """
     found: dict[str, bytes] = {}
     altered: list[str] = []
-    for match, where, content in wanted_files(source, _IDX):
+    for match, where, stored in wanted_files(source, _IDX):
         name = f"{match['what']}-{match['form']}"
         if name not in files or name in found:
             continue
         if match["gz"]:
             try:
-                content = gzip.decompress(content)
-            except (OSError, EOFError, zlib.error):
-                content = b""
-        if hashlib.sha256(content).hexdigest() == files[name]:
-            found[name] = content
+                stored = gunzipped(stored)
+            except (ValueError, zlib.error):
+                stored = b""
+        if hashlib.sha256(stored).hexdigest() == files[name]:
+            found[name] = stored
         else:
             altered.append(where)
     missing = [name for name in files if name not in found]
     if missing:
         seen = f" ({altered[0]} is damaged, or is not MNIST's)" if altered else ""
         raise VmaError(f"MNIST in {source} is incomplete: no {', '.join(missing)}{seen}; {_WAY_OUT}")
-    for name, content in found.items():
-        write_atomically(data_dir / RAW / name, content)
+    for name, stored in found.items():
+        write_atomically(data_dir / RAW / name, stored)
     return data_dir / RAW
 
 
@@ -129,12 +129,10 @@ def _read(data_dir: Path, files: Mapping[str, str]) -> list[Tensor]:
         path = data_dir / RAW / name
         if not path.exists():
             raise VmaError(f"MNIST is not in {data_dir}: run `vma download mnist` (or `--from PATH`)")
-        try:
-            if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        with reading(path, f"{_WAY_OUT} again"):
+            if hashlib.sha256(content(path, LARGEST)).hexdigest() != sha256:
                 raise VmaError(f"{path} can't be used: it is not the published file; {_WAY_OUT} again")
             tensor: Tensor = (read_image_file if "images" in name else read_label_file)(str(path))
-        except OSError as error:
-            raise VmaError(f"can't read {path}: {error.strerror or error}") from error
         tensors.append(tensor)
     return tensors
 

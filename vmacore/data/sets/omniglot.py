@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ from vmacore.data.splits import (
     with_turned,
 )
 from vmacore.errors import VmaError
+from vmacore.foreign import reason
 
 PROTOCOLS: tuple[str, ...] = (*TEST_ALPHABETS, "vinyals")  # the first is the default
 PREPARED = Path("omniglot", "omniglot-26x26-maxpool4.safetensors")
@@ -229,12 +231,17 @@ def check_complete(keys: list[Key], source: Path, alphabets: Mapping[str, int] =
 def decode(content: bytes, where: str) -> npt.NDArray[np.bool_]:
     """Ink [105, 105] of a drawing in PNG, where ink is dark on light paper."""
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            if image.size != (SIDE, SIDE):
-                raise VmaError(f"{where} is {image.width}×{image.height} pixels, not Omniglot's {SIDE}×{SIDE}")
-            ink = np.asarray(image.convert("L")) < 128
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise VmaError(f"{where} is damaged: {error}; get it again, or download anew") from error
+        with catch_warnings():
+            simplefilter("ignore", Image.DecompressionBombWarning)  # said in a line below
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                if image.size != (SIDE, SIDE):
+                    raise VmaError(f"{where} is {image.width}×{image.height} pixels, not Omniglot's {SIDE}×{SIDE}")
+                ink = np.asarray(image.convert("L")) < 128
+    except VmaError:
+        raise
+    except Exception as error:  # of a damaged file Pillow raises whatever its bytes lead to
+        why = "it is no PNG" if isinstance(error, UnidentifiedImageError) else reason(error)
+        raise VmaError(f"{where} is damaged: {why}; get it again, or download anew") from error
     if ink.mean() > 0.5:
         raise VmaError(f"{where} has light ink on dark paper; Omniglot has dark ink on light paper")
     return ink

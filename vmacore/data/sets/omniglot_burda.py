@@ -7,8 +7,6 @@ Bernoulli pixels; they are kept to the nearest 1/255.
 
 from __future__ import annotations
 
-import io
-import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vmacore.data import matlab
 from vmacore.data.archives import named_files
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.prepared import read_splits, write_splits
 from vmacore.data.splits import sizes_in_words
 from vmacore.errors import VmaError
+from vmacore.foreign import reason
 
 PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 FILE = "chardata.mat"
@@ -30,7 +30,6 @@ BINARISATION = "Bernoulli"
 SIDE = 28
 LEVELS = 255
 ALPHABETS = 50
-COMPRESSED = 15  # the tag of a compressed variable in MATLAB files
 TITLE = "Burda's Omniglot"
 BASE_URL = "https://raw.githubusercontent.com/yburda/iwae/master/datasets/OMNIGLOT/"
 FOLDER = PREPARED.parent
@@ -113,29 +112,11 @@ def import_from(source: Path, data_dir: Path, sizes: Sizes = SIZES) -> Path:
 
 def _matrices(content: bytes, where: str) -> dict[str, Array]:
     """The variables of a MATLAB file."""
-    from scipy.io import loadmat  # slow to import, and of use only here
-
-    wanted = ("data", "testdata", "target", "testtarget", "targetchar", "testtargetchar")
     try:
-        _check_compressed(content)
-        matrices: dict[str, Array] = loadmat(io.BytesIO(content), variable_names=wanted)
-    except Exception as error:  # of a damaged file SciPy raises whatever its bytes lead to
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise VmaError(f"{where} can't be read as a MATLAB file ({reason}); get it again, or download anew") from error
-    return matrices
-
-
-def _check_compressed(content: bytes) -> None:
-    """Refuses variables that are not compressed: nothing tells whether those are damaged, and then SciPy may crash."""
-    order = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}.get(content[124:128])
-    if order is None:
-        raise ValueError("it is not of MATLAB 5 to 7")
-    place = 128
-    while place < len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, place)
-        if kind != COMPRESSED:
-            raise ValueError("its variables are not compressed, as they are in the published one")
-        place += 8 + size
+        return matlab.matrices(content, ("data", "testdata", "target", "testtarget", "targetchar", "testtargetchar"))
+    except Exception as error:
+        why = reason(error)
+        raise VmaError(f"{where} can't be read as a MATLAB file ({why}); get it again, or download anew") from error
 
 
 def _images(matrices: dict[str, Array], name: str, count: int, where: str) -> npt.NDArray[np.uint8]:
@@ -174,10 +155,7 @@ def _labels(matrices: dict[str, Array], alphabet: str, character: str, count: in
 def _matrix(matrices: dict[str, Array], name: str, where: str) -> Array:
     if name not in matrices:
         raise VmaError(f"{where} has no {name}: it is not {TITLE}")
-    matrix = matrices[name]
-    if not isinstance(matrix, np.ndarray) or matrix.dtype.kind not in "fiub":
-        raise VmaError(f"{where} has {name} that is no matrix of numbers: it is not {TITLE}")
-    return matrix
+    return matrices[name]
 
 
 def _by_class(images: npt.NDArray[np.uint8], labels: list[str], rows: npt.NDArray[np.int64]) -> Characters:

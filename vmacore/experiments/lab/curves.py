@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from vmacore.experiments.lab import figures
 from vmacore.experiments.lab.lab import Lab
 from vmacore.files import replacing
+from vmacore.runs import metrics
 
 PANELS = {
     "VMA, learning rate and seed": {
@@ -52,8 +52,7 @@ class Point:
 
 def read(run: Path) -> list[Point]:
     """All validations of a run, by step; none where there is no run."""
-    file = run / "metrics.jsonl"
-    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+    rows = metrics.rows(run)
     points: list[Point] = []
     training = {row["step"]: row["nll"] for row in rows if row["kind"] == "train"}
     for step, row in sorted({row["step"]: row for row in rows if row["kind"] == "validation"}.items()):

@@ -21,6 +21,7 @@ from vmacore.config import Config, load_recipe
 from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
 from vmacore.models import GenerativeModel
+from vmacore.runs import metrics
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.finding import Location, find_run, shipped_weights
 from vmacore.runs.weights import load_model
@@ -106,8 +107,7 @@ class Trained:
         """Rows of the run's metrics.jsonl of that kind, as far as the training counts; none for shipped weights."""
         if self.location is None or self.location.kind != "run":
             return []
-        file = self.location.path.parent.parent / "metrics.jsonl"
-        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+        rows = metrics.rows(self.location.source)
         return [row for row in rows if row["kind"] == kind and row["step"] <= self.updates]
 
 

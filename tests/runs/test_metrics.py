@@ -1,0 +1,46 @@
+"""metrics.jsonl: what is damaged is passed over, and what is written is JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from vmacore.errors import VmaError
+from vmacore.runs import metrics
+
+DAMAGED = [
+    b"\xff\xfe torn", b"[" * 100_000, b'{"kind": "train", "step": 1e400}', b'{"step": 3}', b"7", b"null",
+    b'{"kind": "tr', b'{"kind": "train", "step": 1, "nll": "text"}', b'{"kind": "train", "step": 1, "nll": [1]}',
+    b'{"kind": [], "step": 1}',
+    b'{"kind": "train", "step": true}', b'{"kind": "train", "step": 1, "nll": NaN}', b"9" * 5000,
+]  # fmt: skip
+
+
+def test_damaged_rows_are_passed_over(tmp_path: Path) -> None:
+    metrics.append(tmp_path, "train", {"step": 1, "nll": 2.5})
+    with (tmp_path / metrics.FILE).open("ab") as file:
+        file.write(b"\n".join([b"", *DAMAGED, b""]))
+    metrics.append(tmp_path, "validation", {"step": 2, "nll": 3.5, "accuracy": None})
+    assert [(row["kind"], row["step"], row["nll"]) for row in metrics.rows(tmp_path)] == [
+        ("train", 1, 2.5),
+        ("validation", 2, 3.5),
+    ]
+    metrics.cut_after(tmp_path, 1)
+    assert (tmp_path / metrics.FILE).read_text() == '{"kind": "train", "step": 1, "nll": 2.5}\n'
+
+
+def test_what_is_no_number_is_null(tmp_path: Path) -> None:
+    metrics.append(tmp_path, "train", {"step": 1, "nll": math.nan, "elbo": -math.inf})
+    line = (tmp_path / metrics.FILE).read_text()
+    assert json.loads(line) == {"kind": "train", "step": 1, "nll": None, "elbo": None}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_is_waited_for_by_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / metrics.FILE)
+    with pytest.raises(VmaError, match="no regular file"):
+        metrics.rows(tmp_path)

@@ -1,0 +1,48 @@
+"""Where the `vma` process starts. A Ctrl-C ends it with one line at any instant, while modules are imported too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+
+INTERRUPTED = 130  # 128 + SIGINT, what shells expect
+
+
+class Interrupts:
+    """Hears Ctrl-C, and remembers it: what is imported meanwhile may swallow the exception, or raise another."""
+
+    heard = False
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        self.heard = True
+        raise KeyboardInterrupt
+
+
+interrupts = Interrupts()
+
+
+def run() -> None:
+    """The entry point."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started this lets none through
+        signal.signal(signal.SIGINT, interrupts.hear)
+    try:
+        from vmacli.main import run as command  # takes a while
+
+        command()
+    except Exception:
+        if not interrupts.heard:
+            raise
+        _end()
+    except KeyboardInterrupt:
+        _end()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done
+
+
+def _end() -> None:
+    with suppress(OSError):
+        os.write(2, b"error: interrupted\n")
+    sys.exit(INTERRUPTED)

@@ -1,0 +1,66 @@
+"""metrics.jsonl of a run: a row of JSON for each report. A row that was cut short or damaged is passed over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vmacore.errors import VmaError
+from vmacore.files import as_json, replace
+from vmacore.foreign import content, reading, reason
+
+FILE = "metrics.jsonl"
+LARGEST = 2**28  # bytes
+REPORTS = ("train", "validation")  # kinds of rows that hold numbers alone
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    """All rows, each with its `kind` and `step`; none where there is no such file.
+
+    Raises:
+        VmaError: the file cannot be read.
+    """
+    return [row for line in _lines(run) if (row := _row(line))]
+
+
+def append(run: Path, kind: str, row: dict[str, Any]) -> None:
+    """Write one more row; what is not a number becomes null.
+
+    Raises:
+        VmaError: the file cannot be written.
+    """
+    path = run / FILE
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(as_json({"kind": kind, **row}) + "\n")
+    except OSError as error:
+        raise VmaError(f"cannot write {path}: {reason(error)}; make room there, then resume the run") from error
+
+
+def cut_after(run: Path, step: int) -> None:
+    """Drop rows of later steps, and what is no row."""
+    lines = _lines(run)
+    kept = [line for line in lines if (row := _row(line)) and row["step"] <= step]
+    if kept != lines:
+        replace(run / FILE, "".join(line + "\n" for line in kept).encode())
+
+
+def _lines(run: Path) -> list[str]:
+    path = run / FILE
+    if not path.exists():
+        return []
+    with reading(path, "move it away to go on without what was reported"):
+        return content(path, LARGEST).decode("utf-8", "replace").splitlines()
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """The row of a line, if it is one."""
+    try:
+        row = json.loads(line)
+        numbers = [value for key, value in row.items() if key != "kind"] if row["kind"] in REPORTS else []
+        sound = isinstance(row["kind"], str) and type(row["step"]) is int
+        sound = sound and all(value is None or float(value) == value for value in numbers)
+    except Exception:  # whatever a damaged line makes the parser meet
+        return None
+    return row if sound else None
