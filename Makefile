@@ -4,12 +4,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick clean
+.PHONY: help demo test quick torture clean
 
 help:
 	@echo "make demo    train, score, sample and classify on built-in data (under six minutes on two cores)"
 	@echo "make test    lint, types and tests"
 	@echo "make quick   the same without tests that start processes or train through a command"
+	@echo "make torture kill, damage and race on purpose, at full size (an hour on two cores)"
 	@echo "make clean   remove the demo, caches and .venv; other runs and data stay"
 
 # The five commands, on made-up characters. A second `make demo` goes on from where the first one stopped.
@@ -31,6 +32,9 @@ quick: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow"
+
+torture: .venv/.installed-dev
+	$(BIN)/python -m tests.torture
 
 clean:
 	rm -rf .venv demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -34,6 +34,7 @@ SLOW = (
     "tests/memory/test_sharded.py",
     "tests/training/test_resuming.py",
     "tests/test_distributed.py",
+    "tests/test_torture.py",
 )
 
 

@@ -120,11 +120,12 @@ def _beside(path: Path) -> Path:
     """A name for a temporary that nobody else takes, in the same folder; what killed processes left there goes."""
     if path.parent not in _swept:
         _swept.add(path.parent)
-        _sweep(path.parent)
+        sweep(path.parent)
     return path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{next(_count)}.tmp")
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
+    """Remove temporaries of processes that have ended."""
     for left in folder.glob(f".*.{HOST}.*.tmp") if folder.is_dir() else ():
         match = TEMPORARY.fullmatch(left.name)
         if match and not _runs(int(match["process"])):

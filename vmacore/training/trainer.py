@@ -21,6 +21,7 @@ from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
+from vmacore.files import sweep
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs import metrics
@@ -185,6 +186,7 @@ class Trainer:
             self._load(step)
         if self.leads:
             metrics.cut_after(self.run.path, step)
+            sweep(self.run.checkpoint(step).parent)  # no save may follow
 
     def _load(self, step: int) -> None:
         if step > self.run.config.training.steps:
