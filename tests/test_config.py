@@ -107,9 +107,10 @@ def test_an_override_can_unset() -> None:
 
 
 def test_none_is_a_word_where_a_field_takes_it() -> None:
-    changed = CONFIG.with_overrides(["episode.memory=none", "model.network=fully-connected", "model.skip=none"])
+    learned = ["model.learned_slots=4", "model.network=fully-connected"]
+    changed = CONFIG.with_overrides(["episode.memory=none", *learned, "model.skip=none"])
     assert (changed.episode.memory, changed.model.skip) == ("none", "none")
-    assert CONFIG.with_overrides(['episode.memory="none"']).episode.memory == "none"
+    assert CONFIG.with_overrides(['episode.memory="none"', *learned]).episode.memory == "none"
 
 
 @pytest.mark.parametrize(

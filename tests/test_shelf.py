@@ -165,7 +165,7 @@ def test_a_data_set(add: Add, tmp_path: Path) -> None:
     with pytest.raises(VmaError, match="stripes has no protocol '45-5'"):
         load_dataset("stripes", protocol="45-5")
     # Without a recipe of its name `vma train --dataset stripes` takes the defaults.
-    assert _configuration(Recipe(dataset="stripes"), None, []) == Config(data=DataConfig(dataset="stripes"))
+    assert _configuration(Recipe(dataset="stripes"), None, [], None) == Config(data=DataConfig(dataset="stripes"))
 
 
 @pytest.mark.parametrize("file", sorted(PLUGINS.glob("*.py")), ids=lambda file: file.stem)

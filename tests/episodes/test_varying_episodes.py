@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests import synthetic
 from vmacore.config import Config
-from vmacore.episodes import training_sampler, validation_sampler
+from vmacore.episodes import few_shot, training_sampler, validation_sampler
 from vmacore.episodes.base import Episode, shuffled_drawings
 from vmacore.episodes.few_shot import EpisodeSampler, log_uniform
 from vmacore.errors import VmaError
@@ -174,8 +174,8 @@ def test_what_is_refused(settings: list[str], message: str) -> None:
 
 def test_the_configuration_reaches_the_sampler() -> None:
     """Several memories, and drawings jittered one by one: what the factory of few-shot episodes passes on."""
-    several = synthetic.config(episode={"classes": 4, "memories": 2})
-    assert training_sampler(several, MADE, "cpu").at(0).mask is not None
+    several = few_shot.Options(classes=4, memories=2, targets=2, shots=2)
+    assert few_shot.make(several, MADE, 0, "cpu").at(0).mask is not None
     plain, jittered = (
         training_sampler(synthetic.config(episode={"jittered": strength}), MADE, "cpu").at(3) for strength in (0.0, 1.0)
     )

@@ -9,7 +9,6 @@ import torch
 
 from tests import synthetic
 from vmacore.data.characters import Characters
-from vmacore.episodes import training_sampler
 from vmacore.evaluation.baselines import baselines
 from vmacore.evaluation.classification import Classifier, classify
 from vmacore.evaluation.likelihood import score, score_episodes
@@ -18,6 +17,7 @@ from vmacore.evaluation.sampling import sample_grid
 from vmacore.experiments.lab.nested import NestedSampler
 from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.shelf import EPISODES
 
 BINARY = synthetic.characters([9] * 6)
 FULL_INK = replace(BINARY, images=BINARY.images * 255, levels=255)
@@ -82,9 +82,9 @@ def test_samples(model: VariationalMemoryAddressing) -> None:
     ids=lambda episode: "-".join(map(str, episode)) + "-" + episode["memory"],
 )
 def test_episodes(episode: dict[str, object]) -> None:
-    config = synthetic.config(episode=episode)
+    config = synthetic.EPISODE.changed(**episode)
     binary, full_ink, grey = (
-        training_sampler(config, characters, "cpu", seed=2).at(1) for characters in (BINARY, FULL_INK, GREY)
+        EPISODES[config.memory].make(config, characters, 2, "cpu").at(1) for characters in (BINARY, FULL_INK, GREY)
     )
     if "turned" not in episode:  # grey levels are turned with values in between
         assert torch.equal(full_ink.targets, binary.targets)
