@@ -182,7 +182,7 @@ def _runs_table(rows: list[dict[str, Any]], runs_dir: Path) -> Table:
             str(row["steps"]),
             _or_dash(row["best_step"]),
             "–" if nll is None else f"{nll:.2f}",
-            " ".join(filter(None, (row["dataset"], row["protocol"]))),
+            " ".join(filter(None, (Path(row["dataset"]).name, row["protocol"]))),
         )
     return made
 

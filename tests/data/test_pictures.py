@@ -116,6 +116,22 @@ ENCODINGS: dict[str, Callable[[], Image.Image]] = {
 }
 
 
+def photograph(noise: float) -> Image.Image:
+    """A sheet in colour, darker towards its corners, the drawing off its middle."""
+    rng = np.random.default_rng(0)
+    inked = np.zeros((300, 400))
+    inked[90:270, 100:280] = ink(PLAIN.resize((180, 180), Image.Resampling.BICUBIC))
+    y, x = np.mgrid[-0.5:0.5:300j, -0.5:0.5:400j]
+    light = (1 - 0.8 * (x**2 + y**2)) * (1 - 0.75 * inked)
+    sheet = light[:, :, None] * (235, 228, 210) + rng.normal(0, noise, (300, 400, 3))
+    return saved("JPEG", grey(sheet), quality=85)
+
+
+@pytest.mark.parametrize(("noise", "least"), [(4.0, 0.85), (15.0, 0.75)])
+def test_a_photograph_of_paper(noise: float, least: float) -> None:
+    assert overlap(pixels(photograph(noise)), pixels(PLAIN)) >= least
+
+
 def _padded(width: int, height: int) -> Image.Image:
     image = Image.new("L", (width, height), 255)
     image.paste(PLAIN, (width - SIDE, height - SIDE))

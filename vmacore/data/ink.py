@@ -23,6 +23,7 @@ SAME = 0.04  # of full contrast: colours that differ by less are one
 OTHER = 0.2  # colours that differ by more are two, also in a noisy picture
 FAINTEST = 0.06  # ink that differs less from its paper is none
 NOISE = 4.0  # ink stands out of its paper by so many standard deviations of its noise
+GRAINY = 0.05  # noise beside the strongest ink from which a picture is smoothed
 MARGIN = 0.1  # of a picture's sides: a line around the picture lies within
 POINTS = 4096  # of a picture that its paper is fitted to
 BETWEEN_EIGHT = np.ones((3, 3), dtype=bool)  # pixels that touch by a corner go together
@@ -58,7 +59,11 @@ def _colours(image: Image.Image) -> tuple[Floats, Floats | None]:
         return np.asarray(Image.fromarray(values).reduce(factor), dtype=np.float32)[:, :, None], None
     transparent = "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
     mode = "RGBA" if transparent else "L" if image.mode in ("1", "L") else "RGB"
-    bands = [np.asarray(band) for band in image.convert(mode).reduce(factor).split()]
+    try:
+        image = image.convert(mode)
+    except ValueError as error:
+        raise VmaError(f"its colours ({image.mode}) can't be converted to RGB") from error
+    bands = [np.asarray(band) for band in image.reduce(factor).split()]
     alpha = bands.pop() if transparent else None
     if all(np.array_equal(bands[0], band) for band in bands):
         bands = bands[:1]  # grey: a third of the work
@@ -103,9 +108,12 @@ def _on_paper(colours: Floats, framed: bool = False) -> Floats | None:
         if ink is not None and (ink > 0.5).mean() < 0.5 and not _solid(ink > 0.5):
             return ink
     paper, shaded = _paper(colours)
-    distance = _norm(colours - paper)
+    differences = colours - paper
     if shaded:  # less light on the paper is less contrast
-        distance /= np.maximum(paper.mean(2), OTHER)
+        differences /= np.maximum(paper.mean(2), OTHER)[:, :, None]
+    distance = _norm(differences)
+    if shaded and _noise(distance) > GRAINY * distance.max():  # which is noise in the dark as well
+        distance = _norm(ndimage.gaussian_filter(differences, (1, 1, 0)))
     ink = _contrasted(distance)
     return None if ink is None else _without_line_around(ink)
 
@@ -114,19 +122,27 @@ def _norm(differences: Floats) -> Floats:
     return np.sqrt(np.einsum("...c,...c->...", differences, differences) / differences.shape[-1])
 
 
+def _noise(distance: Floats) -> float:
+    """The standard deviation of noise, of distances that are mostly those of paper: half lie within 0.67 of it."""
+    return float(np.median(distance)) / 0.67
+
+
 def _inside(colours: Floats) -> Floats | None:
     """What a frame along the edges, all of one colour, leaves of a picture; None without one."""
     edge = _edge(colours)
     frame = np.median(edge, 0)
     if (_norm(edge - frame) < OTHER).mean() < 0.9:
         return None
-    other = _norm(colours - frame) > OTHER
+    distance = _norm(colours - frame)
+    other = distance > OTHER
     rows, columns = np.flatnonzero(other.mean(1) > 0.5), np.flatnonzero(other.mean(0) > 0.5)
     if not len(rows) or not len(columns):
         return None
     soft = 1 + max(colours.shape[:2]) // 100  # the edge between the two
     box = slice(rows[0] + soft, rows[-1] + 1 - soft), slice(columns[0] + soft, columns[-1] + 1 - soft)
     if min(other[box].shape) < 4 or _edge(other[box]).mean() < 0.98:
+        return None
+    if np.median(_edge(distance[box])) < 2 * OTHER:  # it grows step by step, as light does
         return None
     return colours[box]
 
@@ -136,29 +152,33 @@ def _paper(colours: Floats) -> tuple[Floats, bool]:
     H, W, C = colours.shape
     edge = _edge(colours)
     flat = np.median(edge, 0)
-    if (_norm(edge - flat) < SAME).mean() > 0.5:
+    along = (_norm(edge - flat) < SAME).mean()
+    if along > 0.9 or (along > 0.5 and (_norm(colours - flat) < SAME).mean() > 0.5):
         return flat, False
     y, x = np.meshgrid(np.linspace(-1, 1, H, dtype=np.float32), np.linspace(-1, 1, W, dtype=np.float32), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], 2)
-    step = max(1, round((H * W / POINTS) ** 0.5))
-    fit = _robust_fit(_edge(terms), edge, 1e-3)
-    some = slice(None, None, step)
-    fit = _robust_fit(terms[some, some].reshape(-1, 6), colours[some, some].reshape(-1, C), SAME, fit)
-    return np.asarray(terms @ fit, dtype=np.float32), True
+    terms = np.stack([x**i * y**j for i in range(5) for j in range(5 - i)], 2)
+    parabola = [number for number, (i, j) in enumerate((i, j) for i in range(5) for j in range(5 - i)) if i + j <= 2]
+    some = slice(None, None, max(1, round((H * W / POINTS) ** 0.5)))
+    near, values = terms[some, some].reshape(-1, terms.shape[2]), colours[some, some].reshape(-1, C)
+    # Little bends at first, and along the edges, where most is paper; then all of it, ever less of the ink.
+    rough = _fit(_edge(terms)[:, parabola], edge, 20 * [1.0])
+    rough = _fit(near[:, parabola], values, 10 * [1.0], rough)
+    start = np.zeros((terms.shape[2], C), dtype=np.float32)
+    start[parabola] = rough
+    return np.asarray(terms @ _fit(near, values, 10 * [1.0] + 10 * [2.0], start), dtype=np.float32), True
 
 
-def _robust_fit(terms: Floats, values: Floats, scale: float, fit: Floats | None = None) -> Floats:
-    """Coefficients [6, C] of values [P, C], by least squares with less weight for points far off, as ink is.
+def _fit(terms: Floats, values: Floats, powers: list[float], fit: Floats | None = None) -> Floats:
+    """Coefficients [T, C] of values [P, C], by least squares again and again with less weight for points far off.
 
-    fit: where to start; None: from least squares, with weights that give least absolute distances instead.
+    powers: 1 makes for least absolute distances, 2 all but leaves out what differs by more than SAME. fit: where to
+    start; None: from least squares.
     """
-    power = 1.0 if fit is None else 2.0
-    weight = np.ones(len(terms), dtype=np.float32)
-    for _ in range(10):
+    weights = np.ones(len(terms), dtype=np.float32)
+    for power in powers:
         if fit is not None:
-            weight = (1 + (_norm(values - terms @ fit) / scale) ** power) ** -0.5
-            weight = weight if power == 1 else weight**2
-        fit = np.linalg.lstsq(terms * weight[:, None], values * weight[:, None], rcond=None)[0]
+            weights = (1 + _norm(values - terms @ fit) / SAME) ** (-power / 2)
+        fit = np.linalg.lstsq(terms * weights[:, None], values * weights[:, None], rcond=None)[0]
     assert fit is not None
     return fit
 
@@ -174,8 +194,7 @@ def _contrasted(distance: Floats) -> Floats | None:
     for _ in range(10):
         level = float(distance[distance > threshold].mean())
         threshold = level / 2
-    noise = float(np.quantile(distance, 0.1)) / 0.126  # a tenth of a normal distribution lies within that part of σ
-    if level < max(FAINTEST, NOISE * noise):
+    if level < max(FAINTEST, NOISE * _noise(distance[distance <= threshold])):
         return None
     return np.asarray(np.clip(distance / threshold - 0.5, 0, 1), dtype=np.float32)
 
