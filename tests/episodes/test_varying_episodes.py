@@ -174,7 +174,7 @@ def test_what_is_refused(settings: list[str], message: str) -> None:
 
 def test_the_configuration_reaches_the_sampler() -> None:
     """Several memories, and drawings jittered one by one: what the factory of few-shot episodes passes on."""
-    several = synthetic.config(episode={"classes": 4, "memories": 2})
+    several = synthetic.config(model={"system": "matching"}, episode={"classes": 4, "memories": 2})
     assert training_sampler(several, MADE, "cpu").at(0).mask is not None
     plain, jittered = (
         training_sampler(synthetic.config(episode={"jittered": strength}), MADE, "cpu").at(3) for strength in (0.0, 1.0)

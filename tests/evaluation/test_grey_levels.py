@@ -82,7 +82,7 @@ def test_samples(model: VariationalMemoryAddressing) -> None:
     ids=lambda episode: "-".join(map(str, episode)) + "-" + episode["memory"],
 )
 def test_episodes(episode: dict[str, object]) -> None:
-    config = synthetic.config(episode=episode)
+    config = synthetic.config(model={"system": "vae"}, episode=episode)
     binary, full_ink, grey = (
         training_sampler(config, characters, "cpu", seed=2).at(1) for characters in (BINARY, FULL_INK, GREY)
     )
