@@ -280,14 +280,3 @@ def test_a_run_without_a_whole_checkpoint_is_not_resumed(left: str, tmp_path: Pa
     (trainer.run.path / left).write_text("")
     with pytest.raises(VmaError, match="no whole checkpoint to resume from: start a new run"):
         trainer.restore()
-
-
-def test_training_means_reported_last(tmp_path: Path) -> None:
-    trainer = Trainer(create_run(tmp_path / "run"), DATASET, torch.device("cpu"))
-    assert trainer.last_reported() == {}
-    trainer.log("validation", {"step": 2, "nll": 50.0})
-    assert trainer.last_reported() == {}
-    for step in (5, 10):
-        trainer.log("train", {"step": step, "nll": 40.0})
-    trainer.log("validation", {"step": 12, "nll": 50.0})
-    assert trainer.last_reported() == {"kind": "train", "step": 10, "nll": 40.0}
