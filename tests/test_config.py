@@ -107,10 +107,10 @@ def test_an_override_can_unset() -> None:
 
 
 def test_none_is_a_word_where_a_field_takes_it() -> None:
-    learned = ["model.learned_slots=4", "model.network=fully-connected"]
-    changed = CONFIG.with_overrides(["episode.memory=none", *learned, "model.skip=none"])
+    learned = CONFIG.with_overrides(["model.learned_slots=5"])
+    changed = learned.with_overrides(["episode.memory=none", "model.network=fully-connected", "model.skip=none"])
     assert (changed.episode.memory, changed.model.skip) == ("none", "none")
-    assert CONFIG.with_overrides(['episode.memory="none"', *learned]).episode.memory == "none"
+    assert learned.with_overrides(['episode.memory="none"']).episode.memory == "none"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""Harm on purpose: `python -m tests.torture [--small] [NAME…]` kills, damages and races, and counts losses.
+"""Harm on purpose: `python -m tests.torture [--small] [NAME…]` kills, damages, races and counts.
 
-Each part prints a line of figures; the exit code is 1 where one of its promises is broken. It needs a system that
-forks.
+Each part prints a line of figures; the exit code is 1 where a promise is broken. It needs a system that forks.
 """
 
 from __future__ import annotations

@@ -229,7 +229,7 @@ def _events(run: Path, done: int, lost: Callable[[str], None], *, wanted: bool) 
         yield events
 
 
-def _configuration(wanted: Recipe, seed: int | None, settings: list[str], first: Location | None) -> Config:
+def _configuration(wanted: Recipe, seed: int | None, settings: list[str], first: Location | None = None) -> Config:
     """The recipe, or the one named like the data set, with what the options and --set change in it.
 
     With neither, what the run of --init was trained by. A data set without a recipe takes the defaults, the paper's.

@@ -39,6 +39,16 @@ def test_what_is_no_number_is_null(tmp_path: Path) -> None:
     assert json.loads(line) == {"kind": "train", "step": 1, "nll": None, "elbo": None}
 
 
+def test_the_row_of_a_kind_that_was_written_last(tmp_path: Path) -> None:
+    assert metrics.last(tmp_path, "train") == {}
+    metrics.append(tmp_path, "validation", {"step": 2, "nll": 50.0})
+    assert metrics.last(tmp_path, "train") == {}
+    for step in (5, 10):
+        metrics.append(tmp_path, "train", {"step": step, "nll": 40.0})
+    metrics.append(tmp_path, "validation", {"step": 12, "nll": 50.0})
+    assert metrics.last(tmp_path, "train") == {"kind": "train", "step": 10, "nll": 40.0}
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 def test_a_pipe_is_waited_for_by_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / metrics.FILE)

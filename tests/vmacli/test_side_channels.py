@@ -49,13 +49,14 @@ def test_training_goes_on_where_its_log_is_full(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 def test_a_terminal_that_hangs_up_asks_for_a_save() -> None:
-    with stopping() as stop:
-        for _ in range(3):  # shells and terminals send it one after the other
-            signal.raise_signal(signal.SIGHUP)
-        assert stop()
-        assert stop.exit_code == 129
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
+        with stopping() as stop:
+            for _ in range(3):  # shells and terminals send it one after the other
+                signal.raise_signal(signal.SIGHUP)
+            assert stop()
+            assert stop.exit_code == 129
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with stopping() as stop:
             signal.raise_signal(signal.SIGHUP)
             assert not stop()

@@ -24,6 +24,11 @@ def rows(run: Path) -> list[dict[str, Any]]:
     return [row for line in _lines(run) if (row := _row(line))]
 
 
+def last(run: Path, kind: str) -> dict[str, Any]:
+    """The last row of a kind, empty if there is none."""
+    return next((row for row in reversed(rows(run)) if row["kind"] == kind), {})
+
+
 def append(run: Path, kind: str, row: dict[str, Any]) -> None:
     """Write one more row; what is not a number becomes null.
 

@@ -183,8 +183,7 @@ def _loop(
             trainer.save()
         if interrupted:
             break
-    earlier = [] if report else [row for row in metrics.rows(run.path) if row["kind"] == "train"]
-    shown: dict[str, Any] = asdict(report) if report else next(reversed(earlier), {})
+    shown: dict[str, Any] = asdict(report) if report else metrics.last(run.path, "train")
     rate, nll, kl_a, kl_z = (
         math.nan if (value := shown.get(key)) is None else float(value)
         for key in ("steps_per_second", "nll", "kl_address", "kl_latent")
