@@ -196,17 +196,29 @@ def open_memory(path: Path, model: VariationalMemoryAddressing, device: torch.de
     Raises:
         VmaError: absent, damaged, of another format, or with keys that other weights than the model's made.
     """
+    described, memory, _ = read_memory(path, device)
+    if described["weights"] != fingerprint(model):
+        raise VmaError(f"{path} holds keys made by other weights than this model's: write the memory again")
+    return memory
+
+
+def read_memory(
+    path: Path, device: torch.device | str = "cpu"
+) -> tuple[dict[str, str], LargeMemory, dict[str, Tensor]]:
+    """What a file says of itself, its memory, and all of its tensors, whichever weights made its keys.
+
+    Raises:
+        VmaError: absent, damaged, or of another format.
+    """
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             described = file.metadata() or {}
             if described.get("format") != FORMAT:
                 raise VmaError(f"{path} has format {described.get('format')!r}, not {FORMAT!r}: write the memory again")
-            if described["weights"] != fingerprint(model):
-                raise VmaError(f"{path} holds keys made by other weights than this model's: write the memory again")
             names = set(file.keys())
             stored = {name: file.get_tensor(name) for name in names}
         height, width = json.loads(described["size"])
-        return LargeMemory(
+        memory = LargeMemory(
             slots=stored["slots"],
             keys=stored["keys"],
             log_prior=stored["log_prior"],
@@ -216,3 +228,4 @@ def open_memory(path: Path, model: VariationalMemoryAddressing, device: torch.de
         )
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise VmaError(f"{path} is missing or damaged: write the memory again") from error
+    return described, memory, stored
