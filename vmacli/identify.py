@@ -68,13 +68,16 @@ def identify(
             "temperature": identifier.temperature,
             "results": [answer.numbers() for answer in answers],
         }
+        read = [answer for answer in answers if not isinstance(answer, Unreadable)]
+        if copies := [answer for answer in read if answer.duplicates]:
+            first = copies[0]
+            output.note(f"in memory too: {len(copies)} of the pictures, such as {first.file} as {first.duplicates[0]}")
         if csv is not None:
             write_csv(csv, answers)
             output.note(f"{len(answers)} answers in {csv}")
         bare = "\n".join(
             f"{answer.file}\t{'error' if isinstance(answer, Unreadable) else answer.label or ''}" for answer in answers
         )
-        read = [answer for answer in answers if not isinstance(answer, Unreadable)]
         shown: list[RenderableType] = [_grid(read)] if read else []
         output.result(document, shown, bare)
         failed = [answer for answer in answers if isinstance(answer, Unreadable)]

@@ -57,8 +57,8 @@ class Reader:
         return read_pictures(self.model, pictures.characters, preparation, self.run)
 
 
-def open_reader(output: Output, session: Session, name: str | None) -> Reader:
-    """Weights by name, else the newest run or shipped weights.
+def open_reader(output: Output, session: Session, name: str | None, folder: Path | None = None) -> Reader:
+    """Weights by name, else the newest run that was trained on a folder, else shipped weights.
 
     Raises:
         VmaError: there are none of that name, or they cannot read new pictures.
@@ -68,7 +68,8 @@ def open_reader(output: Output, session: Session, name: str | None) -> Reader:
     from vmacore.runs.finding import find_run
     from vmacore.runs.weights import load_model
 
-    location = find_run(name, runs_dir=session.runs_dir)
+    trained_on = str(folder.resolve()) if folder and not name else None
+    location = find_run(name, runs_dir=session.runs_dir, dataset=trained_on, any_shipped=True)
     device = choose_device(session.device)
     model = load_model(location, device=device)
     if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
@@ -85,10 +86,14 @@ def open_memory(output: Output, session: Session, file: Path, weights: str | Non
     Raises:
         VmaError: there is no such memory, or other weights made its keys.
     """
+    from vmacore.errors import VmaError
     from vmacore.memory.pictures import open_pictures
 
     memory = open_pictures(file)
-    reader = open_reader(output, session, weights or memory.run)
+    try:
+        reader = open_reader(output, session, weights or memory.run)
+    except VmaError as error:
+        raise VmaError(f"{file} was made by {memory.run}: {error}; say where these weights are by --weights") from error
     memory = memory if reader.device.type == "cpu" else open_pictures(file, reader.device)
     memory.check(reader.model, file)
     return memory, reader

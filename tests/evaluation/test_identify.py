@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.memory.test_pictures import characters, make_memory, make_model
 from vmacore.addressing import similarities
+from vmacore.data.pictures import LEVELS
 from vmacore.errors import VmaError
 from vmacore.evaluation import identify
 from vmacore.evaluation.identify import HEADER, Identifier, Unreadable, write_csv
@@ -27,7 +28,7 @@ def test_answers_are_those_of_the_formulas(view: str, monkeypatch: pytest.Monkey
     asked = characters([2, 2], seed=5)
     memory = make_memory(model, drawings)
     memory = replace(memory, calibration=replace(memory.calibration, temperature=2.0))  # type: ignore[type-var]
-    found = Identifier(model, memory, reject=0.3, top=4).drawings(asked.images)
+    found = Identifier(model, memory, reject=0.3, top=4).drawings(asked.images, asked.files)
     slots, queries = (
         model.keys(seen.images[:, None].float() / seen.levels)
         if part is drawings
@@ -42,8 +43,11 @@ def test_answers_are_those_of_the_formulas(view: str, monkeypatch: pytest.Monkey
     assert memory.calibration is not None
     usual = memory.calibration.usual(memory.labels, 4)
     threshold = memory.calibration.threshold(memory.labels, 4, 0.3)
-    for row, (label, certain, known, nearest) in enumerate(found):
-        assert certain == pytest.approx(float(probability[row].max()), rel=1e-4)
+    assert [answer.file for answer in found] == list(asked.files)
+    for row, answer in enumerate(found):
+        label, nearest, known = answer.label, answer.nearest, answer.known
+        assert answer.duplicates == ()
+        assert answer.probability == pytest.approx(float(probability[row].max()), rel=1e-4)
         order = cosines[row].argsort(descending=True)[:4]
         assert [near.cosine for near in nearest] == pytest.approx(cosines[row][order].tolist(), abs=1e-5)
         assert [near.label for near in nearest] == [near.file[0] for near in nearest]
@@ -70,9 +74,9 @@ def test_a_class_with_many_slots_is_not_favoured() -> None:
 def test_what_is_refused() -> None:
     model = make_model()
     memory = make_memory(model)
-    asked = characters([20, 20], seed=9).images
+    asked = characters([20, 20], seed=9)
     refused = [
-        sum(label is None for label, *_ in Identifier(model, memory, reject).drawings(asked))
+        sum(answer.label is None for answer in Identifier(model, memory, reject).drawings(asked.images, asked.files))
         for reject in (0.0, 0.2, 0.9)
     ]
     assert refused[0] == 0
@@ -82,6 +86,17 @@ def test_what_is_refused() -> None:
     for reject, top in ((-0.1, 1), (1.0, 1), (0.1, 0)):
         with pytest.raises(VmaError, match="choose 0 to 1"):
             Identifier(model, memory, reject, top)
+
+
+@pytest.mark.parametrize("view", ["pixels", "finer"])
+def test_drawings_that_are_in_memory_are_told(view: str) -> None:
+    model = make_model(view)
+    drawings = characters([2, 2])
+    other = drawings.images.clone()
+    other[1, 2:4, 4:6] = LEVELS - 7 - other[1, 2:4, 4:6]
+    memory = make_memory(model, drawings)
+    found = Identifier(model, memory, top=4).drawings(torch.cat([drawings.images, other[1:2]]), (*drawings.files, "x"))
+    assert [answer.duplicates for answer in found] == [*((file,) for file in drawings.files), ()]
 
 
 def test_files_that_cannot_be_read_have_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

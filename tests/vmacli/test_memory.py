@@ -47,7 +47,7 @@ def test_identify(own: Shell, tmp_path: Path) -> None:
     right = [item["label"] == Path(item["file"]).parent.name for item in results]
     assert sum(right) >= 16
     for item in results:
-        assert set(item) == {"file", "label", "probability", "known", "nearest"}
+        assert set(item) == {"file", "label", "probability", "known", "nearest", "duplicates"}
         assert 0.25 <= item["probability"] <= 1
         first, second = item["nearest"]
         assert set(first) == {"file", "label", "cosine"}
@@ -132,7 +132,11 @@ def test_a_memory_remembers_a_run_by_its_path(trained: Shell, tmp_path: Path, mo
     assert Path(document["weights"]).parent.parent == (trained.runs / "tiny").resolve()
     monkeypatch.chdir(tmp_path)
     elsewhere = ("--runs-dir", str(tmp_path))
-    assert len(trained.json("identify", "m.mem", "symbols/ring", *elsewhere)["results"]) == 1
+    (answer,) = trained.json("identify", "m.mem", "symbols/ring", *elsewhere)["results"]
+    assert answer["duplicates"] == [f"{tmp_path}/symbols/ring/0.png"]
+    assert "in memory too: 1 of the pictures" in trained("identify", "m.mem", "symbols/ring").stderr
+    trained("memory", "build", f"{tmp_path}/n.mem", f"{tmp_path}/symbols")  # the newest run is of other data
+    assert trained.json("memory", "show", f"{tmp_path}/n.mem")["weights"] == "omniglot-best"
     refused = trained.refused("sample", "omniglot-best", "--memory-from", "m.mem")
     assert "draws" in refused
     learned = trained.refused("memory", "build", "a.mem", "symbols", "--weights", "omniglot-vae")

@@ -29,8 +29,10 @@ def build(
         from vmacore.data.folders import read_folder
         from vmacore.data.pictures import Preparation
 
-        reader = open_reader(output, session, weights)
-        preparation = Preparation(reader.model.size, frame or "ink")
+        reader = open_reader(output, session, weights, folder)
+        data = reader.location.config.data
+        framed = data.protocol if data.dataset == str(folder.resolve()) else None
+        preparation = Preparation(reader.model.size, frame or framed or "ink")
         memory = reader.read(read_folder(folder, preparation), preparation, output).calibrated(reader.model)
         memory.save(file)
         show_memory(output, file, memory)

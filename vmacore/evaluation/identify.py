@@ -18,6 +18,7 @@ from vmacore.data.pictures import LEVELS
 from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError
 from vmacore.files import replace
+from vmacore.memory.large import pack
 from vmacore.memory.pictures import PictureMemory
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -40,6 +41,7 @@ class Answer:
     """label: None where the picture is refused as none of these. probability: of the likeliest class, if it is one.
 
     known: how much the largest cosine exceeds the usual one of its class; refused below the threshold.
+    duplicates: files in memory with this very drawing.
     """
 
     file: str
@@ -47,6 +49,7 @@ class Answer:
     probability: float
     known: float
     nearest: tuple[Near, ...]
+    duplicates: tuple[str, ...]
 
     def numbers(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -109,29 +112,35 @@ class Identifier:
                 except VmaError as error:
                     read.append(str(error))
             drawings = [item for item in read if isinstance(item, Tensor)]
-            answers = iter(self.drawings(torch.stack(drawings)) if drawings else ())
+            there = [str(path) for path, item in zip(paths[start:], read, strict=False) if isinstance(item, Tensor)]
+            answers = iter(self.drawings(torch.stack(drawings), there) if drawings else ())
             for path, item in zip(paths[start : start + BATCH], read, strict=True):
-                if isinstance(item, str):
-                    yield Unreadable(str(path), item)
-                else:
-                    label, probability, known, nearest = next(answers)
-                    yield Answer(str(path), label, probability, known, nearest)
+                yield Unreadable(str(path), item) if isinstance(item, str) else next(answers)
 
     @torch.no_grad()
-    def drawings(self, finer: Tensor) -> list[tuple[str | None, float, float, tuple[Near, ...]]]:
-        """Label, probability, `known` and nearest slots of each drawing uint8 [N, 2H, 2W] in the finer view."""
+    def drawings(self, finer: Tensor, files: Sequence[str]) -> list[Answer]:
+        """An answer for each drawing uint8 [N, 2H, 2W] in the finer view, and for its file."""
         model, memory = self.model, self.memory
         seen = finer[:, None].float() / LEVELS
         seen = (seen if memory.views is not None else pixels_of(seen)).to(memory.slots.keys.device)
         queries = model.queries(seen).float()
-        log_q = self.class_scores(queries)
-        probability, label = log_q.softmax(1).max(1)
+        probability, label = self.class_scores(queries).softmax(1).max(1)
         cosine, slot = self._nearest(F.normalize(queries, dim=1))
         known = cosine[:, 0] - self._usual[memory.labels[slot[:, 0]].long()]
-        columns = (label.tolist(), probability.tolist(), known.tolist(), cosine.tolist(), slot.tolist())
+        columns = (label, probability, known, cosine, slot)
         return [
-            (memory.classes[c] if k >= self.threshold else None, p, k, self._near(cosines, slots))
-            for c, p, k, cosines, slots in zip(*columns, strict=True)
+            Answer(
+                file=file,
+                label=memory.classes[c] if k >= self.threshold else None,
+                probability=p,
+                known=k,
+                nearest=tuple(
+                    Near(memory.files[near], memory.classes[int(memory.labels[near])], cosine)
+                    for near, cosine in zip(slots, cosines, strict=True)
+                ),
+                duplicates=tuple(memory.files[same] for same in self._same(drawing)),
+            )
+            for file, drawing, c, p, k, cosines, slots in zip(files, seen, *(c.tolist() for c in columns), strict=True)
         ]
 
     def class_scores(self, queries: Tensor) -> Tensor:
@@ -154,12 +163,20 @@ class Identifier:
             slots = slots.gather(1, order)
         return best, slots
 
-    def _near(self, cosines: list[float], slots: list[int]) -> tuple[Near, ...]:
-        memory = self.memory
-        return tuple(
-            Near(memory.files[slot], memory.classes[int(memory.labels[slot])], cosine)
-            for cosine, slot in zip(cosines, slots, strict=True)
-        )
+    @cached_property
+    def _by_pixels(self) -> dict[bytes, list[int]]:
+        """The slots of each packed x."""
+        slots: dict[bytes, list[int]] = {}
+        for slot, bits in enumerate(self.memory.slots.slots.cpu().numpy()):
+            slots.setdefault(bits.tobytes(), []).append(slot)
+        return slots
+
+    def _same(self, drawing: Tensor) -> list[int]:
+        """The slots that hold a drawing [1, H, W] in the view that h looks at."""
+        bits = pack(self.model.pixels(drawing[None])[:, 0])[0].cpu().numpy().tobytes()
+        slots = self._by_pixels.get(bits, [])
+        equal = (self.memory.images(torch.tensor(slots, dtype=torch.int64)) == drawing).flatten(1).all(1)
+        return [slot for slot, same in zip(slots, equal.tolist(), strict=True) if same]
 
 
 def write_csv(path: Path, answers: Sequence[Answer | Unreadable]) -> None:

@@ -66,7 +66,7 @@ class PictureMemory:
     def images(self, index: Tensor) -> Tensor:
         """Drawings [T, 1, H, W] of slots at index [T], in the view that h looks at."""
         if self.views is None:
-            return self.slots.contents(index)
+            return self.slots.contents(index.to(self.slots.keys.device))
         return self.views[index.cpu()][:, None].to(self.slots.keys.device).float() / LEVELS
 
     def characters(self, names: Sequence[str] | None = None) -> Characters:
@@ -284,11 +284,11 @@ def read_pictures(model: GenerativeModel, characters: Characters, preparation: P
         keys.append(slot_side(model.keys(images), model.config.similarity).float())
     every = torch.cat(keys)
     slots = LargeMemory(
-        slots=torch.cat(bits),
+        slots=torch.cat(bits).to(device),
         keys=every,
         log_prior=address_prior(every, model.query_point, model.config.similarity),
         size=model.size,
-        labels=characters.labels.int(),
+        labels=characters.labels.int().to(device),
         classes=characters.n_classes,
     )
     return PictureMemory(
