@@ -10,8 +10,10 @@ from vmacli.bench import bench
 from vmacli.classify import classify
 from vmacli.download import download
 from vmacli.export import export
+from vmacli.identify import identify
 from vmacli.info import info
 from vmacli.inspect import inspect
+from vmacli.memory import memory
 from vmacli.reproduce import reproduce
 from vmacli.sample import sample
 from vmacli.score import score
@@ -22,8 +24,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (download, train, score, sample, classify, inspect, export, reproduce, info):
+for command in (download, train, score, sample, classify, identify, inspect, export, reproduce, info):
     app.command()(command)
+app.add_typer(memory, name="memory")
 app.add_typer(bench, name="bench")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,11 +109,8 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
         frame = wanted.frame or (config.data.protocol if folder == trained_on else None)
         data = config.data.model_copy(update={"dataset": folder or trained_on, "protocol": frame})
         config = config.model_copy(update={"data": data})
-    if config.objective.trains == "addresses" and not addresses_suffice:
-        raise VmaError(
-            f"{location.run} was trained on addresses alone: classify with it, or take its h into another run "
-            "(vma train --addresses-from)"
-        )
+    if not addresses_suffice:
+        check_decodes(location)
     where = choose_device(session.device)
     on = f"{session.weights} weights, on {where}"
     output.note(f"{location.kind} {location.run}, step {location.step}, {on}")
@@ -144,6 +142,19 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
     )
 
 
+def check_decodes(location: Location) -> None:
+    """Raises:
+    VmaError: the run was trained on addresses alone.
+    """
+    from vmacore.errors import VmaError
+
+    if location.config.objective.trains == "addresses":
+        raise VmaError(
+            f"{location.run} was trained on addresses alone: classify with it, or take its h into another run "
+            "(vma train --addresses-from)"
+        )
+
+
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
 
@@ -169,12 +180,16 @@ def load_data(config: Config, session: Session, output: Output) -> Dataset:
         view=config.model.view,
         size=config.model.size,
     )
-    left_out = found.left_out if isinstance(found, FolderDataset) else ()
-    for line in left_out[:LINES]:
-        output.note(f"left out: {line}")
-    if len(left_out) > LINES:
-        output.note(f"left out: {len(left_out) - LINES} more files; vma inspect FILE… says why")
+    note_left_out(found.left_out if isinstance(found, FolderDataset) else (), output)
     return found
+
+
+def note_left_out(lines: Sequence[str], output: Output) -> None:
+    """Which files of a folder are left out, and why; many are counted."""
+    for line in lines[:LINES]:
+        output.note(f"left out: {line}")
+    if len(lines) > LINES:
+        output.note(f"left out: {len(lines) - LINES} more files; vma inspect FILE… says why")
 
 
 def choose_device(name: str) -> torch.device:

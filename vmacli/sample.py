@@ -10,6 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from vmacli import options
+from vmacli.memories import run_of_memory
 from vmacli.output import reporting
 from vmacli.runs import is_path, open_run
 from vmacli.session import Session, uses
@@ -44,9 +45,11 @@ SOURCES = ("train", "validation", "test", "learned")
 def _split_or_folder(value: str) -> str:
     if value in SOURCES:
         return value
+    if Path(value).is_file():
+        return str(Path(value).resolve())
     folder = options.dataset_or_folder(value)
     if folder == value and not is_path(value):
-        raise typer.BadParameter(f"choose {', '.join(SOURCES)}, or the path of a folder, such as ./{value}")
+        raise typer.BadParameter(f"choose {', '.join(SOURCES)}, or the path of a folder or memory, such as ./{value}")
     return folder or value
 
 
@@ -59,13 +62,17 @@ def sample(
         typer.Option(
             "--memory-from",
             metavar="SPLIT|PATH",
-            help="Where the images in memory come from: train, validation, test, learned, or a folder with a folder of "
-            "pictures for each class.",
+            help="Where the images in memory come from: train, validation, test, learned, a folder with a folder of "
+            "pictures for each class, or a file that vma memory wrote.",
             callback=_split_or_folder,
         ),
     ] = "test",
     classes: options.Classes = 8,
     shots: options.Shots = 1,
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME", help="Of a memory in a file: only this class.", show_default=False),
+    ] = None,
     *,
     layout: Grid,
     out: Annotated[
@@ -80,8 +87,13 @@ def sample(
         folder = None
         if memory_from not in SOURCES:
             folder, memory_from = memory_from, "test"
-            wanted = replace(wanted, dataset=folder)
-        opened = open_run(output, wanted, session)
+        if folder is not None and Path(folder).is_file():
+            opened = run_of_memory(output, wanted, session, Path(folder), class_name)
+            classes = min(classes, opened.dataset.test.n_classes)
+        elif class_name is not None:
+            raise typer.BadParameter("give --class with a memory in a file (--memory-from FILE)")
+        else:
+            opened = open_run(output, replace(wanted, dataset=folder or wanted.dataset), session)
         image = out or Path(f"samples-{opened.location.run.replace('/', '-')}.png")
         check_picture(image)
         grid = sample_grid(

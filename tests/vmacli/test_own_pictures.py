@@ -159,20 +159,29 @@ def test_commands_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     classes = {"alpha": 3, "beta": 3, "Greek/gamma": 3} | {f"class{number:02}": 3 for number in range(14)}
     save_classes(tmp_path / "symbols", classes)
     (tmp_path / "symbols" / "alpha" / "1.png").rename(tmp_path / "symbols" / "alpha" / "9.png")
+    drawing(1).save(tmp_path / "symbols" / "beta" / "scan.tif")
+    save_classes(tmp_path, {"more": 3, "new": 2})
     less = {
-        "inspect": (), "score": (), "sample": (), "classify": ("--episodes", "2"),
+        "memory": (), "identify": (), "inspect": (), "score": (), "sample": (), "classify": ("--episodes", "2"),
         "train": ("--steps", "2"), "train --resume": ("--steps", "4"),
     }  # fmt: skip
     guide = GUIDE.read_text("utf-8")
     commands = [line for block in re.findall(r"```\n(.*?)```", guide, re.S) for line in block.splitlines()]
-    assert len(commands) == 8
+    assert len(commands) == 14
     for line in commands:
         name, command, *arguments = shlex.split(line)
         assert name == "vma"
         resumed = "--resume" in arguments
         more = less["train --resume" if resumed else command]
         shell(command, *arguments, *more, *(SMALL if command == "train" and not resumed else ()))
-    for file in ("before-and-after.png", "answers.csv", "variants.png", "runs/mine/config.toml"):
+    for file in (
+        "before-and-after.png",
+        "answers.csv",
+        "variants.png",
+        "alpha.png",
+        "labels.csv",
+        "runs/mine/config.toml",
+    ):
         assert (tmp_path / file).is_file()
     (python,) = re.findall(r"```python\n(.*?)```", guide, re.S)
     (tmp_path / "symbols" / "alpha" / "9.png").rename(tmp_path / "symbols" / "alpha" / "1.png")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,16 @@ def read_folder(folder: Path, preparation: Preparation) -> Pictures:
     if not folder.is_dir():
         raise VmaError(f"{folder} is no folder: {_WAY_OUT}")
     return _read(folder, list(_files(folder, folder)), preparation)
+
+
+def read_class(paths: Sequence[Path], name: str, preparation: Preparation) -> Pictures:
+    """Pictures, and all those in folders, as one class.
+
+    Raises:
+        VmaError: none of them can be used.
+    """
+    files = [file for path in paths for file in (files_below(path) if path.is_dir() else [path])]
+    return _read(paths[0], [(name, file) for file in files], preparation)
 
 
 def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> FolderDataset:

@@ -24,12 +24,12 @@ from vmacore.addressing import query_side, slot_side
 from vmacore.errors import VmaError
 from vmacore.files import replacing
 from vmacore.memory.encoded import EncodedMemory
+from vmacore.memory.regions import header_of, write_at
 from vmacore.memory.streamed import Segments, StreamedAddressing
 from vmacore.models.vma import VariationalMemoryAddressing
 
 FORMAT = "vma-memory 1"
 EMBEDDED = 256  # images that go through the key network at a time
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
 def packed_bytes(size: tuple[int, int]) -> int:
@@ -140,14 +140,14 @@ def write_memory(
         "size": json.dumps(model.size),
         "classes": f"{classes}",
     }
-    header, offsets = _header(regions, described)
+    header, offsets = header_of(regions, described)
     try:
         with replacing(path) as file:
             file.write(header)
             scores = _write_slots(file, offsets, model, images, slots, progress)
-            _write_at(file, offsets["log_prior"], scores.log_softmax(0).float())
+            write_at(file, offsets["log_prior"], scores.log_softmax(0).float())
             if labels is not None:
-                _write_at(file, offsets["labels"], labels.int())
+                write_at(file, offsets["labels"], labels.int())
     except OSError as error:
         raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -175,8 +175,8 @@ def _write_slots(
             seen = part.to(device).float()[:, None]
             bits = pack(model.pixels(seen)[:, 0].cpu())
             keys = slot_side(model.keys(seen), model.config.similarity)
-            _write_at(file, offsets["slots"] + done * width, bits)
-            _write_at(file, offsets["keys"] + done * 4 * keys.shape[1], keys.float())
+            write_at(file, offsets["slots"] + done * width, bits)
+            write_at(file, offsets["keys"] + done * 4 * keys.shape[1], keys.float())
             if model.query_point is not None:
                 point = query_side(model.query_point[None], model.config.similarity)[0]
                 scores[done : done + len(part)] = (keys @ point).cpu()
@@ -196,17 +196,29 @@ def open_memory(path: Path, model: VariationalMemoryAddressing, device: torch.de
     Raises:
         VmaError: absent, damaged, of another format, or with keys that other weights than the model's made.
     """
+    described, memory, _ = read_memory(path, device)
+    if described["weights"] != fingerprint(model):
+        raise VmaError(f"{path} holds keys made by other weights than this model's: write the memory again")
+    return memory
+
+
+def read_memory(
+    path: Path, device: torch.device | str = "cpu"
+) -> tuple[dict[str, str], LargeMemory, dict[str, Tensor]]:
+    """What a file says of itself, its memory, and all of its tensors, whichever weights made its keys.
+
+    Raises:
+        VmaError: absent, damaged, or of another format.
+    """
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             described = file.metadata() or {}
             if described.get("format") != FORMAT:
                 raise VmaError(f"{path} has format {described.get('format')!r}, not {FORMAT!r}: write the memory again")
-            if described["weights"] != fingerprint(model):
-                raise VmaError(f"{path} holds keys made by other weights than this model's: write the memory again")
             names = set(file.keys())
             stored = {name: file.get_tensor(name) for name in names}
         height, width = json.loads(described["size"])
-        return LargeMemory(
+        memory = LargeMemory(
             slots=stored["slots"],
             keys=stored["keys"],
             log_prior=stored["log_prior"],
@@ -216,25 +228,4 @@ def open_memory(path: Path, model: VariationalMemoryAddressing, device: torch.de
         )
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise VmaError(f"{path} is missing or damaged: write the memory again") from error
-
-
-def _header(regions: dict[str, tuple[str, list[int], int]], metadata: dict[str, str]) -> tuple[bytes, dict[str, int]]:
-    """The head of a safetensors file and where in the file each tensor begins.
-
-    The library writes tensors that are whole in memory; these are not, but the format is a length, JSON and bytes.
-    """
-    described: dict[str, object] = {"__metadata__": metadata}
-    begins, begin = {}, 0
-    for name, (dtype, shape, width) in regions.items():
-        end = begin + math.prod(shape) * width
-        described[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-        begins[name], begin = begin, end
-    text = json.dumps(described).encode()
-    text += b" " * (-(8 + len(text)) % ALIGNMENT)
-    start = 8 + len(text)
-    return len(text).to_bytes(8, "little") + text, {name: start + begin for name, begin in begins.items()}
-
-
-def _write_at(file: BinaryIO, offset: int, tensor: Tensor) -> None:
-    file.seek(offset)
-    file.write(tensor.cpu().contiguous().numpy().tobytes())
+    return described, memory, stored

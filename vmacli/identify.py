@@ -1,0 +1,101 @@
+"""`vma identify`: which class of a memory each picture is of."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import RenderableType
+
+from vmacli.memories import WEIGHTS, open_memory
+from vmacli.output import reporting, table
+from vmacli.session import Session, uses
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vmacore.evaluation.identify import Answer, Unreadable
+
+
+@uses("runs_dir", "device")
+def identify(
+    session: Session,
+    memory: Annotated[Path, typer.Argument(metavar="MEMORY", help="What vma memory wrote.", show_default=False)],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE…|DIR", help="Pictures, or folders of them.", show_default=False)
+    ],
+    top: Annotated[int, typer.Option("--top", min=1, help="Nearest slots told of each picture.")] = 3,
+    reject: Annotated[
+        float,
+        typer.Option(
+            "--reject",
+            min=0,
+            max=0.99,
+            help="How many of the known may be refused as none of these, a fraction; 0 refuses none.",
+        ),
+    ] = 0.05,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write a line for each picture.", show_default=False)
+    ] = None,
+    weights: Annotated[str | None, WEIGHTS] = None,
+) -> None:
+    """Tell the class of pictures by a memory, or that they are none of these. Exit code 1 if one can't be read."""
+    with reporting(session) as output:
+        from vmacore.data.folders import files_below
+        from vmacore.errors import VmaError
+        from vmacore.evaluation.identify import Identifier, Unreadable, write_csv
+
+        opened, reader = open_memory(output, session, memory, weights)
+        identifier = Identifier(reader.model, opened, reject, top)
+        if math.isinf(identifier.threshold) and reject > 0:
+            output.note("nothing is refused: no class in memory has two pictures to tell what is usual")
+        paths = [file for path in images for file in (files_below(path) if path.is_dir() else [path])]
+        if not paths:
+            raise VmaError(f"there is no picture in {', '.join(map(str, images))}: give pictures, or folders of them")
+        answers: list[Answer | Unreadable] = []
+        with output.progress("pictures", len(paths)) as progress:
+            for answer in identifier.files(paths):
+                answers.append(answer)
+                progress.update(len(answers))
+        document = {
+            "command": "identify",
+            "memory": str(memory),
+            "weights": opened.run,
+            "reject": reject,
+            "threshold": identifier.threshold,
+            "temperature": identifier.temperature,
+            "results": [answer.numbers() for answer in answers],
+        }
+        read = [answer for answer in answers if not isinstance(answer, Unreadable)]
+        if copies := [answer for answer in read if answer.duplicates]:
+            first = copies[0]
+            output.note(f"in memory too: {len(copies)} of the pictures, such as {first.file} as {first.duplicates[0]}")
+        if csv is not None:
+            write_csv(csv, answers)
+            output.note(f"{len(answers)} answers in {csv}")
+        bare = "\n".join(
+            f"{answer.file}\t{'error' if isinstance(answer, Unreadable) else answer.label or ''}" for answer in answers
+        )
+        shown: list[RenderableType] = [_grid(read)] if read else []
+        output.result(document, shown, bare)
+        failed = [answer for answer in answers if isinstance(answer, Unreadable)]
+        for answer in failed:
+            output.error(answer.error)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _grid(answers: list[Answer]) -> Table:
+    """A row for each picture, and its nearest slots below."""
+    made = table("picture", "class", "probability", "known", "cosine")
+    for column in made.columns[:2]:
+        column.justify, column.no_wrap, column.overflow = "left", False, "fold"
+    for answer in answers:
+        made.add_row(answer.file, answer.label or "none of these", f"{answer.probability:.3f}", f"{answer.known:+.4f}")
+        for number, near in enumerate(answer.nearest, 1):
+            made.add_row(
+                f"  {near.file}", near.label, "", "", f"{near.cosine:.4f}", end_section=number == len(answer.nearest)
+            )
+    return made

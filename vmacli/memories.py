@@ -1,0 +1,150 @@
+"""Memories of pictures in files: opening one with the weights that made it, and showing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from vmacli import completion
+from vmacli.options import Wanted
+from vmacli.output import Output, table
+from vmacli.runs import OpenRun, check_decodes, choose_device, note_left_out
+from vmacli.session import Session
+
+if TYPE_CHECKING:
+    import torch
+
+    from vmacore.data.folders import Pictures
+    from vmacore.data.pictures import Preparation
+    from vmacore.memory.pictures import PictureMemory
+    from vmacore.models.vma import VariationalMemoryAddressing
+    from vmacore.runs.finding import Location
+
+MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="The memory, a file.", show_default=False)]
+WEIGHTS = typer.Option(
+    "--weights",
+    metavar="NAME|RUN",
+    help="The weights that read the pictures: a run, a checkpoint folder or shipped weights.",
+    autocompletion=completion.all_runs,
+)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The weights that read pictures, and where they run."""
+
+    model: VariationalMemoryAddressing
+    location: Location
+    device: torch.device
+
+    @property
+    def run(self) -> str:
+        """What a memory notes of its weights: the name where they come with the package, else the path."""
+        from vmacore.runs.finding import shipped_weights
+
+        shipped = shipped_weights().get(self.location.run) == self.location.path
+        return self.location.run if shipped else str(self.location.path.resolve())
+
+    def read(self, pictures: Pictures, preparation: Preparation, output: Output) -> PictureMemory:
+        """The memory of pictures; notes say which files are left out."""
+        from vmacore.memory.pictures import read_pictures
+
+        note_left_out(pictures.left_out, output)
+        return read_pictures(self.model, pictures.characters, preparation, self.run)
+
+
+def open_reader(output: Output, session: Session, name: str | None, folder: Path | None = None) -> Reader:
+    """Weights by name, else the newest run that was trained on a folder, else shipped weights.
+
+    Raises:
+        VmaError: there are none of that name, or they cannot read new pictures.
+    """
+    from vmacore.errors import VmaError
+    from vmacore.models.vma import VariationalMemoryAddressing
+    from vmacore.runs.finding import find_run
+    from vmacore.runs.weights import load_model
+
+    trained_on = str(folder.resolve()) if folder and not name else None
+    location = find_run(name, runs_dir=session.runs_dir, dataset=trained_on, any_shipped=True)
+    device = choose_device(session.device)
+    model = load_model(location, device=device)
+    if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
+        raise VmaError(
+            f"{location.run} has no keys for new pictures: take weights of a few-shot model (--weights omniglot-best)"
+        )
+    output.note(f"{location.kind} {location.run}, step {location.step}, averaged weights, on {device}")
+    return Reader(model, location, device)
+
+
+def open_memory(output: Output, session: Session, file: Path, weights: str | None) -> tuple[PictureMemory, Reader]:
+    """A memory and the weights that made its keys: those that it names, unless they are elsewhere now.
+
+    Raises:
+        VmaError: there is no such memory, or other weights made its keys.
+    """
+    from vmacore.errors import VmaError
+    from vmacore.memory.pictures import open_pictures
+
+    memory = open_pictures(file)
+    try:
+        reader = open_reader(output, session, weights or memory.run)
+    except VmaError as error:
+        raise VmaError(f"{file} was made by {memory.run}: {error}; say where these weights are by --weights") from error
+    memory = memory if reader.device.type == "cpu" else open_pictures(file, reader.device)
+    memory.check(reader.model, file)
+    return memory, reader
+
+
+def run_of_memory(output: Output, wanted: Wanted, session: Session, file: Path, name: str | None) -> OpenRun:
+    """The weights that are wanted, else those that a memory names, with its drawings, or those of a class, as data.
+
+    Raises:
+        VmaError: there is no such memory or run, or the run can't read or draw such drawings.
+    """
+    from vmacore.errors import VmaError
+    from vmacore.memory.pictures import open_pictures
+    from vmacore.runs.finding import find_run
+    from vmacore.runs.weights import load_model
+
+    if wanted.dataset or wanted.frame:
+        raise VmaError("a memory in a file has its pictures prepared: leave out --dataset and --frame")
+    memory = open_pictures(file)
+    location = find_run(wanted.run or memory.run, runs_dir=session.runs_dir)
+    check_decodes(location)
+    data = memory.as_dataset(str(file), None if name is None else [name], location.config.model.view)
+    if data.test.size != location.config.model.size:
+        raise VmaError(f"{location.run} draws {location.config.model.size} pixels, the memory holds {data.test.size}")
+    device = choose_device(session.device)
+    output.note(f"{location.kind} {location.run}, step {location.step}, {session.weights} weights, on {device}")
+    model = load_model(location, weights=session.weights, device=device)
+    return OpenRun(location=location, model=model, dataset=data, device=device, session=session)
+
+
+def show_memory(output: Output, file: Path, memory: PictureMemory, *, files: bool = False) -> None:
+    """The classes of a memory, and what made it; also every example, where asked for."""
+    counts = dict(zip(memory.classes, memory.counts.tolist(), strict=True))
+    examples = [(memory.classes[c], name) for c, name in zip(memory.labels.tolist(), memory.files, strict=True)]
+    document: dict[str, Any] = {
+        "command": "memory",
+        "memory": str(file),
+        "classes": [{"name": name, "slots": slots} for name, slots in counts.items()],
+        "slots": len(memory),
+        "weights": memory.run,
+        "fingerprint": memory.made_by,
+        "preparation": memory.preparation.to_dict(),
+    }
+    if files:
+        document["examples"] = [{"label": name, "file": path} for name, path in examples]
+    rows = table("class", "file" if files else "slots")
+    for column in rows.columns:
+        column.no_wrap, column.overflow = False, "fold"
+    listed = examples if files else [(name, str(slots)) for name, slots in counts.items()]
+    for name, told in listed:
+        rows.add_row(name, told)
+    heading = f"{file}: {len(memory)} slots of {len(counts)} classes, keys by {memory.run}"
+    shown: list[RenderableType] = [heading, memory.preparation.in_words(), rows]
+    output.result(document, shown, "\n".join(f"{name}\t{told}" for name, told in listed))

@@ -1,0 +1,46 @@
+"""`vma memory add`: more classes, and more pictures of those there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmacli.memories import WEIGHTS, MemoryFile, open_memory, show_memory
+from vmacli.output import reporting
+from vmacli.session import Session, uses
+
+
+@uses("runs_dir", "device")
+def add(
+    session: Session,
+    file: MemoryFile,
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR|IMAGE…",
+            help="Folders with a folder of pictures for each class; with --class pictures, or folders of them.",
+            show_default=False,
+        ),
+    ],
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="The class of all these.", show_default=False)
+    ] = None,
+    weights: Annotated[str | None, WEIGHTS] = None,
+) -> None:
+    """Add pictures to FILE, prepared as those it holds. One that it holds already is read anew."""
+    with reporting(session) as output:
+        from vmacore.data.folders import read_class, read_folder
+
+        memory, reader = open_memory(output, session, file, weights)
+        preparation = memory.preparation
+        if class_name is None:
+            found = [read_folder(folder, preparation) for folder in pictures]
+        else:
+            found = [read_class(pictures, class_name, preparation)]
+        for more in found:
+            memory = memory.joined(reader.read(more, preparation, output))
+        memory = memory.calibrated(reader.model)
+        memory.save(file)
+        show_memory(output, file, memory)

@@ -1,0 +1,38 @@
+"""`vma memory build`: a folder of pictures as a memory in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmacli import options
+from vmacli.memories import WEIGHTS, MemoryFile, open_reader, show_memory
+from vmacli.output import reporting
+from vmacli.session import Session, uses
+
+
+@uses("runs_dir", "device")
+def build(
+    session: Session,
+    file: MemoryFile,
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A folder with a folder of pictures for each class.", show_default=False),
+    ],
+    frame: options.Frame = None,
+    weights: Annotated[str | None, WEIGHTS] = None,
+) -> None:
+    """Read a folder of pictures into FILE, in place of what it held."""
+    with reporting(session) as output:
+        from vmacore.data.folders import read_folder
+        from vmacore.data.pictures import Preparation
+
+        reader = open_reader(output, session, weights, folder)
+        data = reader.location.config.data
+        framed = data.protocol if data.dataset == str(folder.resolve()) else None
+        preparation = Preparation(reader.model.size, frame or framed or "ink")
+        memory = reader.read(read_folder(folder, preparation), preparation, output).calibrated(reader.model)
+        memory.save(file)
+        show_memory(output, file, memory)

@@ -1,0 +1,114 @@
+"""What a memory tells of itself: each picture asked of the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vmacore.addressing import Addressing, query_side
+from vmacore.memory.large import LargeMemory
+from vmacore.models.vma import VariationalMemoryAddressing
+
+ASKED = 2048  # pictures asked of the others at most
+SCORES = 2**24  # scores held at a time
+TEMPERATURES = tuple(2 ** (step / 8) for step in range(33))  # 1 … 16
+PRIOR_PICTURES = 2  # how many pictures of a class the mean of all classes counts for
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What leave-one-out tells.
+
+    cosines: float32 [S], of a picture and the one most like it of the same class; NaN: its class has no other, or it
+        was not asked.
+    temperature: divides log q(c|x), so that it is as certain as it was right; 1 is the model.
+    """
+
+    cosines: Tensor
+    temperature: float
+
+    @property
+    def asked(self) -> Tensor:
+        """bool [S]: the pictures that were asked."""
+        return ~self.cosines.isnan()
+
+    def usual(self, labels: Tensor, classes: int) -> Tensor:
+        """The usual cosine of each class [C]: its mean, drawn towards that of all where pictures are few; 0 if none was
+        asked."""
+        asked = self.asked
+        if not bool(asked.any()):
+            return self.cosines.new_zeros(classes)
+        cosines, own = self.cosines[asked], labels[asked].long()
+        total = cosines.new_zeros(classes).index_add(0, own, cosines)
+        return (total + PRIOR_PICTURES * cosines.mean()) / (own.bincount(minlength=classes) + PRIOR_PICTURES)
+
+    def threshold(self, labels: Tensor, classes: int, reject: float) -> float:
+        """The excess of the cosine over its class's usual one below which so many of the known are refused.
+
+        −inf, which refuses none, where `reject` is 0 or no picture was asked.
+        """
+        asked = self.asked
+        if reject == 0 or not bool(asked.any()):
+            return -math.inf
+        excess = self.cosines[asked] - self.usual(labels, classes)[labels[asked].long()]
+        return float(excess.double().quantile(reject))
+
+
+@torch.no_grad()
+def calibrate(
+    model: VariationalMemoryAddressing, memory: LargeMemory, images: Callable[[Tensor], Tensor]
+) -> Calibration:
+    """Ask up to ASKED pictures, evenly spread over the slots of classes with two and more, of all others.
+
+    images: drawings [T, 1, H, W] of slots at index [T], as h_q looks at them. The temperature is the one of
+    TEMPERATURES under which the right classes are likeliest. None is below 1: where all of a few are right, the
+    likeliest would be certainty.
+    """
+    assert memory.labels is not None
+    labels, counts = memory.labels.long(), memory.labels.bincount(minlength=memory.classes)
+    cosines = torch.full((len(memory),), math.nan, device=memory.keys.device)
+    several = (counts[labels] > 1).nonzero()[:, 0]
+    asked = several[torch.linspace(0, len(several) - 1, min(ASKED, len(several)), device=labels.device).long()]
+    leave_out = _LeaveOneOut(memory, labels, counts)
+    answers = []
+    for part in asked.split(max(1, SCORES // len(memory))):
+        queries = model.queries(images(part)).float()
+        cosines[part] = leave_out.cosines(part, queries)
+        answers.append(leave_out.class_scores(part, query_side(queries, model.config.similarity)))
+    if not answers:
+        return Calibration(cosines, 1.0)
+    scores, right = torch.cat(answers), labels[asked]
+    losses = [float(F.cross_entropy(scores / temperature, right)) for temperature in TEMPERATURES]
+    return Calibration(cosines, TEMPERATURES[losses.index(min(losses))])
+
+
+@dataclass(frozen=True, eq=False)
+class _LeaveOneOut:
+    memory: LargeMemory
+    labels: Tensor
+    counts: Tensor
+
+    @cached_property
+    def unit_keys(self) -> Tensor:
+        return F.normalize(self.memory.keys, dim=1)
+
+    def cosines(self, slot: Tensor, queries: Tensor) -> Tensor:
+        """The largest cosine [T] of queries [T, E], the embeddings of slots [T], and another key of the class."""
+        every = F.normalize(queries, dim=1) @ self.unit_keys.T
+        every[self.labels[slot][:, None] != self.labels] = -math.inf
+        every[torch.arange(len(slot)), slot] = -math.inf
+        return every.amax(1)
+
+    def class_scores(self, slot: Tensor, queries: Tensor) -> Tensor:
+        """log mean_{a∈c} exp S(m_a, x) [T, C] over the other slots."""
+        scores = queries @ self.memory.keys.T
+        scores[torch.arange(len(slot)), slot] = -math.inf
+        others = self.counts.expand(len(slot), -1).clone()
+        others[torch.arange(len(slot)), self.labels[slot]] -= 1
+        return Addressing(scores, self.memory.log_prior).class_log_prob(self.labels, len(self.counts)) - others.log()

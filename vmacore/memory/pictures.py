@@ -1,0 +1,302 @@
+"""A memory of pictures as people keep it: classes by name, examples by file, in a file that grows and shrinks.
+
+The file is that of `vmacore.memory.large`, with the pictures, names and calibration beside keys and pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vmacore.addressing import address_prior, slot_side
+from vmacore.data.characters import Characters, Dataset
+from vmacore.data.pictures import LEVELS, Preparation
+from vmacore.errors import VmaError
+from vmacore.files import replacing
+from vmacore.memory.calibration import Calibration, calibrate
+from vmacore.memory.large import EMBEDDED, FORMAT, LargeMemory, fingerprint, pack, read_memory, unpack
+from vmacore.memory.regions import header_of, write_at
+from vmacore.models.base import GenerativeModel
+from vmacore.models.vma import VariationalMemoryAddressing
+
+PART = 2**14  # slots written at a time
+_BUILD = "build the memory again (vma memory build)"
+
+
+@dataclass(frozen=True, eq=False)
+class PictureMemory:
+    """Pictures of named classes, read by a model.
+
+    slots: keys, log p(a), pixels, and the class of every slot, ascending.
+    views: uint8 [S, 2H, 2W], 0 … LEVELS, where h looks at the finer view; None: it looks at the pixels.
+    classes: their names. files: where the picture of each slot was.
+    preparation: how pictures became drawings.
+    run: the weights that made the keys, by name or path. made_by: their hash.
+    calibration: what leave-one-out tells; None: not asked since slots changed.
+    """
+
+    slots: LargeMemory
+    views: Tensor | None
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    preparation: Preparation
+    run: str
+    made_by: str
+    calibration: Calibration | None = None
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @property
+    def labels(self) -> Tensor:
+        """int32 [S]: the class of every slot."""
+        assert self.slots.labels is not None
+        return self.slots.labels
+
+    @property
+    def counts(self) -> Tensor:
+        """int64 [C]: slots of each class."""
+        return torch.bincount(self.labels, minlength=len(self.classes))
+
+    def images(self, index: Tensor) -> Tensor:
+        """Drawings [T, 1, H, W] of slots at index [T], in the view that h looks at."""
+        if self.views is None:
+            return self.slots.contents(index.to(self.slots.keys.device))
+        return self.views[index.cpu()][:, None].to(self.slots.keys.device).float() / LEVELS
+
+    def characters(self, names: Sequence[str] | None = None) -> Characters:
+        """The drawings of classes, or of all.
+
+        Raises:
+            VmaError: there is no such class.
+        """
+        if self.views is None:
+            images, levels = unpack(self.slots.slots, self.slots.size), 1
+        else:
+            images, levels = self.views, LEVELS
+        whole = Characters(
+            images=images.cpu(),
+            labels=self.labels.long().cpu(),
+            classes=self.classes,
+            levels=levels,
+            finer=self.views is not None,
+            files=self.files,
+        )
+        return whole if names is None else whole.select([self._class(name) for name in names])
+
+    def as_dataset(self, name: str, classes: Sequence[str] | None, view: str) -> Dataset:
+        """The drawings of classes, or of all, in a view, as the test split of a data set.
+
+        Raises:
+            VmaError: there is no such class, or no finer view.
+        """
+        test = self.characters(classes)
+        if view == "finer" and not test.finer:
+            raise VmaError(f"{name} holds pixels alone: build it with weights that look at the finer view")
+        test = test if view == "finer" else test.in_pixels()
+        none = test.select([])
+        return Dataset(
+            name=name,
+            protocol=self.preparation.frame,
+            preparation=self.preparation.in_words(),
+            binarisation="shades" if test.finer else "none: ink where any of 2×2 has some",
+            train=none,
+            validation=none,
+            test=test,
+        )
+
+    def check(self, model: VariationalMemoryAddressing, path: Path) -> None:
+        """Raises:
+        VmaError: other weights made the keys.
+        """
+        if self.made_by != fingerprint(model):
+            raise VmaError(f"{path} holds keys made by other weights than {self.run} is now: {_BUILD}")
+
+    def joined(self, other: PictureMemory) -> PictureMemory:
+        """With the slots of another memory that the same weights read; its new classes stand last.
+
+        Of a file that both hold, what the other read takes the place.
+        """
+        files = self.files + other.files
+        again = set(other.files)
+        kept = [slot for slot, file in enumerate(self.files) if file not in again]
+        chosen = torch.tensor([*kept, *range(len(self), len(files))])
+        names = tuple(dict.fromkeys(self.classes + other.classes))
+        places = {name: place for place, name in enumerate(names)}
+        place = torch.tensor([places[name] for name in other.classes])
+        labels = torch.cat([self.labels.long().cpu(), place[other.labels.long().cpu()]])
+        views = None if self.views is None or other.views is None else torch.cat([self.views, other.views])
+        parts = (self.slots, other.slots)
+        slots = replace(
+            self.slots,
+            slots=torch.cat([part.slots for part in parts]),
+            keys=torch.cat([part.keys for part in parts]),
+            log_prior=torch.cat([part.log_prior for part in parts]),
+            labels=labels,
+        )
+        whole = replace(self, slots=slots, views=views, classes=names, files=files)
+        return whole._select(chosen[labels[chosen].argsort(stable=True)])
+
+    def without(self, names: Sequence[str]) -> PictureMemory:
+        """Without the classes of these names, and the examples of these files.
+
+        Raises:
+            VmaError: neither a class nor a file has that name, or no slot would be left.
+        """
+        gone = torch.zeros(len(self), dtype=torch.bool)
+        for name in names:
+            own = [slot for slot, file in enumerate(self.files) if file == name]
+            if name in self.classes:
+                gone |= self.labels.cpu() == self.classes.index(name)
+            elif own:
+                gone[own] = True
+            else:
+                raise VmaError(f"the memory holds no class and no file {name!r}: vma memory show lists both")
+        kept = (~gone).nonzero()[:, 0]
+        if not len(kept):
+            raise VmaError("no picture would be left in memory: delete its file, or add others first")
+        return self._select(kept)
+
+    def calibrated(self, model: VariationalMemoryAddressing) -> PictureMemory:
+        """With log p(a) and calibration of the slots that it holds."""
+        prior = address_prior(self.slots.keys, model.query_point, model.config.similarity)
+        whole = replace(self, slots=replace(self.slots, log_prior=prior))
+        return replace(whole, calibration=calibrate(model, whole.slots, whole.images))
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all.
+
+        Raises:
+            VmaError: it cannot be written.
+        """
+        assert self.calibration is not None, "a memory is calibrated before it is saved"
+        names = json.dumps({"classes": self.classes, "files": self.files}).encode()
+        tensors = {
+            "keys": self.slots.keys,
+            "log_prior": self.slots.log_prior,
+            "labels": self.labels,
+            "cosines": self.calibration.cosines,
+            "slots": self.slots.slots,
+            **({} if self.views is None else {"views": self.views}),
+            "names": torch.frombuffer(bytearray(names), dtype=torch.uint8),
+        }
+        kinds = {torch.float32: "F32", torch.int32: "I32", torch.uint8: "U8"}
+        regions = {
+            name: (kinds[tensor.dtype], list(tensor.shape), tensor.element_size()) for name, tensor in tensors.items()
+        }
+        described = {
+            "format": FORMAT,
+            "weights": self.made_by,
+            "size": json.dumps(self.slots.size),
+            "classes": f"{len(self.classes)}",
+            "run": self.run,
+            "preparation": json.dumps(self.preparation.to_dict()),
+            "temperature": repr(self.calibration.temperature),
+        }
+        header, offsets = header_of(regions, described)
+        try:
+            with replacing(path) as file:
+                file.write(header)
+                for name, tensor in tensors.items():
+                    width = tensor[:1].numel() * tensor.element_size()
+                    for number, part in enumerate(tensor.split(PART)):
+                        write_at(file, offsets[name] + number * PART * width, part)
+        except OSError as error:
+            raise VmaError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
+
+    def _select(self, index: Tensor) -> PictureMemory:
+        """The slots at index, of ascending classes; classes without slots go."""
+        present, labels = self.labels.long().cpu()[index].unique(return_inverse=True)
+        here = index.to(self.slots.keys.device)
+        slots = replace(
+            self.slots,
+            slots=self.slots.slots[here],
+            keys=self.slots.keys[here],
+            log_prior=self.slots.log_prior[here],
+            labels=labels.int().to(here.device),
+            classes=len(present),
+        )
+        return replace(
+            self,
+            slots=slots,
+            views=None if self.views is None else self.views[index],
+            classes=tuple(self.classes[c] for c in present.tolist()),
+            files=tuple(self.files[slot] for slot in index.tolist()),
+            calibration=None,
+        )
+
+    def _class(self, name: str) -> int:
+        if name not in self.classes:
+            raise VmaError(f"the memory holds no class {name!r}; it holds {', '.join(self.classes)}")
+        return self.classes.index(name)
+
+
+def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemory:
+    """A memory that `PictureMemory.save` wrote, mapped as in `open_memory`; `check` asks whose keys it holds.
+
+    Raises:
+        VmaError: absent, damaged, or no memory of pictures.
+    """
+    if not path.is_file():
+        raise VmaError(f"there is no memory {path}: build it (vma memory build {path} FOLDER)")
+    described, slots, stored = read_memory(path, device)
+    if "names" not in stored:
+        raise VmaError(f"{path} holds no names of classes and files: {_BUILD}")
+    try:
+        names = json.loads(stored["names"].cpu().numpy().tobytes())
+        return PictureMemory(
+            slots=slots,
+            views=stored["views"].cpu() if "views" in stored else None,
+            classes=tuple(names["classes"]),
+            files=tuple(names["files"]),
+            preparation=Preparation.from_dict(json.loads(described["preparation"])),
+            run=described["run"],
+            made_by=described["weights"],
+            calibration=Calibration(stored["cosines"], float(described["temperature"])),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise VmaError(f"{path} is damaged: {_BUILD}") from error
+
+
+@torch.no_grad()
+def read_pictures(model: GenerativeModel, characters: Characters, preparation: Preparation, run: str) -> PictureMemory:
+    """The memory of drawings in the finer view, not yet calibrated.
+
+    Raises:
+        VmaError: a model that addresses no slots, or whose memory is learned, or that reads drawings of another size.
+    """
+    if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
+        raise VmaError(f"{run} has no keys for new pictures: take weights of a few-shot model, such as omniglot-best")
+    if preparation.size != model.size:
+        raise VmaError(f"{run} reads {model.size} pixels, and the pictures are {preparation.size}: {_BUILD}")
+    finer = model.config.view == "finer"
+    seen = characters if finer else characters.in_pixels()
+    device = next(model.parameters()).device
+    bits, keys = [], []
+    for part in seen.images.split(EMBEDDED):
+        images = part[:, None].to(device).float() / seen.levels
+        bits.append(pack(model.pixels(images)[:, 0].cpu()))
+        keys.append(slot_side(model.keys(images), model.config.similarity).float())
+    every = torch.cat(keys)
+    slots = LargeMemory(
+        slots=torch.cat(bits).to(device),
+        keys=every,
+        log_prior=address_prior(every, model.query_point, model.config.similarity),
+        size=model.size,
+        labels=characters.labels.int().to(device),
+        classes=characters.n_classes,
+    )
+    return PictureMemory(
+        slots=slots,
+        views=seen.images if finer else None,
+        classes=characters.classes,
+        files=characters.files,
+        preparation=preparation,
+        run=run,
+        made_by=fingerprint(model),
+    )
