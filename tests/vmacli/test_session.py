@@ -23,6 +23,7 @@ OFFERED = {
     "score": READING,
     "sample": READING,
     "classify": READING,
+    "identify": ["--runs-dir", "--device", *OUTPUT],
     "inspect": OUTPUT,
     "export": ["--runs-dir", *OUTPUT],
     "reproduce": ["--data-dir", "--runs-dir", "--device", "--json", "--quiet", "--offline", "--debug"],
@@ -35,8 +36,16 @@ BENCHES = {
     "operations": ["--device", *OUTPUT],
     "rates": ["--device", *OUTPUT],
 }
+MEMORY = {
+    "build": ["--runs-dir", "--device", *OUTPUT],
+    "add": ["--runs-dir", "--device", *OUTPUT],
+    "remove": ["--runs-dir", "--device", *OUTPUT],
+    "show": OUTPUT,
+}
 ALL = {(command,): offered for command, offered in OFFERED.items()} | {
-    ("bench", kind): offered for kind, offered in BENCHES.items()
+    (group, kind): offered
+    for group, kinds in (("bench", BENCHES), ("memory", MEMORY))
+    for kind, offered in kinds.items()
 }
 
 
@@ -76,7 +85,7 @@ def _called(*arguments: str) -> object:
 
 def test_every_command_is_in_the_table() -> None:
     assert [command.callback.__name__ for command in app.registered_commands if command.callback] == list(OFFERED)
-    assert [group.name for group in app.registered_groups] == ["bench"]
+    assert [group.name for group in app.registered_groups] == ["memory", "bench"]
     assert [command.name for command in bench.registered_commands] == list(BENCHES)
 
 
