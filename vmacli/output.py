@@ -19,11 +19,11 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from vmacli.interrupts import INTERRUPTED
 from vmacli.session import Session
-from vmacli.start import INTERRUPTED
 from vmacli.stderr import Stderr
+from vmacore.errors import cut
 from vmacore.files import as_json
-from vmacore.foreign import cut
 
 LONGEST_ERROR = 2000  # letters
 

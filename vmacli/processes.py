@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vmacli.interrupts import interrupts
 from vmacli.runs import choose_device
 from vmacli.session import Session
-from vmacli.start import interrupts
 
 if TYPE_CHECKING:
     import torch

@@ -6,22 +6,8 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from types import FrameType
 
-INTERRUPTED = 130  # 128 + SIGINT, what shells expect
-
-
-class Interrupts:
-    """Hears Ctrl-C, and remembers it: what is imported meanwhile may swallow the exception, or raise another."""
-
-    heard = False
-
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        self.heard = True
-        raise KeyboardInterrupt
-
-
-interrupts = Interrupts()
+from vmacli.interrupts import INTERRUPTED, interrupts
 
 
 def run() -> None:

@@ -1,5 +1,12 @@
-"""The one exception that a user is meant to see, and how torch says that memory is short."""
+"""The one exception that a user is meant to see, and how whatever goes wrong with a file becomes one line of it."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LONGEST = 200  # letters of somebody else's that an error repeats
 MEMORY_WORDS = (
     "can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed",
     "Overflow when unpacking long",
@@ -15,3 +22,48 @@ def short_of_memory(error: BaseException) -> bool:
     if isinstance(error, RuntimeError | TypeError):
         return any(word in str(error) for word in MEMORY_WORDS)
     return isinstance(error, MemoryError | OverflowError)
+
+
+class Gone(VmaError):
+    """The folder of a file is there no longer: another process has removed it since it was found."""
+
+
+@contextmanager
+def reading(file: Path | str, way_out: str, verdict: str = "is missing or damaged") -> Iterator[None]:
+    """Turns anything that goes wrong with a file in the block into one line: file, verdict, reason and way out.
+
+    Raises:
+        Gone: the folder that holds the file has gone.
+        VmaError: whatever else is wrong; one raised inside passes as it is.
+    """
+    try:
+        yield
+    except VmaError:
+        raise
+    except Exception as error:
+        kind = Gone if isinstance(file, Path) and not file.parent.is_dir() else VmaError
+        raise kind(f"{file} {verdict} ({reason(error)}): {way_out}") from error
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in a few words."""
+    match error:
+        case OSError():
+            words = error.strerror or str(error)
+        case RecursionError():
+            words = "it is nested too deeply"
+        case MemoryError():
+            words = "it needs more memory than there is"
+        case UnicodeDecodeError():
+            words = "it is not text in UTF-8"
+        case KeyError():
+            words = f"no {error}"
+        case _:
+            words = str(error)
+    return cut(words) or type(error).__name__
+
+
+def cut(text: str, most: int = LONGEST) -> str:
+    """A text on one line that is printable and not long."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text[: 4 * most].split()))
+    return line if len(line) <= most else line[:most] + "…"

@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,25 @@ HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32] or "host"
 TEMPORARY = re.compile(rf"\..+\.{HOST}\.(?P<process>[0-9]{{1,10}})\.[0-9]+\.tmp")
 _count = itertools.count()
 _swept: set[Path] = set()
+
+
+def content(path: Path, most: int) -> bytes:
+    """The bytes of a regular file, never waiting for any.
+
+    Raises:
+        OSError: it cannot be read, is a pipe or a device, or has more than `most` bytes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if about.st_size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(about.st_size)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.vmacli.conftest import TINY, Shell
+from vmacli.interrupts import interrupts
 from vmacli.output import Output
 from vmacli.processes import stopping
-from vmacli.start import interrupts
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -22,8 +22,7 @@ from vmacore.config.sections import (
     OptimiserConfig,
     TrainingConfig,
 )
-from vmacore.errors import VmaError
-from vmacore.foreign import cut, reason
+from vmacore.errors import VmaError, cut, reason
 from vmacore.shelf import ESTIMATORS, MODELS
 
 __all__ = [

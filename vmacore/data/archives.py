@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from vmacore.errors import VmaError
-from vmacore.foreign import content, cut, reading
+from vmacore.errors import VmaError, cut, reading
+from vmacore.files import content
 
 Found = tuple[re.Match[str], str, bytes]  # match of the path, where it lies in words for people, content
 

@@ -14,9 +14,8 @@ from typing import Protocol, cast
 import pooch
 import requests
 
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, reason
 from vmacore.files import check_writable
-from vmacore.foreign import reason
 from vmacore.shelf import DATASETS
 
 LARGEST = 2**28  # bytes of a file; the largest of those published has 79 million

@@ -19,9 +19,8 @@ import torch
 from safetensors.torch import load, save
 
 from vmacore.data.characters import SPLITS, Characters
-from vmacore.errors import VmaError
-from vmacore.files import replacing
-from vmacore.foreign import content, cut
+from vmacore.errors import VmaError, cut
+from vmacore.files import content, replacing
 
 FORMAT = "vma-characters 1"
 LARGEST = 2**31  # bytes that are read, and pixels

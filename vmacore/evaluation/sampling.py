@@ -15,10 +15,9 @@ from vmacore.addressing import Addressing
 from vmacore.data.braille import braille
 from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, reason
 from vmacore.evaluation.likelihood import check_size
 from vmacore.files import check_writable, replacing
-from vmacore.foreign import reason
 from vmacore.models.base import GenerativeModel
 from vmacore.networks.layers import rows as gather
 from vmacore.seeds import Stream, generator

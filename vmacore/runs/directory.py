@@ -28,9 +28,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vmacore.config import Config
-from vmacore.errors import VmaError
-from vmacore.files import discard, new_folder, replace, write
-from vmacore.foreign import content, cut, reading, reason
+from vmacore.errors import VmaError, cut, reading, reason
+from vmacore.files import content, discard, new_folder, replace, write
 
 FORMAT = 1
 WEIGHTS = {"raw": "weights.safetensors", "averaged": "averaged.safetensors"}
@@ -223,4 +222,4 @@ def _is_step(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

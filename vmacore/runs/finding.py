@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vmacore.config import Config
-from vmacore.errors import VmaError
-from vmacore.foreign import Gone, cut
+from vmacore.errors import Gone, VmaError, cut
 from vmacore.runs.directory import STATE, RunDirectory, read_state
 
 T = TypeVar("T")

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vmacore.errors import VmaError
-from vmacore.files import as_json, replace
-from vmacore.foreign import content, reading, reason
+from vmacore.errors import VmaError, reading, reason
+from vmacore.files import as_json, content, replace
 
 FILE = "metrics.jsonl"
 LARGEST = 2**28  # bytes

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
-from vmacore.errors import VmaError
-from vmacore.foreign import content, cut, reading, reason
+from vmacore.errors import VmaError, cut, reading, reason
+from vmacore.files import content
 from vmacore.models import GenerativeModel, create_model
 from vmacore.runs.directory import (
     CHECKSUMS,

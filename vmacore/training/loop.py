@@ -16,8 +16,7 @@ from vmacore import distributed
 from vmacore.config import Config
 from vmacore.data.characters import Dataset
 from vmacore.episodes import training_sampler, validation_sampler
-from vmacore.errors import VmaError, short_of_memory
-from vmacore.foreign import reason
+from vmacore.errors import VmaError, reason, short_of_memory
 from vmacore.runs import metrics
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.locking import locked

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vmacore.errors import VmaError
-from vmacore.foreign import reason
+from vmacore.errors import VmaError, reason
 from vmacore.training.loop import StepReport, ValidationReport
 
 

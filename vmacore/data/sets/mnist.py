@@ -19,8 +19,8 @@ from vmacore.data.archives import LARGEST, gunzipped, wanted_files
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.prepared import write_atomically
 from vmacore.data.splits import sizes_in_words
-from vmacore.errors import VmaError
-from vmacore.foreign import content, reading
+from vmacore.errors import VmaError, reading
+from vmacore.files import content
 
 PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 RAW = Path("MNIST", "raw")

@@ -31,8 +31,7 @@ from vmacore.data.splits import (
     vinyals_split,
     with_turned,
 )
-from vmacore.errors import VmaError
-from vmacore.foreign import reason
+from vmacore.errors import VmaError, reason
 
 PROTOCOLS: tuple[str, ...] = (*TEST_ALPHABETS, "vinyals")  # the first is the default
 PREPARED = Path("omniglot", "omniglot-26x26-maxpool4.safetensors")

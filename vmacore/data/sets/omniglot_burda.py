@@ -19,8 +19,7 @@ from vmacore.data.archives import named_files
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.prepared import read_splits, write_splits
 from vmacore.data.splits import sizes_in_words
-from vmacore.errors import VmaError
-from vmacore.foreign import reason
+from vmacore.errors import VmaError, reason
 
 PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
 FILE = "chardata.mat"
