@@ -96,7 +96,7 @@ def test_only_addresses_see_the_finer_view() -> None:
 
 
 def test_a_model_is_scored_and_classifies_in_its_view() -> None:
-    finer, pixels = (load_dataset("glyphs", view=view).test for view in ("finer", "pixels"))
+    finer, pixels = (glyphs.make_alphabets(1, finer=view) for view in (True, False))
     model = model_of((26, 26), view="finer").float()
     assert score(model, finer, **SIZES).nll > 0
     classifier = Classifier(model, finer)
