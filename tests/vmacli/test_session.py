@@ -23,6 +23,7 @@ OFFERED = {
     "score": READING,
     "sample": READING,
     "classify": READING,
+    "inspect": OUTPUT,
     "export": ["--runs-dir", *OUTPUT],
     "reproduce": ["--data-dir", "--runs-dir", "--device", "--json", "--quiet", "--offline", "--debug"],
     "info": ["--data-dir", "--runs-dir", "--device", *OUTPUT],
