@@ -10,20 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.runs.conftest import CONFIG
 from tests.small_runs import save_weights
-from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
 from vmacore.runs import directory
 from vmacore.runs.directory import RunDirectory, read_state
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import read_tensors
-
-CONFIG = Config(data=DataConfig(dataset="glyphs"))
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunDirectory:
-    return RunDirectory.create(tmp_path / "runs" / "one", CONFIG)
 
 
 def _checkpoints(run: RunDirectory) -> list[str]:

@@ -14,36 +14,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from tests.runs.conftest import CONFIG
 from tests.small_runs import save_weights
-from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
 from vmacore.runs.directory import WEIGHTS, RunDirectory, Taken, read_state
 from vmacore.runs.finding import find_run, list_runs, shipped_weights
 from vmacore.runs.weights import load_model, load_weights, read_tensors
-
-CONFIG = Config(data=DataConfig(dataset="glyphs"))
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunDirectory:
-    return RunDirectory.create(tmp_path / "runs" / "one", CONFIG)
-
-
-def _checkpoints(run: RunDirectory) -> list[str]:
-    return sorted(path.name for path in (run.path / "checkpoints").iterdir())
-
-
-def _value(run: RunDirectory) -> float:
-    """The weight that the latest checkpoint holds."""
-    step = run.pointed("latest")
-    assert step is not None
-    return float(read_tensors(run.checkpoint(step) / "weights.safetensors")["weight"][0, 0])
-
-
-# Run directories
-
-
-# Loading
 
 
 def _linear(outputs: int = 2) -> nn.Module:
