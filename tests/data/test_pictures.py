@@ -303,3 +303,8 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(VmaError, match=r"a\.png can't be used"):
         Preparation().read(path)
+
+
+def test_a_picture_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(VmaError, match=r"^it cannot be read: No such file or directory$"):
+        open_picture(tmp_path / "absent.png")

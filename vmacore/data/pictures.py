@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from vmacore.data.ink import BETWEEN_EIGHT, Floats, ink_of
 from vmacore.data.views import ZOOM
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, reason
 
 LEVELS = 255  # full ink in the finer view
 FRAMES = ("ink", "image")
@@ -116,7 +116,8 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
     except UnidentifiedImageError as error:
         raise VmaError("it is no picture in a format that is read here (PNG, JPEG, GIF, TIFF, BMP, WebP …)") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, MemoryError) as error:
-        raise VmaError(f"it is damaged: {error}") from error
+        unread = isinstance(error, OSError) and error.errno is not None  # the system refused it; else Pillow did
+        raise VmaError(f"it {'cannot be read' if unread else 'is damaged'}: {reason(error)}") from error
 
 
 def _bounded(ink: Floats) -> tuple[Floats, tuple[float, float], tuple[float, float]]:
