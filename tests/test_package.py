@@ -59,6 +59,15 @@ def test_light_modules_do_not_import_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_nothing_imports_the_compiler_of_torch_to_open_a_run() -> None:
+    """It takes as long as all other imports together."""
+    code = (
+        "import sys; from vmacore.config import load_recipe, recipe_names; from vmacore.runs.weights import skeleton;"
+        "[skeleton(load_recipe(name)) for name in recipe_names()]; sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_the_library_knows_nothing_of_the_command_line() -> None:
     modules = list(Path(vmacore.__file__).parent.rglob("*.py"))
     assert len(modules) > 20

@@ -71,8 +71,10 @@ class LearnedMemory(nn.Module):
 
     def __init__(self, slots: int, shape: tuple[int, ...], scale: float = 0.3) -> None:
         super().__init__()
-        contents = torch.rand(slots, *shape) if len(shape) == 3 else scale * torch.randn(slots, *shape)
-        self.slots = nn.Parameter(contents)
+        contents = torch.empty(slots, *shape)
+        self.slots = nn.Parameter(
+            nn.init.uniform_(contents) if len(shape) == 3 else nn.init.normal_(contents, std=scale)
+        )
 
     def forward(self) -> Tensor:
         """The slots [S, …]."""

@@ -66,7 +66,7 @@ class SetRead(nn.Module):
     def __init__(self, features: int, context: int, embedding: int, state: int, hops: int) -> None:
         super().__init__()
         self.hops = hops
-        self.initial = nn.Parameter(0.1 * torch.randn(1, state))
+        self.initial = nn.Parameter(nn.init.normal_(torch.empty(1, state), std=0.1))
         self.query = ConcatLinear(context, state, embedding)
         self.log_strength = nn.Linear(state, 1)
         self.update = nn.GRUCell(features, state)
@@ -107,7 +107,7 @@ class GenerativeMatchingNetwork(GenerativeModel):
         Z, E, H = config.latent, config.embedding, config.hidden
         self.encoder = ResidualEncoder(config.size, config.channels)
         D = self.encoder.out_features
-        self.dummy = nn.Parameter(torch.randn(1, D) / D)
+        self.dummy = nn.Parameter(nn.init.normal_(torch.empty(1, D), std=1 / D))
         self.keys = nn.Linear(D, 3 * E)
         self.prior_read = SetRead(D, 0, E, H, config.hops)
         self.recognition_read = SetRead(D, D, E, H, config.hops)

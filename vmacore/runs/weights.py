@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
@@ -38,6 +40,20 @@ def build_model(config: Config, device: torch.device | str = "cpu") -> Generativ
     return model.to(device).to(memory_format=torch.channels_last)
 
 
+class _Undrawn(TorchFunctionMode):
+    """Leaves out the drawing of normal initial weights.
+
+    Without memory to fill there is nothing to draw, and torch would import its compiler for it, which takes as long as
+    all else that a command imports.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        return (*args, *given.values())[0] if func is nn.init.normal_ else func(*args, **given)
+
+
 def skeleton(config: Config) -> GenerativeModel:
     """The model of a configuration with shapes alone, which takes no memory.
 
@@ -45,7 +61,7 @@ def skeleton(config: Config) -> GenerativeModel:
         VmaError: there is no such model.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             return create_model(config.model)
     except Exception as error:
         raise VmaError(f"no model has these settings ({reason(error)}): change those under [model]") from error
