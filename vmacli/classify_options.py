@@ -9,18 +9,23 @@ from typing import Annotated
 
 import typer
 
+from vmacore.evaluation.tasks import (
+    BASELINE_EPISODES,
+    EPISODES,
+    EPISODES_DECODING,
+    MIXTURE_WEIGHT,
+    QUERIES_DECODING,
+    SAMPLES,
+)
+
 
 class Rule(StrEnum):
-    """vmacore.evaluation.rules.RULES, which imports torch; an enumeration, since Typer has no lists of literals."""
+    """vmacore.evaluation.tasks.RULES; an enumeration, since Typer has no lists of literals."""
 
     POSTERIOR = "posterior"
     PROTOTYPE = "prototype"
     LIKELIHOOD = "likelihood"
     MIXTURE = "mixture"
-
-
-EPISODES, EPISODES_DECODING = 1000, 100
-QUERIES_DECODING = 2
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,10 @@ class Choice:
     ] = None
     samples: Annotated[
         int, typer.Option("--samples", min=1, help="Samples of z for each query and slot, where a rule decodes.")
-    ] = 4
+    ] = SAMPLES
     weight: Annotated[
         float, typer.Option("--mixture-weight", min=0, max=1, help="w, the weight of the likelihood in the mixture.")
-    ] = 0.3
+    ] = MIXTURE_WEIGHT
 
     shifts: Annotated[
         int,
@@ -112,7 +117,7 @@ class Beside:
     ] = False
     baseline_episodes: Annotated[
         int, typer.Option("--baseline-episodes", min=2, help="The most tasks for --baselines, which are slower.")
-    ] = 100
+    ] = BASELINE_EPISODES
 
 
 @dataclass(frozen=True)
