@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from vmacore.errors import VmaError
+from vmacore.errors import Blank, VmaError
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -33,7 +33,7 @@ def ink_of(image: Image.Image) -> Floats:
     """Ink [H, W] in [0, 1] of a picture in any mode, inside the frame if it has one.
 
     Raises:
-        VmaError: the picture is blank.
+        Blank: nothing in the picture stands out.
     """
     colours, alpha = _colours(image)
     if alpha is None or np.median(_edge(alpha)) > 0.5:
@@ -46,7 +46,7 @@ def ink_of(image: Image.Image) -> Floats:
             _on_paper(sheet) if solid and np.ptp(sheet, (0, 1)).max() > OTHER else _contrasted(_opaque(colours, alpha))
         )
     if ink is None:
-        raise VmaError("it is blank: nothing in it stands out from its edges")
+        raise Blank("it is blank: nothing in it stands out from its edges")
     return ink
 
 
