@@ -23,7 +23,7 @@ from vmacore.data.inputs import read_inputs, sides_of
 from vmacore.data.pictures import LEVELS
 from vmacore.devices import find_device
 from vmacore.errors import VmaError
-from vmacore.evaluation.identify import BATCH, Identifier
+from vmacore.evaluation.identify import Identifier
 from vmacore.evaluation.large_memory import memory_bounds
 from vmacore.evaluation.sampling import draw_means
 from vmacore.memory.large import fingerprint
@@ -34,6 +34,7 @@ from vmacore.runs.weights import weights_file
 from vmacore.seeds import Stream, generator
 
 UNKNOWN_NUMBER, UNKNOWN_NAME = -1, "none of these"
+BATCH = 32  # pictures judged at a time
 
 Numbers = npt.NDArray[Any]
 
@@ -122,7 +123,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         refused = judged.known < self.threshold_
         if self.classes_.dtype.kind in "bui":
             answers = answers.astype(np.int64)
-        return np.where(refused, self._unknown, answers)
+        return np.where(refused, _unknown(self.classes_), answers)
 
     def predict_proba(self, X: Any) -> Numbers:
         """The probability of each class [N, C] of a picture that is of one of them, as certain as it is right."""
@@ -204,10 +205,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         tags.classifier_tags.poor_score = True  # on numbers that are no pictures
         return tags
 
-    @property
-    def _unknown(self) -> int | str:
-        """What is answered where a picture is refused."""
-        return UNKNOWN_NUMBER if self.classes_.dtype.kind in "buif" else UNKNOWN_NAME
+    def _check_unknown(self, classes: Numbers) -> None:
+        """Raises:
+        VmaError: a class is called as what is answered where a picture is refused.
+        """
+        if self.novelty and np.isin(_unknown(classes), classes):
+            raise VmaError(
+                f"{_unknown(classes)} is what novelty answers for pictures of none of the classes: rename it"
+            )
 
     def _remember(self, X: Any, y: Any, *, first: bool) -> Self:
         pictures = self._pictures(X, reset=first)
@@ -224,6 +229,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         else:
             files, rows, preparation = self.memory_.files, self._rows, self.memory_.preparation
             classes = np.unique(np.concatenate([_alike(self.classes_, found), found]))
+        self._check_unknown(classes)
         drawings = read_inputs(pictures, preparation)
         names = _names(pictures, files)
         order = np.argsort(codes, kind="stable")
@@ -295,6 +301,11 @@ def _opened(path: Path, changed: int, device: torch.device) -> tuple[Reader, str
     """Weights and their hash, kept: copies of a classifier, as a search makes them, share theirs."""
     reader = load_reader(find_reader(path), device)
     return reader, fingerprint(reader.model)
+
+
+def _unknown(classes: Numbers) -> int | str:
+    """What is answered where a picture is refused."""
+    return UNKNOWN_NUMBER if classes.dtype.kind in "buif" else UNKNOWN_NAME
 
 
 def _is_pictures(X: Any) -> bool:

@@ -54,8 +54,9 @@ def as_image(picture: object) -> Image.Image:
     if numbers.dtype.kind not in "buif" or 0 in numbers.shape or not np.isfinite(numbers).all():
         raise VmaError("it is no array of finite numbers: give pictures as paths, as Pillow's, or as arrays of numbers")
     if numbers.ndim == 3 and numbers.shape[2] in (3, 4):
-        coloured = numbers if numbers.dtype == np.uint8 else np.round(255 * np.clip(numbers.astype(float), 0, 1))
-        return Image.fromarray(coloured.astype(np.uint8))
+        if numbers.dtype != np.uint8 and (numbers.min() < 0 or numbers.max() > 1):
+            raise VmaError("its colours are neither bytes nor numbers from 0 to 1: divide them by their largest value")
+        return Image.fromarray(numbers if numbers.dtype == np.uint8 else np.round(255 * numbers).astype(np.uint8))
     if numbers.ndim != 2:
         raise VmaError(f"it has the shape {list(numbers.shape)}: give [H, W], or [H, W, 3] for colours")
     if numbers.dtype == np.bool_ or (numbers.dtype == np.uint8 and numbers.max() <= 1):
