@@ -15,6 +15,7 @@ from vmacore.experiments import about, run
 from vmacore.experiments.lab.lab import Lab
 from vmacore.experiments.lab.page import read, write_page
 from vmacore.experiments.lab.result import Result, write
+from vmacore.files import folder_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +36,9 @@ def reproduce(experiment: str, lab: Lab, invocation: str = "") -> Reproduced:
         Stopped: the user asked to stop; what was trained is saved.
     """
     known = about(experiment)
-    lab.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    result = run(known.id, lab)
+    with folder_for(lab.out):
+        result = run(known.id, lab)
     head = {
         "command": "reproduce",
         "id": known.id,
