@@ -1,4 +1,4 @@
-"""Docstrings say `name: what it is` of arguments and fields, one a line; the site shows these lines as a list."""
+"""Docstrings say `name: what it is` of arguments and fields; the site shows what they say as a list."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Any
 
 import griffe
 
-FIELD = re.compile(r"(?P<names>\w+(?: \[[^\]]*\])?(?:, \w+(?: \[[^\]]*\])?)*): ")
+# Names, perhaps with their shapes, where a sentence may begin: `keys [S, E], queries [B, E]: …`
+NAME = r"\w+(?: \[[^\]]*\])?"
+FIELD = re.compile(rf"(?:(?<=^)|(?<=[.;]\s))(?P<names>{NAME}(?:, {NAME})*): ", re.M)
+SHAPE = re.compile(r"\[[^\]]*\]")
 
 
 class Fields(griffe.Extension):
-    """Makes list items of the lines that begin with names of arguments or fields."""
+    """Makes list items of what stands behind names of arguments or fields."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Change an object's docstring."""
         if obj.docstring is not None:
-            obj.docstring.value = listed(obj.docstring.value, names_of(obj))
+            paragraphs = obj.docstring.value.split("\n\n")
+            obj.docstring.value = "\n\n".join(listed(paragraph, names_of(obj)) for paragraph in paragraphs)
 
 
 def names_of(obj: griffe.Object) -> set[str]:
@@ -29,14 +33,20 @@ def names_of(obj: griffe.Object) -> set[str]:
     return set()
 
 
-def listed(text: str, names: set[str]) -> str:
-    """A docstring in which each line `name: …`, with the lines that follow it up to a blank one, is a list item."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        match = FIELD.match(line)
-        if match and set(re.findall(r"\w+", re.sub(r"\[[^\]]*\]", "", match["names"]))) <= names:
-            if lines and lines[-1] and not lines[-1].startswith("- "):
-                lines.append("")
-            line = f"- **{match['names']}**: {line[match.end() :]}"
-        lines.append(line)
-    return "\n".join(lines)
+def listed(paragraph: str, names: set[str]) -> str:
+    """A paragraph in which each `name: …`, up to the next one, is a list item."""
+    fields = [field for field in FIELD.finditer(paragraph) if set(re.findall(r"\w+", unshaped(field))) <= names]
+    if not fields or paragraph.startswith(" "):  # what is indented is an equation, or code
+        return paragraph
+    ends = [field.start() for field in fields[1:]] + [len(paragraph)]
+    items = [
+        f"- **{field['names']}**: {' '.join(paragraph[field.end() : end].split()).rstrip(';')}"
+        for field, end in zip(fields, ends, strict=True)
+    ]
+    before = paragraph[: fields[0].start()].rstrip()
+    return "\n".join([*([before, ""] if before else []), *items])
+
+
+def unshaped(field: re.Match[str]) -> str:
+    """The names without their shapes."""
+    return SHAPE.sub("", field["names"])
