@@ -100,8 +100,10 @@ def _lost(error: BaseException) -> bool:
 
 
 def check_shares(config: Config) -> None:
-    """Raises:
-    VmaError: the targets of a step cannot be shared evenly.
+    """Check that the processes can share a step.
+
+    Raises:
+        VmaError: the targets of a step cannot be shared evenly.
     """
     episode, size = config.episode, world_size()
     count, what = episode.classes * episode.targets, "targets"

@@ -191,8 +191,10 @@ def decoded_at_once(model: GenerativeModel, device: torch.device | str, budget_b
 
 
 def check_size(model: GenerativeModel, characters: Characters) -> None:
-    """Raises:
-    VmaError: the model reads images of another size, or in another view.
+    """Check that the model reads such images.
+
+    Raises:
+        VmaError: the model reads images of another size, or in another view.
     """
     if model.size != characters.size:
         have, want = characters.size, model.size

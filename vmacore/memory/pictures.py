@@ -111,8 +111,10 @@ class PictureMemory:
         )
 
     def check(self, model: VariationalMemoryAddressing, path: Path) -> None:
-        """Raises:
-        VmaError: other weights made the keys.
+        """Check that a model's weights made the keys.
+
+        Raises:
+            VmaError: other weights made the keys.
         """
         if self.made_by != fingerprint(model):
             raise VmaError(f"{path} holds keys made by other weights than {self.run} is now: {_BUILD}")

@@ -94,16 +94,20 @@ class GenerativeModel(nn.Module, ABC):
         return pixels_of(images) if self.config.view == "finer" else images
 
     def check_slots(self, slots: Tensor) -> None:
-        """Raises:
-        ValueError: slots whose shape is not the model's.
+        """Check that the model reads such slots [S, …].
+
+        Raises:
+            ValueError: slots whose shape is not the model's.
         """
         expected = self.image_shape if self.config.view == "finer" else self.slot_shape
         if slots.shape[1:] != expected or not len(slots):
             raise ValueError(f"slots of shape {list(slots.shape)}, but the model reads [S, {expected}]")
 
     def check_targets(self, targets: Tensor) -> None:
-        """Raises:
-        ValueError: targets whose shape is not the model's.
+        """Check that the model reads such targets [B, 1, H, W].
+
+        Raises:
+            ValueError: targets whose shape is not the model's.
         """
         if targets.shape[1:] != self.image_shape:
             raise ValueError(f"targets of shape {list(targets.shape)}, but the model reads [B, {self.image_shape}]")

@@ -37,8 +37,10 @@ class Location:
 
 
 def check_decodes(location: Location) -> None:
-    """Raises:
-    VmaError: the run was trained on addresses alone.
+    """Check that the run can decode.
+
+    Raises:
+        VmaError: the run was trained on addresses alone.
     """
     if location.config.objective.trains == "addresses":
         raise VmaError(

@@ -33,8 +33,10 @@ class Trainable:
         return f"{data.name}: {data.train.n_classes} classes train, {data.validation.n_classes} validate{without}"
 
     def check(self) -> None:
-        """Raises:
-        VmaError: fewer than two classes validate.
+        """Check that there are enough classes.
+
+        Raises:
+            VmaError: fewer than two classes validate.
         """
         if self.dataset.validation.n_classes < 2:
             raise VmaError(

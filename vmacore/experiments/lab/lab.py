@@ -102,8 +102,10 @@ class Lab:
         return math.inf if self.budget is None else self.budget - (time.monotonic() - self._began)
 
     def check_stop(self) -> None:
-        """Raises:
-        Stopped: the user asked to.
+        """Stop if the user asked to.
+
+        Raises:
+            Stopped: the user asked to.
         """
         if self.stop():
             raise Stopped
