@@ -29,6 +29,7 @@ settings.load_profile("vma")
 # What starts processes, trains through a command, or times something; `make quick` leaves these out.
 SLOW = (
     "tests/bench/",
+    "tests/docs/",
     "tests/experiments/",
     "tests/vmacli/",
     "tests/memory/test_sharded.py",
