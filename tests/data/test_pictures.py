@@ -313,5 +313,7 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(VmaError, match="No such file or directory; give the path of a picture"):
+        Preparation().read(tmp_path / "absent.png")
     with pytest.raises(VmaError, match=r"^it cannot be read: No such file or directory$"):
         open_picture(tmp_path / "absent.png")

@@ -185,6 +185,8 @@ def test_what_is_no_memory_of_these_weights_is_refused(tmp_path: Path) -> None:
     model, pixels = make_model(), characters().in_pixels()
     with pytest.raises(VmaError, match="there is no memory"):
         open_pictures(tmp_path / "absent")
+    with pytest.raises(VmaError, match=f"is a folder: build a memory of it .vma memory build {tmp_path.name}.mem "):
+        open_pictures(tmp_path)
     write_memory(tmp_path / "plain", model, [pixels.images], 10)
     with pytest.raises(VmaError, match="holds no names"):
         open_pictures(tmp_path / "plain")

@@ -100,6 +100,7 @@ def test_add_and_remove(own: Shell, tmp_path: Path) -> None:
     before = Path(memory).read_bytes()
     assert "no class and no file 'absent'" in own.refused("memory", "remove", memory, "absent")
     assert "holds no picture" in own.refused("memory", "add", memory, f"{symbols}/ring/broken.png", "--class", "x")
+    assert "say which class it is of" in own.refused("memory", "add", memory, f"{symbols}/ring/0.png")
     assert "other weights" in own.refused("identify", memory, str(symbols), "--weights", "omniglot-45-5")
     assert Path(memory).read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["m.mem"]

@@ -32,7 +32,10 @@ def add(
     """Add pictures to FILE, prepared as those it holds. One that it holds already is read anew."""
     with reporting(session) as output:
         from vmacore.data.folders import read_class, read_folder
+        from vmacore.errors import VmaError
 
+        if class_name is None and (files := [path for path in pictures if path.is_file()]):
+            raise VmaError(f"{files[0]} is no folder of classes: say which class it is of (--class NAME)")
         memory, reader = open_memory(output, session, file, weights)
         preparation = memory.preparation
         if class_name is None:

@@ -72,7 +72,8 @@ class Preparation:
         try:
             return self.finer(open_picture(path))
         except VmaError as error:
-            raise VmaError(f"{path} can't be used: {error}; {_WAY_OUT}") from error
+            way_out = _WAY_OUT if path.exists() else "give the path of a picture"
+            raise VmaError(f"{path} can't be used: {error}; {way_out}") from error
 
     def finer(self, image: Image.Image) -> Shades:
         """The finer view [2H, 2W] of a picture, 0 … LEVELS.

@@ -244,6 +244,8 @@ def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemo
     Raises:
         VmaError: absent, damaged, or no memory of pictures.
     """
+    if path.is_dir():
+        raise VmaError(f"{path} is a folder: build a memory of it (vma memory build {path.name}.mem {path})")
     if not path.is_file():
         raise VmaError(f"there is no memory {path}: build it (vma memory build {path} FOLDER)")
     described, slots, stored = read_memory(path, device)
