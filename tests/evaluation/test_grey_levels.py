@@ -12,8 +12,8 @@ from vmacore.data.characters import Characters
 from vmacore.evaluation.baselines import baselines
 from vmacore.evaluation.classification import Classifier, classify
 from vmacore.evaluation.likelihood import score, score_episodes
-from vmacore.evaluation.rules import RULES
 from vmacore.evaluation.sampling import sample_grid
+from vmacore.evaluation.tasks import RULES
 from vmacore.experiments.lab.nested import NestedSampler
 from vmacore.models.vae import VariationalAutoencoder
 from vmacore.models.vma import VariationalMemoryAddressing

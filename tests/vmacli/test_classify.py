@@ -1,12 +1,11 @@
 """`vma classify`: cells, rules, documents, and what cannot be classified."""
 
-import inspect
-
 import pytest
 
 from tests.vmacli.conftest import Shell
-from vmacli import classify as command
-from vmacore.evaluation import rules
+from vmacli.classify_options import Rule
+from vmacli.tables.classify import BASELINES
+from vmacore.evaluation import tasks
 
 QUICK = ("--episodes", "3")
 
@@ -73,7 +72,7 @@ def test_baselines_say_how_many_episodes(trained: Shell) -> None:
     found = [(item["shot"], item["name"]) for item in document["baselines"]]
     assert found == [
         *((1, name) for name in ("pixels-logistic", "embeddings-nearest", "queries-nearest")),
-        *((2, name) for name in command.BASELINES),
+        *((2, name) for name in BASELINES),
     ]
     for item in document["baselines"]:
         assert (item["way"], item["episodes"]) == (5, 2)
@@ -84,17 +83,14 @@ def test_baselines_say_how_many_episodes(trained: Shell) -> None:
 
 
 def test_fewer_episodes_where_a_rule_decodes(monkeypatch: pytest.MonkeyPatch, trained: Shell) -> None:
-    monkeypatch.setattr(command, "EPISODES", 4)
-    monkeypatch.setattr(command, "EPISODES_DECODING", 2)
+    monkeypatch.setattr(tasks, "EPISODES", 4)
+    monkeypatch.setattr(tasks, "EPISODES_DECODING", 2)
     assert trained.json("classify")["results"][0]["episodes"] == 4
     assert trained.json("classify", "--rule", "likelihood", "--samples", "1")["results"][0]["episodes"] == 2
 
 
-def test_defaults_are_those_of_the_library() -> None:
-    defaults = inspect.signature(command.classify).parameters
-    assert defaults["samples"].default == rules.SAMPLES
-    assert defaults["weight"].default == rules.MIXTURE_WEIGHT
-    assert tuple(command.Rule) == rules.RULES
+def test_rules_are_those_of_the_library() -> None:
+    assert tuple(Rule) == tasks.RULES
 
 
 def test_seed_decides(trained: Shell) -> None:
@@ -110,7 +106,7 @@ def test_table_fits_into_80_columns(trained: Shell) -> None:
     words_of_it = ("10-way 15-shot", "3 episodes", "half a 95 % interval", "q(a|x)", "p(x, a), K = 2")
     for words in (*words_of_it, "mixture 0.3, K = 2", "queries of each class: 2"):
         assert words in result.stdout
-    for words in ("nearest, pixels", *command.BASELINES.values(), "chance", "queries by h_q"):
+    for words in ("nearest, pixels", *BASELINES.values(), "chance", "queries by h_q"):
         assert words in result.stdout
     lines = result.stdout.splitlines()
     named = next(number for number, line in enumerate(lines) if line.startswith(" task "))

@@ -17,16 +17,8 @@ from vmacore.errors import VmaError
 from vmacore.evaluation.accuracy import Classification, accuracy_of
 from vmacore.evaluation.answers import Answers
 from vmacore.evaluation.likelihood import check_size
-from vmacore.evaluation.rules import (
-    DECODING,
-    MIXTURE_WEIGHT,
-    RULES,
-    SAMPLES,
-    class_log_prob,
-    mixture,
-    prototype_log_prob,
-    slot_log_joint,
-)
+from vmacore.evaluation.rules import class_log_prob, mixture, prototype_log_prob, slot_log_joint
+from vmacore.evaluation.tasks import DECODING, MIXTURE_WEIGHT, RULES, SAMPLES
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator

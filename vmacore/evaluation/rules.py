@@ -13,12 +13,6 @@ from vmacore.evaluation.likelihood import decoded_at_once
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.objectives import importance_bound
 
-RULES = ("posterior", "prototype", "likelihood", "mixture")
-DECODING = ("likelihood", "mixture")  # rules that decode every slot for every query
-SAMPLES = 4  # of z, for each query and slot
-# Chosen on the validation classes of Omniglot 45-5, where 0.2 to 0.5 do equally well.
-MIXTURE_WEIGHT = 0.3
-
 BLOCK = 2**18  # triples (query, slot, sample) whose noise and terms are held at a time
 
 

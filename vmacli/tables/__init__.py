@@ -1,0 +1,1 @@
+"""What commands show to people: tables of what the library returns, a command a file."""
