@@ -26,7 +26,6 @@ class Stream(IntEnum):
     INITIAL = 3
     VARIATION = 4
     AUGMENTATION = 5
-    REVIVAL = 6
 
 
 class SharedGenerator(torch.Generator):

@@ -200,7 +200,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
 
 def _short_of(plan: plans.Plan) -> plans.Plan:
     """A training of our own from nothing."""
-    return replace(plan, overrides=BEST, name=plan.recipe, steps=None, init=None, addresses=None, revive=False)
+    return replace(plan, overrides=BEST, name=plan.recipe, steps=None, init=None)
 
 
 def _without_sizes(overrides: tuple[str, ...]) -> tuple[str, ...]:
