@@ -53,10 +53,18 @@ def test_a_run_that_does_not_exist(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["vmacore", "vmacore.config"])
-def test_light_modules_do_not_import_torch(module: str) -> None:
+def test_light_modules_import_neither_torch_nor_scikit_learn(module: str) -> None:
     """So that the command line answers at once."""
-    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_classifier_is_imported_when_it_is_asked_for() -> None:
+    from vmacore.classifier import FewShotClassifier
+
+    assert vmacore.FewShotClassifier is FewShotClassifier
+    with pytest.raises(AttributeError, match="has no attribute 'Absent'"):
+        vmacore.Absent  # noqa: B018
 
 
 def test_nothing_imports_the_compiler_of_torch_to_open_a_run() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,17 +11,12 @@ from rich.console import RenderableType
 from vmacli import completion
 from vmacli.options import Wanted
 from vmacli.output import Output, table
-from vmacli.runs import OpenRun, check_decodes, choose_device, note_left_out
+from vmacli.runs import OpenRun, choose_device
 from vmacli.session import Session
 
 if TYPE_CHECKING:
-    import torch
-
-    from vmacore.data.folders import Pictures
-    from vmacore.data.pictures import Preparation
     from vmacore.memory.pictures import PictureMemory
-    from vmacore.models.vma import VariationalMemoryAddressing
-    from vmacore.runs.finding import Location
+    from vmacore.runs.reader import Reader
 
 MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="The memory, a file.", show_default=False)]
 WEIGHTS = typer.Option(
@@ -33,70 +27,36 @@ WEIGHTS = typer.Option(
 )
 
 
-@dataclass(frozen=True)
-class Reader:
-    """The weights that read pictures, and where they run."""
-
-    model: VariationalMemoryAddressing
-    location: Location
-    device: torch.device
-
-    @property
-    def run(self) -> str:
-        """What a memory notes of its weights: the name where they come with the package, else the path."""
-        from vmacore.runs.finding import shipped_weights
-
-        shipped = shipped_weights().get(self.location.run) == self.location.path
-        return self.location.run if shipped else str(self.location.path.resolve())
-
-    def read(self, pictures: Pictures, preparation: Preparation, output: Output) -> PictureMemory:
-        """The memory of pictures; notes say which files are left out."""
-        from vmacore.memory.pictures import read_pictures
-
-        note_left_out(pictures.left_out, output)
-        return read_pictures(self.model, pictures.characters, preparation, self.run)
-
-
 def open_reader(output: Output, session: Session, name: str | None, folder: Path | None = None) -> Reader:
-    """Weights by name, else the newest run that was trained on a folder, else shipped weights.
+    """Weights by name, else the newest run that was trained on a folder, else shipped weights; says which.
 
     Raises:
         VmaError: there are none of that name, or they cannot read new pictures.
     """
-    from vmacore.errors import VmaError
-    from vmacore.models.vma import VariationalMemoryAddressing
-    from vmacore.runs.finding import find_run
-    from vmacore.runs.weights import load_model
+    from vmacore.runs import reader
 
-    trained_on = str(folder.resolve()) if folder and not name else None
-    location = find_run(name, runs_dir=session.runs_dir, dataset=trained_on, any_shipped=True)
-    device = choose_device(session.device)
-    model = load_model(location, device=device)
-    if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
-        raise VmaError(
-            f"{location.run} has no keys for new pictures: take weights of a few-shot model (--weights omniglot-best)"
-        )
-    output.note(f"{location.kind} {location.run}, step {location.step}, averaged weights, on {device}")
-    return Reader(model, location, device)
+    opened = reader.open_reader(name, runs_dir=session.runs_dir, folder=folder, device=choose_device(session.device))
+    _say_which(output, opened)
+    return opened
 
 
 def open_memory(output: Output, session: Session, file: Path, weights: str | None) -> tuple[PictureMemory, Reader]:
-    """A memory and the weights that made its keys: those that it names, unless they are elsewhere now.
+    """A memory and the weights that made its keys: those that it names, unless they are elsewhere now; says which.
 
     Raises:
         VmaError: there is no such memory, or other weights made its keys.
     """
-    from vmacore.errors import VmaError
-    from vmacore.memory.pictures import open_pictures
+    from vmacore.runs.reader import open_memory_with_reader
 
-    memory = open_pictures(file)
-    try:
-        reader = open_reader(output, session, weights or memory.run)
-    except VmaError as error:
-        raise VmaError(f"{file} was made by {memory.run}: {error}; say where these weights are by --weights") from error
-    memory = memory if reader.device.type == "cpu" else open_pictures(file, reader.device)
-    memory.check(reader.model, file)
+    device = choose_device(session.device)
+    memory, reader = open_memory_with_reader(file, weights, runs_dir=session.runs_dir, device=device)
+    _say_which(output, reader)
     return memory, reader
+
+
+def _say_which(output: Output, reader: Reader) -> None:
+    location = reader.location
+    output.note(f"{location.kind} {location.run}, step {location.step}, averaged weights, on {reader.device}")
 
 
 def run_of_memory(output: Output, wanted: Wanted, session: Session, file: Path, name: str | None) -> OpenRun:
@@ -107,7 +67,7 @@ def run_of_memory(output: Output, wanted: Wanted, session: Session, file: Path, 
     """
     from vmacore.errors import VmaError
     from vmacore.memory.pictures import open_pictures
-    from vmacore.runs.finding import find_run
+    from vmacore.runs.finding import check_decodes, find_run
     from vmacore.runs.weights import load_model
 
     if wanted.dataset or wanted.frame:

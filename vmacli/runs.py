@@ -91,7 +91,7 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
             alone and these do not suffice.
     """
     from vmacore.errors import VmaError
-    from vmacore.runs.finding import find_run, settled
+    from vmacore.runs.finding import check_decodes, find_run, settled
     from vmacore.runs.weights import load_model
 
     folder = wanted.dataset if wanted.dataset and is_path(wanted.dataset) else None
@@ -142,19 +142,6 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
     )
 
 
-def check_decodes(location: Location) -> None:
-    """Raises:
-    VmaError: the run was trained on addresses alone.
-    """
-    from vmacore.errors import VmaError
-
-    if location.config.objective.trains == "addresses":
-        raise VmaError(
-            f"{location.run} was trained on addresses alone: classify with it, or take its h into another run "
-            "(vma train --addresses-from)"
-        )
-
-
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
 
@@ -193,23 +180,19 @@ def note_left_out(lines: Sequence[str], output: Output) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes CUDA, else Apple's, else the processor.
+    """`find_device`, and what makes the processor faster for the whole process.
 
     Raises:
         VmaError: this machine has no such device.
     """
     import torch
 
-    from vmacore.errors import VmaError
+    from vmacore.devices import find_device
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device, available in there.items() if available)
-    if not there[name]:
-        raise VmaError(f"this machine has no {name} device that torch can use: try --device auto")
-    if name == "cpu":
+    device = find_device(name)
+    if device.type == "cpu":
         keep_freed_memory()
         # Of weights that have no gradient any more (pixels that are always blank) Adam's moments decay into numbers so
         # small that processors take many times as long over each.
         torch.set_flush_denormal(True)
-    return torch.device(name)
+    return device

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vmacore.classifier import FewShotClassifier
     from vmacore.config import Config
     from vmacore.models import GenerativeModel
 
 __version__ = "0.1.0"
+__all__ = ["FewShotClassifier", "load"]
 
 
 def load(
@@ -29,3 +31,12 @@ def load(
         return load_model(location, weights=weights, device=device), location.config
 
     return settled(read)
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported when it is asked for, since it imports torch and scikit-learn."""
+    if name != "FewShotClassifier":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vmacore.classifier import FewShotClassifier
+
+    return FewShotClassifier

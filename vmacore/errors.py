@@ -24,6 +24,10 @@ def short_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | OverflowError)
 
 
+class Blank(VmaError):
+    """Nothing in a picture stands out from its paper."""
+
+
 class Gone(VmaError):
     """The folder of a file is there no longer: another process has removed it since it was found."""
 

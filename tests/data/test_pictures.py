@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from tests.data.pictures import SIDE, drawing, ink
 from vmacore.data.ink import ink_of
@@ -217,6 +218,12 @@ def test_a_solid_square_is_a_drawing() -> None:
     image = Image.new("L", (64, 64), 255)
     image.paste(0, (20, 20, 44, 44))
     assert pixels(image)[5:21, 5:21].all()
+
+
+def test_a_drawing_may_fill_a_picture_of_few_pixels() -> None:
+    digits = load_digits().images[:300]
+    drawn = np.stack([Preparation().finer(Image.fromarray(digit.astype(np.float32))) for digit in digits])
+    assert (drawn > 127).mean((1, 2)).min() > 0.05
 
 
 @pytest.mark.parametrize(

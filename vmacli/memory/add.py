@@ -9,6 +9,7 @@ import typer
 
 from vmacli.memories import WEIGHTS, MemoryFile, open_memory, show_memory
 from vmacli.output import reporting
+from vmacli.runs import note_left_out
 from vmacli.session import Session, uses
 
 
@@ -40,7 +41,8 @@ def add(
         else:
             found = [read_class(pictures, class_name, preparation)]
         for more in found:
-            memory = memory.joined(reader.read(more, preparation, output))
+            note_left_out(more.left_out, output)
+            memory = memory.joined(reader.read(more.characters, preparation))
         memory = memory.calibrated(reader.model)
         memory.save(file)
         show_memory(output, file, memory)

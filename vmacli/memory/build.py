@@ -10,6 +10,7 @@ import typer
 from vmacli import options
 from vmacli.memories import WEIGHTS, MemoryFile, open_reader, show_memory
 from vmacli.output import reporting
+from vmacli.runs import note_left_out
 from vmacli.session import Session, uses
 
 
@@ -27,12 +28,11 @@ def build(
     """Read a folder of pictures into FILE, in place of what it held."""
     with reporting(session) as output:
         from vmacore.data.folders import read_folder
-        from vmacore.data.pictures import Preparation
 
         reader = open_reader(output, session, weights, folder)
-        data = reader.location.config.data
-        framed = data.protocol if data.dataset == str(folder.resolve()) else None
-        preparation = Preparation(reader.model.size, frame or framed or "ink")
-        memory = reader.read(read_folder(folder, preparation), preparation, output).calibrated(reader.model)
+        preparation = reader.preparation(frame, folder)
+        found = read_folder(folder, preparation)
+        note_left_out(found.left_out, output)
+        memory = reader.read(found.characters, preparation).calibrated(reader.model)
         memory.save(file)
         show_memory(output, file, memory)

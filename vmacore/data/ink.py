@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from vmacore.errors import VmaError
+from vmacore.errors import Blank, VmaError
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -25,6 +25,7 @@ FAINTEST = 0.06  # ink that differs less from its paper is none
 NOISE = 4.0  # ink stands out of its paper by so many standard deviations of its noise
 GRAINY = 0.05  # noise beside the strongest ink from which a picture is smoothed
 MARGIN = 0.1  # of a picture's sides: a line around the picture lies within
+SMALL = 16  # pixels of a side: the drawing may fill so small a picture, and leave too little paper to see its light
 POINTS = 4096  # of a picture that its paper is fitted to
 BETWEEN_EIGHT = np.ones((3, 3), dtype=bool)  # pixels that touch by a corner go together
 
@@ -33,10 +34,12 @@ def ink_of(image: Image.Image) -> Floats:
     """Ink [H, W] in [0, 1] of a picture in any mode, inside the frame if it has one.
 
     Raises:
-        VmaError: the picture is blank.
+        Blank: nothing in the picture stands out.
     """
     colours, alpha = _colours(image)
-    if alpha is None or np.median(_edge(alpha)) > 0.5:
+    if alpha is None and min(image.size) < SMALL:
+        ink = _with_margin(colours)
+    elif alpha is None or np.median(_edge(alpha)) > 0.5:
         ink = _on_paper(colours if alpha is None else _filled(colours, alpha))
     else:
         box = _bounds(alpha > 0.5)
@@ -46,7 +49,7 @@ def ink_of(image: Image.Image) -> Floats:
             _on_paper(sheet) if solid and np.ptp(sheet, (0, 1)).max() > OTHER else _contrasted(_opaque(colours, alpha))
         )
     if ink is None:
-        raise VmaError("it is blank: nothing in it stands out from its edges")
+        raise Blank("it is blank: nothing in it stands out from its edges")
     return ink
 
 
@@ -116,6 +119,15 @@ def _on_paper(colours: Floats, framed: bool = False) -> Floats | None:
         distance = _norm(ndimage.gaussian_filter(differences, (1, 1, 0)))
     ink = _contrasted(distance)
     return None if ink is None else _without_line_around(ink)
+
+
+def _with_margin(colours: Floats) -> Floats | None:
+    """Ink [H, W] of colours [H, W, C] as if there was paper around."""
+    H, W, C = colours.shape
+    around = np.broadcast_to(np.median(_edge(colours), 0), (3 * H, 3 * W, C)).astype(np.float32)
+    around[H : 2 * H, W : 2 * W] = colours
+    ink = _on_paper(around, framed=True)
+    return None if ink is None else ink[H : 2 * H, W : 2 * W]
 
 
 def _norm(differences: Floats) -> Floats:

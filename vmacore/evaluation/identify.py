@@ -27,6 +27,21 @@ BLOCK = 2**16  # keys whose cosines are held at a time
 HEADER = ("file", "label", "probability", "known", "nearest", "nearest_label", "cosine", "error")
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a memory tells of drawings.
+
+    log_prob: log p(c|x) [N, C], nats, if x is of one of the classes. known: [N], how much the largest cosine exceeds
+    the usual one of its class; refused below the threshold. cosine: the largest [N, T], descending. slot: int64 [N, T],
+    which slots have these.
+    """
+
+    log_prob: Tensor
+    known: Tensor
+    cosine: Tensor
+    slot: Tensor
+
+
 @dataclass(frozen=True)
 class Near:
     """A slot like the picture."""
@@ -117,17 +132,25 @@ class Identifier:
             for path, item in zip(paths[start : start + BATCH], read, strict=True):
                 yield Unreadable(str(path), item) if isinstance(item, str) else next(answers)
 
+    def seen(self, finer: Tensor) -> Tensor:
+        """Drawings [N, 1, …] as h_q looks at them, of drawings uint8 [N, 2H, 2W] in the finer view."""
+        shades = finer[:, None].float() / LEVELS
+        return (shades if self.memory.views is not None else pixels_of(shades)).to(self.memory.slots.keys.device)
+
     @torch.no_grad()
+    def judge(self, seen: Tensor) -> Judged:
+        """What the memory tells of drawings [N, 1, …] as h_q looks at them."""
+        queries = self.model.queries(seen).float()
+        cosine, slot = self._nearest(F.normalize(queries, dim=1))
+        known = cosine[:, 0] - self._usual[self.memory.labels[slot[:, 0]].long()]
+        return Judged(self.class_scores(queries).log_softmax(1), known, cosine, slot)
+
     def drawings(self, finer: Tensor, files: Sequence[str]) -> list[Answer]:
         """An answer for each drawing uint8 [N, 2H, 2W] in the finer view, and for its file."""
-        model, memory = self.model, self.memory
-        seen = finer[:, None].float() / LEVELS
-        seen = (seen if memory.views is not None else pixels_of(seen)).to(memory.slots.keys.device)
-        queries = model.queries(seen).float()
-        probability, label = self.class_scores(queries).softmax(1).max(1)
-        cosine, slot = self._nearest(F.normalize(queries, dim=1))
-        known = cosine[:, 0] - self._usual[memory.labels[slot[:, 0]].long()]
-        columns = (label, probability, known, cosine, slot)
+        memory, seen = self.memory, self.seen(finer)
+        judged = self.judge(seen)
+        probability, label = judged.log_prob.exp().max(1)
+        columns = (label, probability, judged.known, judged.cosine, judged.slot)
         return [
             Answer(
                 file=file,

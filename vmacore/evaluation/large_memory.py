@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -50,12 +50,9 @@ def score_memory(
     """
     if len(targets) < 2 or min(samples, batch) < 1:
         raise VmaError("a score needs at least 2 targets, and at least 1 sample and 1 target at a time")
-    chunk = decoded_at_once(model, targets.device, budget_bytes)
     rows, each = [], []
-    for index, part in enumerate(targets.split(batch)):
-        noise = generator(seed, index, Stream.NOISE, targets.device)
-        means, nll = score_targets(model, part, memory, samples, noise, chunk)
-        rows.append(means.double() * len(part) / len(targets))
+    for means, nll in _scored(model, targets, memory, samples, seed, batch, budget_bytes):
+        rows.append(means.double() * len(nll) / len(targets))
         each += nll.tolist()
         if progress:
             progress(len(each), len(targets))
@@ -73,6 +70,30 @@ def score_memory(
         samples=samples,
         per_target=tuple(each),
     )
+
+
+@torch.no_grad()
+def memory_bounds(
+    model: GenerativeModel, targets: Tensor, memory: EncodedMemory, *, samples: int, seed: int = 0
+) -> Tensor:
+    """The K-sample bound on log p(x|M) [N], nats, of targets [N, 1, H, W], as `score_memory` takes its mean."""
+    return torch.cat([-nll for _, nll in _scored(model, targets, memory, samples, seed, BATCH, None)])
+
+
+def _scored(
+    model: GenerativeModel,
+    targets: Tensor,
+    memory: EncodedMemory,
+    samples: int,
+    seed: int,
+    batch: int,
+    budget_bytes: int | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What `score_targets` returns of each batch of targets."""
+    chunk = decoded_at_once(model, targets.device, budget_bytes)
+    for index, part in enumerate(targets.split(batch)):
+        noise = generator(seed, index, Stream.NOISE, targets.device)
+        yield score_targets(model, part, memory, samples, noise, chunk)
 
 
 @torch.no_grad()

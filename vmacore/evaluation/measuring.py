@@ -104,7 +104,7 @@ def measure_tasks(
             if tasks.within_alphabet:
                 measured.by_alphabet.append(dict(zip(parts, by_part, strict=True)))
         if tasks.baselines:
-            measured.baselines += baselines(
+            fitted = baselines(
                 parts[WHOLE],
                 way=way,
                 shot=shot,
@@ -113,6 +113,7 @@ def measure_tasks(
                 gradients=gradients,
                 progress=_after(progress, before + tasks.n_episodes, total),
             )
+            measured.baselines.extend(fitted)
     return measured
 
 

@@ -18,6 +18,7 @@ from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError, reason
 from vmacore.evaluation.likelihood import check_size
 from vmacore.files import check_writable, replacing
+from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.networks.layers import rows as gather
 from vmacore.seeds import Stream, generator
@@ -91,14 +92,22 @@ def sample_grid(
         addresses = torch.arange(rows, device=slots.device)
 
     row = addresses.repeat_interleave(columns)
-    chunk = max(1, 2**28 // model.bytes_per_sample)
-    drawn = torch.cat([model.generate(memory, part, noise, temperature).sigmoid() for part in row.split(chunk)])
+    drawn = draw_means(model, memory, row, noise, temperature)
     if pixels == "sample":
         drawn = torch.bernoulli(drawn, generator=noise)
     shown = gather(model.pixels(slots), addresses)
     if shown.dim() != 4 or not model.addressed:
         shown = torch.full((rows, 1, *model.size), torch.nan, device=slots.device)
     return Grid(shown[:, 0].cpu(), drawn.view(rows, columns, *model.size).cpu(), addresses.cpu())
+
+
+@torch.no_grad()
+def draw_means(
+    model: GenerativeModel, memory: EncodedMemory, address: Tensor, rng: torch.Generator, temperature: float = 1.0
+) -> Tensor:
+    """Bernoulli means [P, D] of images drawn from the slots at addresses [P] of a memory that was read."""
+    chunk = max(1, 2**28 // model.bytes_per_sample)
+    return torch.cat([model.generate(memory, part, rng, temperature).sigmoid() for part in address.split(chunk)])
 
 
 def _slots(

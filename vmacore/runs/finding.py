@@ -36,6 +36,17 @@ class Location:
         return self.path.parent.parent if self.kind == "run" else self.path
 
 
+def check_decodes(location: Location) -> None:
+    """Raises:
+    VmaError: the run was trained on addresses alone.
+    """
+    if location.config.objective.trains == "addresses":
+        raise VmaError(
+            f"{location.run} was trained on addresses alone: classify with it, or take its h into another run "
+            "(vma train --addresses-from)"
+        )
+
+
 def settled(read: Callable[[], T]) -> T:
     """What `read` returns, which finds something and then reads it.
 
@@ -67,6 +78,12 @@ def shipped_weights() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{STATE}"))}
 
 
+def preferred_weights() -> list[str]:
+    """Names of shipped weights in the order in which they are taken where none are named."""
+    # Those of a recipe of our own before those of the paper's.
+    return sorted(shipped_weights(), key=lambda name: not name.endswith("-best"))
+
+
 def find_run(
     name: str | Path | None, *, runs_dir: Path, dataset: str | None = None, any_shipped: bool = False
 ) -> Location:
@@ -92,8 +109,7 @@ def _default_run(runs_dir: Path, dataset: str | None, any_shipped: bool) -> Loca
         trained = run.newest() is not None and run.config.objective.trains != "addresses"
         if trained and dataset in (None, run.config.data.dataset):
             return _of_run(run)
-    # Those of a recipe of our own before those of the paper's.
-    for path in sorted(shipped_weights().values(), key=lambda path: not path.name.endswith("-best")):
+    for path in (shipped_weights()[name] for name in preferred_weights()):
         location = _of_folder(path, RunDirectory.open(path).config, path.name, "shipped")
         if any_shipped or dataset in (None, location.config.data.dataset):
             return location
