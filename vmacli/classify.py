@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,7 +14,7 @@ from rich.text import Text
 from vmacli import options
 from vmacli.classify_options import Beside, Choice, Single, Tasks
 from vmacli.output import reporting
-from vmacli.runs import is_path, open_run
+from vmacli.runs import OpenRun, is_path, open_run
 from vmacli.session import Session, uses
 from vmacli.tables.classes import by_class
 from vmacli.tables.classify import EMBEDDINGS, INTERVALS, accuracies, by_alphabet
@@ -54,11 +55,14 @@ def classify(
             baselines=baselines.baseline_episodes if baselines.with_baselines else 0,
             seed=session.seed,
         )
+        options.check_report(single.report)
         opened = open_run(output, wanted, session, addresses_suffice=not asked.decodes)
         folder = is_path(opened.dataset.name)
-        keep = single.by_class or single.csv is not None or folder
+        keep = single.by_class or single.csv is not None or single.report is not None or folder
         if keep and tasks.within_alphabet:
-            raise typer.BadParameter("give --within-alphabet without --per-class, --csv and a folder of pictures")
+            raise typer.BadParameter(
+                "give --within-alphabet without --per-class, --csv, --report and a folder of pictures"
+            )
         with output.progress("episodes") as progress:
             found = measure_tasks(
                 opened.model,
@@ -73,6 +77,9 @@ def classify(
         if single.csv is not None:
             write_csv(single.csv, found.characters, found.answers)
             output.note(f"{sum(len(part.drawing) for part in found.answers)} answers in {single.csv}")
+        if single.report is not None:
+            _write_report(single.report, opened, found, asked, split)
+            output.note(f"the report is {single.report}")
         shown: list[RenderableType] = [
             opened.heading(split, *_in_words(asked)),
             *([by_alphabet(found.results, found.by_alphabet)] if found.by_alphabet else []),
@@ -84,6 +91,22 @@ def classify(
         bare = [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.rule}" for item in found.results]
         bare += [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.name}" for item in found.baselines]
         output.result(document, shown, "\n".join(bare))
+
+
+def _write_report(path: Path, opened: OpenRun, found: Measurements, asked: FewShotTasks, split: str) -> None:
+    """The page of what was measured with its answers."""
+    from vmacore.data.folders import FolderDataset
+    from vmacore.reports.classified import About, classify_page, gather
+    from vmacore.reports.page import save_page
+
+    data = opened.dataset
+    about = About(
+        data=data.name,
+        run=opened.location.run,
+        words=opened.heading(split, *_in_words(asked)).plain,
+        left_out=data.left_out if isinstance(data, FolderDataset) else (),
+    )
+    save_page(path, classify_page(gather(opened.model, found, asked, about, device=opened.device)))
 
 
 def _numbers(asked: FewShotTasks, found: Measurements) -> dict[str, Any]:

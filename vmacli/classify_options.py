@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vmacli.options import Report
 from vmacore.evaluation.tasks import (
     BASELINE_EPISODES,
     EPISODES,
@@ -131,3 +132,4 @@ class Single:
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write a line for each query.", show_default=False),
     ] = None
+    report: Report = None

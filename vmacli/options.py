@@ -75,3 +75,21 @@ class Wanted:
 Split = Annotated[SplitName, typer.Option("--split", help="Which classes memory and targets come from.")]
 Classes = Annotated[int, typer.Option("--classes", min=1, help="Classes in memory.")]
 Shots = Annotated[int, typer.Option("--shots", min=1, help="Drawings of each class in memory.")]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE.html", help="Write a page to look at, with the pictures in it.", show_default=False
+    ),
+]
+
+
+def check_report(report: Path | None) -> None:
+    """Find out, before the work, whether the page that --report asks for can be written.
+
+    Raises:
+        VmaError: it cannot.
+    """
+    if report is not None:
+        from vmacore.reports.page import check_page
+
+        check_page(report)
