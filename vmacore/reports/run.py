@@ -77,7 +77,6 @@ def _made(report: RunReport) -> list[tuple[str, str]]:
         ("weights", f"{location.kind} {location.run}, step {location.step:,}, {asked.weights}"),
         ("started from", config.init or "its own initial weights"),
     ]
-    made += [("h and h_q from", config.addresses_from)] if config.addresses_from else []
     if report.dataset is not None:
         data = report.dataset
         made += [
