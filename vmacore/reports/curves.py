@@ -109,8 +109,8 @@ def _number(row: Row, key: str, otherwise: float) -> float:
 
 
 def _there(lines: Sequence[Line]) -> list[Line]:
-    """Without those that are 0 throughout, as KL_a of a model that draws no address."""
-    return [line for line in lines if any(y for _, y in line.points)]
+    """Without those that are not told, or 0 throughout, as KL_a of a model that draws no address."""
+    return [line for line in lines if any(math.isfinite(y) and y != 0 for _, y in line.points)]
 
 
 def _top(lines: Sequence[Line]) -> float | None:
