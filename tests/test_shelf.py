@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from tests import synthetic
-from vmacli.train import Recipe, _configuration
 from vmacore.addressing import Addressing
 from vmacore.config import Config, DataConfig, ModelConfig
+from vmacore.config.choosing import Wanted, configure
 from vmacore.config.sections import KIND_SECTIONS
 from vmacore.data import load_dataset
 from vmacore.data.characters import Dataset
@@ -165,7 +165,7 @@ def test_a_data_set(add: Add, tmp_path: Path) -> None:
     with pytest.raises(VmaError, match="stripes has no protocol '45-5'"):
         load_dataset("stripes", protocol="45-5")
     # Without a recipe of its name `vma train --dataset stripes` takes the defaults.
-    assert _configuration(Recipe(dataset="stripes"), None, [], None) == Config(data=DataConfig(dataset="stripes"))
+    assert configure(Wanted(dataset="stripes")) == Config(data=DataConfig(dataset="stripes"))
 
 
 @pytest.mark.parametrize("file", sorted(PLUGINS.glob("*.py")), ids=lambda file: file.stem)

@@ -30,24 +30,11 @@ def export(
 ) -> None:
     """Export averaged weights in float16, with configuration and a card; every command takes the folder as RUN."""
     with reporting(session) as output:
-        from vmacore.errors import VmaError
-        from vmacore.runs.card import card, measured_by
-        from vmacore.runs.finding import Location, find_run, settled
-        from vmacore.runs.weights import export_weights
+        from vmacore.runs.card import measured_by
+        from vmacore.runs.exporting import export_run
 
-        if folder.exists():
-            raise VmaError(f"{folder} exists already: name a folder that is not there yet")
-
-        def written() -> tuple[Location, str]:
-            location = find_run(run, runs_dir=session.runs_dir)
-            text = card(location, folder.resolve().name)
-            export_weights(location, folder)
-            return location, text
-
-        location, text = settled(written)
-        (folder / "README.md").write_text(text, "utf-8")
-        files = sorted(path.name for path in folder.iterdir())
-        size = sum((folder / name).stat().st_size for name in files)
+        found = export_run(run, folder, runs_dir=session.runs_dir)
+        location = found.location
         document = {
             "command": "export",
             "dataset": location.config.data.dataset,
@@ -58,8 +45,9 @@ def export(
             "weights": "averaged",
             "precision": "float16",
             "folder": str(folder),
-            "files": files,
-            "bytes": size,
+            "files": list(found.files),
+            "bytes": found.bytes,
         }
-        head = f"{location.kind} {location.run}, step {location.step}, averaged weights in float16, {size / 1e6:.1f} MB"
+        size = f"averaged weights in float16, {found.bytes / 1e6:.1f} MB"
+        head = f"{location.kind} {location.run}, step {location.step}, {size}"
         output.result(document, [head, f"measure it: {measured_by(location.config, str(folder))}"], str(folder))

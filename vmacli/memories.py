@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,22 +67,28 @@ def run_of_memory(output: Output, wanted: Wanted, session: Session, file: Path, 
         VmaError: there is no such memory or run, or the run can't read or draw such drawings.
     """
     from vmacore.errors import VmaError
-    from vmacore.memory.pictures import open_pictures
-    from vmacore.runs.finding import check_decodes, find_run
-    from vmacore.runs.weights import load_model
+    from vmacore.runs.opening import open_run_on_memory
 
     if wanted.dataset or wanted.frame:
         raise VmaError("a memory in a file has its pictures prepared: leave out --dataset and --frame")
-    memory = open_pictures(file)
-    location = find_run(wanted.run or memory.run, runs_dir=session.runs_dir)
-    check_decodes(location)
-    data = memory.as_dataset(str(file), None if name is None else [name], location.config.model.view)
-    if data.test.size != location.config.model.size:
-        raise VmaError(f"{location.run} draws {location.config.model.size} pixels, the memory holds {data.test.size}")
-    device = choose_device(session.device)
-    output.note(f"{location.kind} {location.run}, step {location.step}, {session.weights} weights, on {device}")
-    model = load_model(location, weights=session.weights, device=device)
-    return OpenRun(location=location, model=model, dataset=data, device=device, session=session)
+    run = open_run_on_memory(
+        file,
+        wanted.run,
+        classes=None if name is None else [name],
+        runs_dir=session.runs_dir,
+        weights=session.weights,
+        device=choose_device(session.device),
+        tell=output.note,
+    )
+    return OpenRun(run, session)
+
+
+def note_left_out(output: Output, lines: Sequence[str]) -> None:
+    """Which files of a folder are left out, and why; many are counted."""
+    from vmacore.data.folders import in_words
+
+    for line in in_words(lines):
+        output.note(line)
 
 
 def show_memory(output: Output, file: Path, memory: PictureMemory, *, files: bool = False) -> None:

@@ -5,22 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-import textwrap
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import RenderableType
-from rich.table import Table
 
-from vmacli.output import Output, reporting, table
+from vmacli.output import Output, reporting
 from vmacli.processes import stopping
 from vmacli.runs import choose_device
 from vmacli.session import Session, uses
-
-if TYPE_CHECKING:
-    from vmacore.experiments.lab.result import Result
+from vmacli.tables.reproduce import experiments, row_name, shown_result
 
 UNITS = {"h": 3600, "m": 60, "s": 1}
 
@@ -80,23 +74,19 @@ def reproduce(
         if experiment is None:
             _list(output)
             return
-        from vmacore.experiments import about, run
+        from vmacore.experiments import about
+        from vmacore.experiments.lab.lab import Lab, Stopped
+        from vmacore.experiments.reproducing import reproduce as from_training_to_files
+        from vmacore.experiments.reproducing import rewrite_page
 
         known = about(experiment)
         folder = out / known.id
-        from vmacore.experiments.lab.page import read, write_page
-
         if docs is not None:
-            path = str(write_page(read(folder / "result.json"), folder, docs))
+            path = str(rewrite_page(known.id, out, docs))
             output.result({"command": "reproduce", "id": known.id, "page": path}, [f"written to {path}"], path)
             return
-        from vmacore.experiments.lab.lab import Lab, Stopped
-        from vmacore.experiments.lab.result import write
-
-        folder.mkdir(parents=True, exist_ok=True)
         where = choose_device(session.device)
         output.note(f"{known.title}; the paper: {known.paper}; on {where}")
-        began = time.monotonic()
         with stopping() as stop:
             lab = Lab(
                 data_dir=session.data_dir,
@@ -112,32 +102,13 @@ def reproduce(
                 stop=stop,
             )
             try:
-                result = run(known.id, lab)
+                found = from_training_to_files(known.id, lab, _invocation())
             except Stopped:
                 output.note("interrupted; what was trained is saved, and the same command goes on")
                 raise typer.Exit(stop.exit_code) from None
-        from importlib.metadata import version
-
-        import torch
-
-        head = {
-            "command": "reproduce",
-            "id": known.id,
-            "title": known.title,
-            "paper": known.paper,
-            "budget_s": limit,
-            "seconds": round(time.monotonic() - began, 1),
-            "date": time.strftime("%Y-%m-%d"),
-            "seeds": seeds,
-            "steps_asked": steps,
-            "device": str(where),
-            "threads": torch.get_num_threads(),
-            "versions": {"vma": version("vma"), "torch": torch.__version__},
-        }
-        document = write(folder, result, head, _invocation())
-        write_page(document, folder, folder)
-        bare = "\n".join(f"{_name(row.group, row.label)}: {row.ours}" for row in result.rows)
-        output.result(document | {"folder": str(folder)}, _shown(result, folder), bare)
+        rows = found.result.rows
+        bare = "\n".join(f"{row_name(row.group, row.label)}: {row.ours}" for row in rows)
+        output.result({**found.document, "folder": str(folder)}, shown_result(found.result, folder), bare)
 
 
 def _invocation() -> str:
@@ -147,46 +118,12 @@ def _invocation() -> str:
 def _list(output: Output) -> None:
     from vmacore.experiments import EXPERIMENTS
 
-    made = table("experiment", "what", "data", "takes about")
-    for column in made.columns[1:]:
-        column.justify = "left"
-    made.columns[1].no_wrap = False
-    for one in EXPERIMENTS:
-        made.add_row(one.id, one.title, "\n".join(one.data) or "none", one.takes)
     listed = [
-        {"id": one.id, "title": one.title, "paper": one.paper, "data": list(one.data), "takes": one.takes}
-        for one in EXPERIMENTS
+        {"id": known.id, "title": known.title, "paper": known.paper, "data": list(known.data), "takes": known.takes}
+        for known in EXPERIMENTS
     ]
     after = (
         "Times are those of two cores, with trainings as the recipes have them: --budget ends sooner, --steps later."
     )
     document = {"command": "reproduce", "experiments": listed}
-    output.result(document, [made, after], "\n".join(one.id for one in EXPERIMENTS))
-
-
-def _shown(result: Result, folder: Path) -> list[RenderableType]:
-    from vmacore.experiments.lab.result import grouped, notes, verdict
-
-    shown: list[RenderableType] = [_table(group, rows) for group, rows in grouped(result.rows)]
-    return [*shown, verdict(result), *(f"– {note}" for note in notes(result)), f"written to {folder}"]
-
-
-PAPER_WIDTH = 12  # letters of a line of what the paper says
-
-
-def _table(group: str, rows: list[Any]) -> Table:
-    from vmacore.experiments.lab.result import cells
-
-    columns = ("", "paper", "ours", "difference", "± s.e.", "steps/full")
-    made, texts = table(*columns, title=group or None), [cells(row) for row in rows]
-    # Words are broken here: left to wrap, the columns of words would not give way to the numbers.
-    numbers = [max(len(name), *(len(text[i]) for text in texts)) for i, name in enumerate(columns) if i > 1]
-    paper = max(len("paper"), *(min(len(text[1]), PAPER_WIDTH) for text in texts))
-    for label, claim, *others in texts:
-        name = textwrap.fill(label, max(8, 80 - sum(numbers) - paper - 3 * len(columns)))
-        made.add_row(name, textwrap.fill(claim, paper), *others)
-    return made
-
-
-def _name(group: str, label: str) -> str:
-    return f"{group}, {label}" if group else label
+    output.result(document, [experiments(), after], "\n".join(known.id for known in EXPERIMENTS))

@@ -1,9 +1,8 @@
-"""Opening a run for a command that reads one: where it is, its weights, the data it was trained on."""
+"""Opening a run for a command that reads one: what is said of it, and where it is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,28 +16,38 @@ from vmacli.session import Session
 if TYPE_CHECKING:
     import torch
 
-    from vmacore.config import Config
     from vmacore.data.characters import Characters, Dataset
     from vmacore.models import GenerativeModel
+    from vmacore.runs import opening
     from vmacore.runs.finding import Location
-
-
-LINES = 20  # files that are left out and said by name
 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A trained model beside what it was trained on."""
+    """A run that was opened, and the options that a command was given."""
 
-    location: Location
-    model: GenerativeModel
-    dataset: Dataset
-    device: torch.device
+    run: opening.OpenRun
     session: Session
 
+    @property
+    def location(self) -> Location:
+        return self.run.location
+
+    @property
+    def model(self) -> GenerativeModel:
+        return self.run.model
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.run.dataset
+
+    @property
+    def device(self) -> torch.device:
+        return self.run.device
+
     def characters(self, split: str) -> Characters:
-        """A split, binary: grey levels drawn once, by the seed of the run's data."""
-        return self.dataset.split(split).binarised(self.location.config.data.seed)
+        """A split, binary."""
+        return self.run.characters(split)
 
     def with_at_least(self, split: str, drawings: int, output: Output) -> Characters:
         """The classes of a split that have so many drawings, if there are any; a note tells how many have not."""
@@ -84,99 +93,28 @@ class OpenRun:
 def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suffice: bool = False) -> OpenRun:
     """The run that is wanted, by its name or as the newest on a data set; says on stderr which one it is.
 
-    A folder of pictures takes the place of the run's data, whatever weights these are.
-
     Raises:
-        VmaError: there is no such run, it is of another data set, its data are missing, or it was trained on addresses
-            alone and these do not suffice.
+        VmaError: as `vmacore.runs.opening.open_run`.
     """
-    from vmacore.errors import VmaError
-    from vmacore.runs.finding import check_decodes, find_run, settled
-    from vmacore.runs.weights import load_model
+    from vmacore.runs import opening
 
-    folder = wanted.dataset if wanted.dataset and is_path(wanted.dataset) else None
-    location = find_run(
+    run = opening.open_run(
         wanted.run,
+        dataset=wanted.dataset,
+        frame=wanted.frame,
+        data_dir=session.data_dir,
         runs_dir=session.runs_dir,
-        dataset=None if folder and wanted.run else wanted.dataset,
-        any_shipped=folder is not None,
+        weights=session.weights,
+        device=choose_device(session.device),
+        addresses_suffice=addresses_suffice,
+        tell=output.note,
     )
-    config = location.config
-    trained_on = config.data.dataset
-    if wanted.frame and not is_path(folder or trained_on):
-        raise VmaError(f"{trained_on} is prepared as it is: give --frame with a folder of pictures (--dataset PATH)")
-    if folder or wanted.frame:
-        frame = wanted.frame or (config.data.protocol if folder == trained_on else None)
-        data = config.data.model_copy(update={"dataset": folder or trained_on, "protocol": frame})
-        config = config.model_copy(update={"data": data})
-    if not addresses_suffice:
-        check_decodes(location)
-    where = choose_device(session.device)
-    on = f"{session.weights} weights, on {where}"
-    output.note(f"{location.kind} {location.run}, step {location.step}, {on}")
-    found = load_data(config, session, output)
-    if found.name == trained_on and set(found.train.files) & set(found.test.files):
-        output.note(
-            f"split test is every class of the folder, also those that {location.run} was trained on; "
-            "--split validation is the others"
-        )
-    if found.test.size != config.model.size:
-        raise VmaError(
-            f"{location.run} was trained on images of {_size(config.model.size)}, but {found.name} here is "
-            f"{_size(found.test.size)}: name another run"
-        )
-
-    def read() -> tuple[Location, GenerativeModel]:
-        newest = find_run(location.source, runs_dir=session.runs_dir)
-        return newest, load_model(newest, weights=session.weights, device=where)
-
-    newest, model = settled(read)
-    if newest.step != location.step:
-        output.note(f"{newest.kind} {newest.run}, saved meanwhile, step {newest.step}, {on}")
-    return OpenRun(
-        location=replace(location, path=newest.path, step=newest.step),
-        model=model,
-        dataset=found,
-        device=where,
-        session=session,
-    )
-
-
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]}×{size[1]}"
+    return OpenRun(run, session)
 
 
 def is_path(name: str) -> bool:
     """Whether a run's data are a folder of pictures; options hold it in full (`options.dataset_or_folder`)."""
     return Path(name).is_absolute()
-
-
-def load_data(config: Config, session: Session, output: Output) -> Dataset:
-    """The data set that a configuration names; notes say which files of a folder are left out."""
-    from vmacore.data import load_dataset
-    from vmacore.data.folders import FolderDataset
-
-    data = config.data
-    found = load_dataset(
-        data.dataset,
-        protocol=data.protocol,
-        data_dir=session.data_dir,
-        seed=data.seed,
-        offline=session.offline,
-        binarise=data.binarise,
-        view=config.model.view,
-        size=config.model.size,
-    )
-    note_left_out(found.left_out if isinstance(found, FolderDataset) else (), output)
-    return found
-
-
-def note_left_out(lines: Sequence[str], output: Output) -> None:
-    """Which files of a folder are left out, and why; many are counted."""
-    for line in lines[:LINES]:
-        output.note(f"left out: {line}")
-    if len(lines) > LINES:
-        output.note(f"left out: {len(lines) - LINES} more files; vma inspect FILE… says why")
 
 
 def choose_device(name: str) -> torch.device:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 
 from vmacli import options
-from vmacli.output import figures, nats, reporting, table
+from vmacli.output import reporting
 from vmacli.runs import open_run
 from vmacli.session import Session, uses
-
-if TYPE_CHECKING:
-    from vmacore.evaluation.likelihood import Score
+from vmacli.tables.score import breakdown, numbers
 
 
 @uses("data_dir", "runs_dir", "device", "seed", "weights", "offline")
@@ -78,33 +75,5 @@ def score(
             f"K = {samples}",
             f"{found.targets} targets in {found.episodes} episodes",
         )
-        shown: list[RenderableType] = [heading, _numbers(found, samples), _breakdown(found, opened.model.latent_names)]
+        shown: list[RenderableType] = [heading, numbers(found, samples), breakdown(found, opened.model.latent_names)]
         output.result(document, shown, f"{found.nll:.4f}")
-
-
-def _numbers(found: Score, samples: int) -> Table:
-    made = table("nats per image", "mean", "± s.e.", "over classes")
-    over_classes = "–" if found.nll_class_se is None else figures(found.nll_class_se, 2)
-    made.add_row(f"NLL, {samples}-sample bound", nats(found.nll), figures(found.nll_se, 2), over_classes)
-    made.add_row("−ELBO, one sample", nats(-found.elbo), "", "")
-    made.add_row("entropy of p(a)", nats(found.prior_entropy), "")
-    made.add_row("entropy of q(a|x)", nats(found.posterior_entropy), "")
-    return made
-
-
-def _breakdown(found: Score, names: tuple[str, ...]) -> Table:
-    """The parts that −ELBO is the sum of, each with a bar as long as its share, and where the latent's part lies."""
-    made = table("−ELBO is the sum of", "nats", "share")
-    made.add_column("", no_wrap=True)
-    parts = {
-        "reconstruction": found.reconstruction,
-        "KL_z, the latent": found.kl_latent,
-        "KL_a, the address": found.kl_address,
-    }
-    for name, part in parts.items():
-        share = part / -found.elbo
-        made.add_row(name, nats(part), f"{share:z.1%}", "█" * round(32 * max(share, 0.0)) or "▏")
-        if name.startswith("KL_z"):
-            for latent, level in list(zip(names, found.kl_levels, strict=True))[:0:-1]:
-                made.add_row(f"  of it at {latent}", nats(level), "")
-    return made

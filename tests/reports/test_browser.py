@@ -13,11 +13,12 @@ import torch
 from tests.reports.made import SCRIPT, classify_report, identify_report
 from tests.small_runs import DATASET
 from vmacore.reports.classified import classify_page
-from vmacore.reports.gathering import Asked, Trained, described, measure
+from vmacore.reports.gathering import Asked, described, measure
 from vmacore.reports.identified import identify_page
 from vmacore.reports.run import run_page
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.finding import find_run
+from vmacore.runs.opening import OpenRun
 from vmacore.runs.weights import load_model
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def pages(straight: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> d
     folder = tmp_path_factory.mktemp("pages")
     location = find_run(straight.path, runs_dir=straight.path.parent)
     report = described(location, Asked(episodes=4, targets=12))
-    measure(report, Trained(load_model(location), DATASET, DATASET.test, torch.device("cpu")))
+    measure(report, OpenRun(location, load_model(location), DATASET, torch.device("cpu")))
     report.missing.append(("Something", "a-long-name-without-a-space/" * 20))
     made = {
         "identify": identify_page(identify_report(folder / ("long" * 30))),

@@ -13,7 +13,6 @@ import torch
 from tests import synthetic
 from tests.reports.parsed import checked, shades
 from tests.small_runs import DATASET, create_run
-from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import classify
@@ -22,13 +21,14 @@ from vmacore.experiments.classification import PAPER
 from vmacore.models import GenerativeModel
 from vmacore.reports import growth as sizes
 from vmacore.reports import numbers
-from vmacore.reports.gathering import STAGES, Asked, RunReport, Trained, described, measure
+from vmacore.reports.gathering import MODEL, STAGES, Asked, RunReport, described, measure
 from vmacore.reports.key_map import key_map
 from vmacore.reports.looks import looks
 from vmacore.reports.run import run_page
 from vmacore.reports.samples import samples
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.finding import find_run
+from vmacore.runs.opening import OpenRun
 from vmacore.runs.weights import build_model, load_model
 from vmacore.training.loop import train
 
@@ -45,9 +45,9 @@ def report(straight: RunDirectory) -> RunReport:
     return made
 
 
-def trained_of(run: RunDirectory) -> Trained:
-    model = load_model(find_run(run.path, runs_dir=run.path.parent))
-    return Trained(model, DATASET, DATASET.test, torch.device("cpu"))
+def trained_of(run: RunDirectory) -> OpenRun:
+    location = find_run(run.path, runs_dir=run.path.parent)
+    return OpenRun(location, load_model(location), DATASET, torch.device("cpu"))
 
 
 def model_of(**sections: dict[str, Any]) -> GenerativeModel:
@@ -221,7 +221,7 @@ def test_what_other_models_cannot_show() -> None:
 
 def test_a_run_without_data_has_a_page(straight: RunDirectory) -> None:
     made = described(find_run(straight.path, runs_dir=straight.path.parent), ASKED)
-    made.missing.append(("All that shows or measures the model", "it is not there: <download> it"))
+    made.missing.append((MODEL, "it is not there: <download> it"))
     root = checked(run_page(made))
     assert [title.text for title in root.all("h2")] == ["Not on this page", "Learning curves", "What it is made of"]
     assert "it is not there: <download> it" in root.text
@@ -229,9 +229,12 @@ def test_a_run_without_data_has_a_page(straight: RunDirectory) -> None:
 
 def test_a_split_without_drawings(straight: RunDirectory) -> None:
     made = described(find_run(straight.path, runs_dir=straight.path.parent), ASKED)
-    none: Characters = DATASET.test.select([])
-    with pytest.raises(VmaError, match="split test of synthetic holds no drawing: take another --split"):
-        measure(made, replace(trained_of(straight), characters=none))
+    none = replace(DATASET, test=DATASET.test.select([]))
+    measure(made, replace(trained_of(straight), dataset=none))
+    assert made.missing == [(MODEL, "split test of synthetic holds no drawing: take another --split")]
+    titles = [title.text for title in checked(run_page(made)).all("h2")]
+    assert titles == ["Not on this page", "Learning curves", "What it is made of"]
+    assert len(made.hashes) == 3  # of the weights and of the splits that there are
 
 
 def test_a_run_of_addresses_alone(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from tests.experiments.conftest import STEPS, tiny
 from tests.vmacli.conftest import Shell
-from vmacli.reproduce import _table, budget
+from vmacli.reproduce import budget
+from vmacli.tables.reproduce import beside_paper
 from vmacore.experiments import EXPERIMENTS, fig3
 from vmacore.experiments.lab import plans, systems
 from vmacore.experiments.lab.result import Row
@@ -49,7 +50,7 @@ def test_tables_of_words_and_long_numbers_fit_into_80_columns() -> None:
     claim = Row("hard addressing is faster than soft attention", None, None, 48, "slots", steps=100_000, full=100_000)
     for rows in ([words], [claim], [words, claim]):
         console = Console(width=80, file=io.StringIO())
-        console.print(_table("group", rows))
+        console.print(beside_paper("group", rows))
         text = console.file.getvalue()  # type: ignore[attr-defined]
         assert max(map(len, text.splitlines())) <= 80
         for row in rows:
@@ -136,6 +137,7 @@ def test_interrupted(tiny_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None
 def test_foreseen_failures(shell: Shell, monkeypatch: pytest.MonkeyPatch, arguments: Any, words: str) -> None:
     monkeypatch.chdir(shell.folder)
     assert words in shell.refused("reproduce", *arguments)
+    assert not (shell.folder / "reproduction").exists()
 
 
 def test_a_folder_that_cannot_be_written(tiny_shell: Shell) -> None:

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vmacli.memories import WEIGHTS, MemoryFile, open_memory, show_memory
+from vmacli.memories import WEIGHTS, MemoryFile, note_left_out, open_memory, show_memory
 from vmacli.output import reporting
-from vmacli.runs import note_left_out
 from vmacli.session import Session, uses
 
 
@@ -41,7 +40,7 @@ def add(
         else:
             found = [read_class(pictures, class_name, preparation)]
         for more in found:
-            note_left_out(more.left_out, output)
+            note_left_out(output, more.left_out)
             memory = memory.joined(reader.read(more.characters, preparation))
         memory = memory.calibrated(reader.model)
         memory.save(file)

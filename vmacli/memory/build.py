@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from vmacli import options
-from vmacli.memories import WEIGHTS, MemoryFile, open_reader, show_memory
+from vmacli.memories import WEIGHTS, MemoryFile, note_left_out, open_reader, show_memory
 from vmacli.output import reporting
-from vmacli.runs import note_left_out
 from vmacli.session import Session, uses
 
 
@@ -32,7 +31,7 @@ def build(
         reader = open_reader(output, session, weights, folder)
         preparation = reader.preparation(frame, folder)
         found = read_folder(folder, preparation)
-        note_left_out(found.left_out, output)
+        note_left_out(output, found.left_out)
         memory = reader.read(found.characters, preparation).calibrated(reader.model)
         memory.save(file)
         show_memory(output, file, memory)

@@ -17,6 +17,7 @@ from vmacore.errors import VmaError
 
 PROTOCOLS = FRAMES  # what a run on a folder has to keep: how pictures are framed
 LITTER = ("thumbs.db", "desktop.ini")  # hidden files besides, and folders of systems
+LINES = 20  # files that are left out and said by name
 LITTER_FOLDERS = ("__macosx",)
 _WAY_OUT = "give a folder with a folder of pictures for each class"
 
@@ -110,6 +111,14 @@ def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> Folde
         validation=validation,
         test=test,
     )
+
+
+def in_words(left_out: Sequence[str]) -> list[str]:
+    """Lines that say which files are left out, and why; of many, how many more."""
+    lines = [f"left out: {line}" for line in left_out[:LINES]]
+    if len(left_out) > LINES:
+        lines.append(f"left out: {len(left_out) - LINES} more files; vma inspect FILE… says why")
+    return lines
 
 
 def files_below(folder: Path) -> list[Path]:

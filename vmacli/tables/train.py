@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -9,6 +10,8 @@ from rich.table import Table
 from vmacli.output import figures, nats, table
 
 if TYPE_CHECKING:
+    import torch
+
     from vmacore.config import Config
     from vmacore.data.characters import Dataset
     from vmacore.training.loop import StepReport, TrainingSummary, ValidationReport
@@ -36,6 +39,27 @@ def document(summary: TrainingSummary, data: Dataset, config: Config) -> dict[st
         "seed": config.training.seed,
         "interrupted": summary.interrupted,
     }
+
+
+def on_what(data: Dataset, run: Path, done: int, total: int, where: torch.device) -> str:
+    """What is trained on, and how far."""
+    from vmacore.distributed import world_size
+
+    together = f"{world_size()} processes, " if world_size() > 1 else ""
+    return (
+        f"training on {data.name} {data.protocol}; {data.preparation}; {data.binarisation}; run {run}, "
+        f"{f'from step {done} ' if done else ''}to step {total}, {together}on {where}"
+    )
+
+
+def faster_by(config: Config, where: torch.device) -> str:
+    """Which setting makes training faster here; nothing if none does."""
+    from vmacore.training.graphs import bfloat16_units
+
+    layers = config.model.network != "fully-connected" and config.training.precision != "bfloat16"
+    if layers and bfloat16_units(where):
+        return "faster on this processor, which has units for it: --set training.precision=bfloat16"
+    return ""
 
 
 def step_line(report: StepReport, part: str) -> str:

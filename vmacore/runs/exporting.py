@@ -1,0 +1,42 @@
+"""The averaged weights of a run as a small folder to pass on, with a card that says what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmacore.errors import VmaError
+from vmacore.runs.card import card
+from vmacore.runs.finding import Location, find_run, settled
+from vmacore.runs.weights import export_weights
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A folder of weights: of which run, and its files."""
+
+    location: Location
+    folder: Path
+    files: tuple[str, ...]
+    bytes: int
+
+
+def export_run(run: str | Path, folder: Path, *, runs_dir: Path = Path("runs")) -> Exported:
+    """Write the averaged weights in float16, with configuration and card; `find_run` takes the folder by its path.
+
+    Raises:
+        VmaError: there is no such run, its weights cannot be read, or the folder exists or cannot be written.
+    """
+    if folder.exists():
+        raise VmaError(f"{folder} exists already: name a folder that is not there yet")
+
+    def written() -> tuple[Location, str]:
+        location = find_run(run, runs_dir=runs_dir)
+        text = card(location, folder.resolve().name)
+        export_weights(location, folder)
+        return location, text
+
+    location, text = settled(written)
+    (folder / "README.md").write_text(text, "utf-8")
+    files = sorted(folder.iterdir())
+    return Exported(location, folder, tuple(file.name for file in files), sum(file.stat().st_size for file in files))
