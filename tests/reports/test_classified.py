@@ -98,6 +98,8 @@ def test_a_page_shows_the_wrong_ones_first(monkeypatch: pytest.MonkeyPatch) -> N
     assert outcomes == sorted(outcomes, key=gallery.OUTCOMES.index)
     assert len(set(outcomes)) == 2
     assert gallery.some(["right", "wrong", "refused", "unreadable", "wrong"], 3) == [3, 1, 4]
+    assert gallery.some(["right"] * 9 + ["wrong"] * 9, 10) == [*range(9, 17), 0, 1]  # room is left for what is right
+    assert gallery.some(["right", "wrong"] * 3, 10) == [1, 3, 5, 0, 2, 4]
 
 
 def test_names_without_the_common_folder() -> None:

@@ -51,9 +51,9 @@ def run_page(report: RunReport) -> str:
     )
 
 
-def _drawn(charts: Sequence[Chart]) -> list[tuple[str, Markup]]:
-    """Title and SVG of each chart that has a point."""
-    return [(chart.title, drawn) for chart in charts if (drawn := svg(chart))]
+def _drawn(charts: Sequence[Chart]) -> list[tuple[Chart, Markup]]:
+    """Those that have a point, with their SVG."""
+    return [(chart, drawn) for chart in charts if (drawn := svg(chart))]
 
 
 def _facts(report: RunReport) -> list[tuple[str, str]]:
