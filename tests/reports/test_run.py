@@ -259,4 +259,4 @@ def test_weights_without_their_run() -> None:
 def test_a_checkpoint_shows_the_curves_of_its_run(straight: RunDirectory) -> None:
     made = described(find_run(straight.checkpoint(20), runs_dir=straight.path.parent), ASKED)
     assert made.curves is not None
-    assert made.curves.step == 20
+    assert made.curves.validations[-1].step == 20

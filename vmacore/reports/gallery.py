@@ -44,10 +44,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Cards, of so many pictures in all. about: which these are."""
+    """Cards. about: of how many pictures, and which these are."""
 
     cards: Sequence[Card]
-    total: int
     about: str
 
     @property

@@ -57,7 +57,6 @@ class Growth:
         return next((size for size in self.sizes if (size.classes, size.shots) == (classes, shots)), None)
 
 
-@torch.no_grad()
 def growth(
     model: GenerativeModel,
     characters: Characters,

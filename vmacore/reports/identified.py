@@ -74,7 +74,7 @@ def gather(
         threshold=identifier.threshold,
         pictures=drawn.names.folder,
         counts=Counter(outcomes),
-        gallery=Gallery(cards, len(answers), which(len(cards), len(answers))),
+        gallery=Gallery(cards, which(len(cards), len(answers))),
         table=_table(answers, labels),
     )
 
