@@ -36,6 +36,7 @@ SLOW = (
     "tests/training/test_resuming.py",
     "tests/test_classifier_checks.py",
     "tests/test_distributed.py",
+    "tests/test_python_page.py",
     "tests/test_torture.py",
 )
 

@@ -198,6 +198,11 @@ def test_the_same_file_twice_is_two_examples(files: list[Path]) -> None:
     assert sorted(nearest.tolist()) == [0, 3, 4]
 
 
+def test_one_example_of_each_class_is_no_reason_to_warn() -> None:
+    images = [drawing(kind, shift) for kind in range(4) for shift in range(6)]
+    assert len(FewShotClassifier().fit(images, np.arange(24)).classes_) == 24  # warnings are errors here
+
+
 def test_classes_of_another_kind_are_refused() -> None:
     images, _ = pictures(2)
     classifier = FewShotClassifier().fit(images, [0, 1, 2] * 2)

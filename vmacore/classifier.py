@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -154,7 +155,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             raise VmaError(f"{n_neighbors} neighbours asked for of {len(self.memory_)} examples: choose 1 to that")
         judged = self._judge(X, top=n_neighbors)
         indices = self._rows[judged.slot]
-        return (1 - judged.cosine, indices) if return_distance else indices
+        return (np.maximum(1 - judged.cosine, 0), indices) if return_distance else indices
 
     def sample(self, n: int = 1, *, classes: Any = None, temperature: float = 1.0, random_state: int = 0) -> Numbers:
         """New pictures [C, n, H, W] of each class, or of those asked for: how dark pixels are on average, 0 to 1.
@@ -219,7 +220,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         check_consistent_length(pictures, y)
-        check_classification_targets(y)
+        with warnings.catch_warnings():  # few examples of many classes are what this is about, no mistake
+            warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
+            check_classification_targets(y)
         found, codes = np.unique(y, return_inverse=True)
         reader = self._reader(new=first)
         files: tuple[str, ...] = ()

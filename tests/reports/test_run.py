@@ -13,6 +13,7 @@ import torch
 from tests import synthetic
 from tests.reports.parsed import checked, shades
 from tests.small_runs import DATASET, create_run
+from vmacore.config import DataConfig
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import classify
@@ -79,8 +80,8 @@ def test_the_page_of_a_run(report: RunReport) -> None:
 
 
 def test_numbers_of_the_page(report: RunReport, straight: RunDirectory) -> None:
-    model, config = trained_of(straight).model, straight.config
-    rows = numbers.accuracies(model, DATASET.test, config, episodes=4)
+    model = trained_of(straight).model
+    rows = numbers.accuracies(model, DATASET.test, episodes=4)
     assert [row.label for row in rows] == ["5-way 1-shot", "5-way 5-shot"]  # for 20-way there are too few classes
     for row, shot in zip(rows, (1, 5), strict=True):
         found = classify(model, DATASET.test, way=5, shot=shot, episodes=4)
@@ -89,34 +90,32 @@ def test_numbers_of_the_page(report: RunReport, straight: RunDirectory) -> None:
 
 
 def test_the_numbers_of_the_paper_stand_beside_its_data_alone(report: RunReport) -> None:
-    config = report.location.config
-    of_paper = config.model_copy(
-        update={
-            "data": config.data.model_copy(update={"dataset": "omniglot", "protocol": "45-5"}),
-            "recipe": "omniglot",
-        }
-    )
-    assert report.growth is not None
-    assert all(row.paper is None for row in numbers.bounds(report.growth, config))
-    assert all(row.paper is None for row in numbers.bounds(report.growth, of_paper))  # of 4 classes, not of 8
-    eight = replace(report.growth, by_shots=[replace(size, classes=8) for size in report.growth.by_shots])
-    rows = numbers.bounds(eight, of_paper)
+    omniglot = replace(DATASET, name="omniglot", protocol="45-5")
+    assert numbers.is_of_paper(omniglot, "test")
+    assert not numbers.is_of_paper(omniglot, "validation")
+    assert not numbers.is_of_paper(replace(omniglot, protocol="30-20"), "test")
+    assert not report.of_paper
+    found = report.growth
+    assert found is not None
+    assert all(row.paper is None for row in numbers.bounds(found, "vma"))
+    assert all(row.paper is None for row in numbers.bounds(found, "vma", of_paper=True))  # of 4 classes, not of 8
+    eight = replace(found, by_shots=[replace(size, classes=8) for size in found.by_shots])
+    rows = numbers.bounds(eight, "vma", of_paper=True)
     assert [row.paper for row in rows[:2]] == [75.1, "75.1 to 69.1"]
     assert "(paper 2.0, 28.2)" in rows[0].note
-    page = run_page(replace(report, growth=eight, location=replace(report.location, config=of_paper)))
-    root = checked(page)
-    table = root.all("table")[2]
-    assert table.all("tr")[1].all("td")[0].text == "75.10"
+    papers = {
+        system: numbers.bounds(eight, system, of_paper=True)[0].paper
+        for system in ("vae", "soft-attention", "matching")
+    }
+    assert papers == {"vae": 90.8, "soft-attention": "73.4 at best", "matching": None}
+    accuracies = numbers.accuracies(model_of(), DATASET.test, of_paper=True, episodes=2)
+    assert [row.paper for row in accuracies] == [PAPER[5, 1], PAPER[5, 5]]
+    config = report.location.config.model_copy(update={"data": DataConfig(dataset="omniglot"), "recipe": "omniglot"})
+    location = replace(report.location, config=config)
+    root = checked(run_page(replace(report, growth=eight, dataset=omniglot, location=location)))
+    assert root.all("table")[2].all("tr")[1].all("td")[0].text == "75.10"
     assert "This run is of the recipe omniglot." in root.text
     assert "fig4b" in root.text
-    task = next(iter(PAPER))
-    model = model_of()
-    (row,) = [
-        row for row in numbers.accuracies(model, DATASET.test, of_paper, episodes=2) if row.label.startswith("5-way 1")
-    ]
-    assert row.paper == PAPER[task]
-    soft = of_paper.model_copy(update={"model": model_of(model={"system": "vae"}).config})
-    assert [row.paper for row in numbers.bounds(eight, soft)][:1] == [90.8]
 
 
 def test_sizes_of_memory_share_their_targets(report: RunReport, straight: RunDirectory) -> None:
@@ -207,15 +206,15 @@ def test_what_other_models_cannot_show() -> None:
         (lambda: key_map(learned, DATASET.test), "no keys of images"),
         (lambda: sizes.growth(learned, DATASET.test), "its size is fixed"),
         (lambda: sizes.growth(model_of(), few), "have 5 drawings"),
-        (lambda: numbers.accuracies(vae, DATASET.test, synthetic.config()), "draws no address"),
-        (lambda: numbers.accuracies(model_of(), few, synthetic.config()), "the split holds 3 classes"),
+        (lambda: numbers.accuracies(vae, DATASET.test), "draws no address"),
+        (lambda: numbers.accuracies(model_of(), few), "the split holds 3 classes"),
     ):
         with pytest.raises(VmaError, match=words):
             attempt()
     assert [row.slot for row in samples(vae, DATASET.test)] == [None] * 8
     assert all(row.slot and row.label is None for row in samples(learned, DATASET.test))
     assert looks(model_of(), synthetic.characters([3, 3])).shots == 2
-    whatever = numbers.bounds(sizes.growth(vae, DATASET.test, targets=8), synthetic.config())
+    whatever = numbers.bounds(sizes.growth(vae, DATASET.test, targets=8), "vae")
     assert [row.label for row in whatever] == ["whatever is in memory"]
 
 

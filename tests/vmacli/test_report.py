@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,13 @@ def test_a_page_of_a_data_set_classified(trained: Shell, tmp_path: Path) -> None
     cards = root.all("article")
     assert 6 <= len(cards) <= 12
     assert all(image["alt"] != "The picture as given" for card in cards for image in card.all("img"))
+
+
+def test_the_example_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "reports.md"
+    (example,) = re.findall(r"```python\n(.*?)```", guide.read_text("utf-8"), re.S)
+    save_classes(tmp_path / "symbols", {f"class{number}": 6 for number in range(6)})
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    root = checked((tmp_path / "symbols.html").read_text("utf-8"))
+    assert "Smaller and larger memories" in [title.text for title in root.all("h2")]

@@ -53,6 +53,11 @@ class RunReport:
     hashes: list[Hash] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def of_paper(self) -> bool:
+        """Whether the paper has numbers on these data."""
+        return numbers.is_of_paper(self.dataset, self.asked.split)
+
     def attempt(self, what: str, have: Callable[[], T]) -> T | None:
         """What `have` returns; None where that fails, and `missing` says why."""
         try:
@@ -90,26 +95,18 @@ def measure(report: RunReport, run: OpenRun, progress: Callable[[str], None] | N
         report.missing.append((MODEL, why))
         return
     how: dict[str, Any] = {"seed": asked.seed, "device": run.device}
-    config = report.location.config
+    tasks: dict[str, Any] = {"of_paper": report.of_paper, "episodes": asked.episodes, **how}
     parts: list[tuple[str, str, Callable[[], Any]]] = [
         ("samples", "Samples", partial(samples, model, characters, **how)),
         ("looks", "Where q(a|x) looks", partial(looks, model, characters, **how)),
         ("key_map", "Map of the keys", partial(key_map, model, characters, device=run.device)),
-        (
-            "accuracies",
-            "Accuracy",
-            partial(numbers.accuracies, model, characters, config, episodes=asked.episodes, **how),
-        ),
-        (
-            "growth",
-            "NLL by size of memory",
-            partial(sizes.growth, model, characters, targets=asked.targets, **how),
-        ),
+        ("accuracies", "Accuracy", partial(numbers.accuracies, model, characters, **tasks)),
+        ("growth", "NLL by size of memory", partial(sizes.growth, model, characters, targets=asked.targets, **how)),
     ]
     for stage, (name, title, have) in zip(STAGES, parts, strict=True):
         if progress:
             progress(stage)
-        if name in ("samples", "growth") and config.objective.trains == "addresses":
+        if name in ("samples", "growth") and report.location.config.objective.trains == "addresses":
             report.missing.append((title, "the run was trained on addresses alone"))
         else:
             setattr(report, name, report.attempt(title, have))

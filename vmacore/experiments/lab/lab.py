@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -24,6 +25,7 @@ from vmacore.training.start import Start
 
 T = TypeVar("T")
 
+LOGGER = logging.getLogger("vmacore")
 TRAINING_SHARE = 0.75  # of the budget; the rest evaluates
 
 
@@ -48,6 +50,27 @@ class Reporter(Protocol):
         """Something that is counted."""
 
 
+class Logged:
+    """A reporter that tells the logger `vmacore`."""
+
+    def note(self, line: str) -> None:
+        """A line of level INFO."""
+        LOGGER.info(line)
+
+    def progress(self, unit: str, total: float | None = None) -> AbstractContextManager[Counter]:
+        """Lines of level DEBUG."""
+        return nullcontext(_LoggedCounter(unit, total))
+
+
+@dataclass
+class _LoggedCounter:
+    unit: str
+    total: float | None
+
+    def update(self, done: float, total: float | None = None, detail: str = "") -> None:
+        LOGGER.debug("%s of %s %s %s", done, total or self.total, self.unit, detail)
+
+
 @dataclass
 class Lab:
     """What an experiment is given.
@@ -61,8 +84,8 @@ class Lab:
     data_dir: Path
     runs_dir: Path
     out: Path
-    device: torch.device
-    reporter: Reporter
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    reporter: Reporter = field(default_factory=Logged)
     seeds: int = 1
     budget: float | None = None
     steps: int | None = None
