@@ -43,20 +43,23 @@ Frame = Annotated[
 ]
 
 
+Run = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="A run directory or its name, a checkpoint folder, or shipped weights. "
+        "Left out: the newest run, else shipped weights.",
+        show_default=False,
+        autocompletion=completion.all_runs,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which run a command reads."""
 
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN",
-            help="A run directory or its name, a checkpoint folder, or shipped weights. "
-            "Left out: the newest run, else shipped weights.",
-            show_default=False,
-            autocompletion=completion.all_runs,
-        ),
-    ] = None
+    run: Run = None
     dataset: Annotated[
         str | None,
         typer.Option(

@@ -18,7 +18,19 @@ from vmacore.runs.directory import RunDirectory
 
 # Typer itself imports pydantic, and that importlib.metadata, to check the arguments of a command.
 SLOW = {"torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "safetensors"}
-COMMANDS = ("download", "train", "score", "sample", "classify", "inspect", "export", "reproduce", "bench", "info")
+COMMANDS = (
+    "download",
+    "train",
+    "score",
+    "sample",
+    "classify",
+    "inspect",
+    "report",
+    "export",
+    "reproduce",
+    "bench",
+    "info",
+)
 
 
 @pytest.mark.parametrize(

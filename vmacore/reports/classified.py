@@ -86,7 +86,7 @@ def gather(
         about=about,
         results=measured.results,
         table=class_table(measured.per_class(), measured.confusions()),
-        gallery=Gallery(cards, len(asked), which(len(cards), len(asked), "drawings that were asked")),
+        gallery=Gallery(cards, which(len(cards), len(asked), "drawings that were asked")),
     )
 
 

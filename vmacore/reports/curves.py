@@ -34,11 +34,10 @@ class Validation:
 
 @dataclass(frozen=True)
 class Curves:
-    """Charts over the steps of a run, and some of its validations, the best of all among them."""
+    """Charts over the steps of a run, and some of its validations, the best of all among them; left_out: the others."""
 
     charts: Sequence[Chart]
     validations: Sequence[Validation]
-    step: int
     left_out: int
 
 
@@ -61,8 +60,7 @@ def curves(run: Path, trains: str = "all") -> Curves:
     if any(row.get("accuracy") is not None for row in validation):
         charts.append(_accuracy(validation))
     shown = [_validation(row, row is best) for row in _some(validation, best)]
-    last = max(row["step"] for row in (*training, *validation))
-    return Curves([chart for chart in charts if chart.lines], shown, last, len(validation) - len(shown))
+    return Curves([chart for chart in charts if chart.lines], shown, len(validation) - len(shown))
 
 
 def _bound(training: Sequence[Row], validation: Sequence[Row], best: Row | None, trains: str) -> Chart:
@@ -109,8 +107,8 @@ def _number(row: Row, key: str, otherwise: float) -> float:
 
 
 def _there(lines: Sequence[Line]) -> list[Line]:
-    """Without those that are 0 throughout, as KL_a of a model that draws no address."""
-    return [line for line in lines if any(y for _, y in line.points)]
+    """Without those that are not told, or 0 throughout, as KL_a of a model that draws no address."""
+    return [line for line in lines if any(math.isfinite(y) and y != 0 for _, y in line.points)]
 
 
 def _top(lines: Sequence[Line]) -> float | None:

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 MOST = 500  # pictures that a page shows
-OUTCOMES = ("unreadable", "wrong", "refused", "right", "answered")  # in the order in which they are shown
+TO_LOOK_AT = ("unreadable", "wrong", "refused")
+OUTCOMES = (*TO_LOOK_AT, "right", "answered")  # in the order in which they are shown
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Cards, of so many pictures in all. about: which these are."""
+    """Cards. about: of how many pictures, and which these are."""
 
     cards: Sequence[Card]
-    total: int
     about: str
 
     @property
@@ -86,10 +86,16 @@ class Names:
 
 
 def some(outcomes: Sequence[str], most: int = MOST) -> list[int]:
-    """Which of many pictures are shown: those to look at first, in the order of OUTCOMES, at most `most` of them."""
+    """Which of many pictures are shown: those to look at first, in the order of OUTCOMES, at most `most` of them.
+
+    A fifth of the room is for those without fault, if there are as many.
+    """
     order = {outcome: place for place, outcome in enumerate(OUTCOMES)}
     places = sorted(range(len(outcomes)), key=lambda place: order[outcomes[place]])
-    return places[:most]
+    look = [place for place in places if outcomes[place] in TO_LOOK_AT]
+    rest = places[len(look) :]
+    room = min(len(rest), max(most - len(look), most // 5))
+    return look[: most - room] + rest[:room]
 
 
 def which(shown: int, total: int, unit: str = "pictures") -> str:

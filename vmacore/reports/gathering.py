@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-import torch
-
-from vmacore.data.characters import Characters, Dataset
+from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
 from vmacore.experiments.lab.result import Row as Measured
-from vmacore.models.base import GenerativeModel
 from vmacore.reports import growth as sizes
 from vmacore.reports import numbers
 from vmacore.reports.curves import Curves, curves
@@ -22,8 +19,10 @@ from vmacore.reports.looks import Looks, looks
 from vmacore.reports.provenance import Hash, hash_of_weights, hashes_of_data
 from vmacore.reports.samples import Row, samples
 from vmacore.runs.finding import Location
+from vmacore.runs.opening import OpenRun
 
 T = TypeVar("T")
+MODEL = "All that shows or measures the model"  # as a part of the page that is missing
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,6 @@ class Asked:
     episodes: int = numbers.EPISODES
     targets: int = sizes.TARGETS
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model with its data, and the split that is asked, binary."""
-
-    model: GenerativeModel
-    dataset: Dataset
-    characters: Characters
-    device: torch.device
 
 
 @dataclass
@@ -63,6 +52,11 @@ class RunReport:
     key_map: KeyMap | None = None
     hashes: list[Hash] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def of_paper(self) -> bool:
+        """Whether the paper has numbers on these data."""
+        return numbers.is_of_paper(self.dataset, self.asked.split)
 
     def attempt(self, what: str, have: Callable[[], T]) -> T | None:
         """What `have` returns; None where that fails, and `missing` says why."""
@@ -89,39 +83,30 @@ def described(location: Location, asked: Asked) -> RunReport:
 STAGES = ("samples", "q(a|x)", "keys", "accuracy", "sizes of memory")
 
 
-def measure(report: RunReport, trained: Trained, progress: Callable[[str], None] | None = None) -> None:
-    """Fill in what the model shows on its data. progress: is told each of STAGES before it begins.
-
-    Raises:
-        VmaError: the split holds no drawing.
-    """
-    asked, model, characters = report.asked, trained.model, trained.characters
-    report.dataset = trained.dataset
-    report.hashes += hashes_of_data(trained.dataset)
+def measure(report: RunReport, run: OpenRun, progress: Callable[[str], None] | None = None) -> None:
+    """Fill in what the model shows on its data. progress: is told each of STAGES before it begins."""
+    asked, model = report.asked, run.model
+    characters = run.characters(asked.split)
+    report.dataset = run.dataset
+    report.hashes += hashes_of_data(run.dataset)
     report.parameters = sum(parameter.numel() for parameter in model.parameters())
     if not characters.n_classes:
-        raise VmaError(f"split {asked.split} of {trained.dataset.name} holds no drawing: take another --split")
-    how: dict[str, Any] = {"seed": asked.seed, "device": trained.device}
-    config = report.location.config
+        why = f"split {asked.split} of {run.dataset.name} holds no drawing: take another --split"
+        report.missing.append((MODEL, why))
+        return
+    how: dict[str, Any] = {"seed": asked.seed, "device": run.device}
+    tasks: dict[str, Any] = {"of_paper": report.of_paper, "episodes": asked.episodes, **how}
     parts: list[tuple[str, str, Callable[[], Any]]] = [
         ("samples", "Samples", partial(samples, model, characters, **how)),
         ("looks", "Where q(a|x) looks", partial(looks, model, characters, **how)),
-        ("key_map", "Map of the keys", partial(key_map, model, characters, device=trained.device)),
-        (
-            "accuracies",
-            "Accuracy",
-            partial(numbers.accuracies, model, characters, config, episodes=asked.episodes, **how),
-        ),
-        (
-            "growth",
-            "NLL by size of memory",
-            partial(sizes.growth, model, characters, targets=asked.targets, **how),
-        ),
+        ("key_map", "Map of the keys", partial(key_map, model, characters, device=run.device)),
+        ("accuracies", "Accuracy", partial(numbers.accuracies, model, characters, **tasks)),
+        ("growth", "NLL by size of memory", partial(sizes.growth, model, characters, targets=asked.targets, **how)),
     ]
     for stage, (name, title, have) in zip(STAGES, parts, strict=True):
         if progress:
             progress(stage)
-        if name in ("samples", "growth") and config.objective.trains == "addresses":
+        if name in ("samples", "growth") and report.location.config.objective.trains == "addresses":
             report.missing.append((title, "the run was trained on addresses alone"))
         else:
             setattr(report, name, report.attempt(title, have))

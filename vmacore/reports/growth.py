@@ -57,7 +57,6 @@ class Growth:
         return next((size for size in self.sizes if (size.classes, size.shots) == (classes, shots)), None)
 
 
-@torch.no_grad()
 def growth(
     model: GenerativeModel,
     characters: Characters,
@@ -115,9 +114,9 @@ def charts(found: Growth) -> list[Chart]:
         Line("KL_z, the latent", [(x, score.kl_latent) for x, score in deep], 3, dots=True),
         Line("KL_a, the address", [(x, score.kl_address) for x, score in deep], 2, dots=True),
     ]
-    more = f"More drawings of each of {found.by_shots[0].classes} classes"
+    more = f"{found.by_shots[0].classes} classes × more drawings"
     return [
-        Chart(f"More classes, {USUAL_SHOTS} drawings of each", "classes in memory", "nats", of_classes, doubling=True),
+        Chart(f"More classes × {USUAL_SHOTS} drawings", "classes in memory", "nats", of_classes, doubling=True),
         Chart(more, depth, "nats", of_shots, doubling=True),
         Chart("What slot and latent cost", depth, "nats", costs, doubling=True),
     ]

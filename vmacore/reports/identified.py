@@ -12,8 +12,6 @@ import torch
 
 from vmacore.data.folders import files_below
 from vmacore.data.inspection import Inspected, inspect_pictures
-from vmacore.data.pictures import LEVELS
-from vmacore.data.views import pixels_of
 from vmacore.evaluation.answers import ClassAccuracy, Confusion
 from vmacore.evaluation.identify import Answer, Identifier, Near, Unreadable
 from vmacore.memory.pictures import PictureMemory
@@ -67,19 +65,16 @@ def gather(
     opened = identifier.memory
     outcomes = [_outcome(answer, labels.get(answer.file)) for answer in answers]
     shown = some(outcomes, most)
-    slots, names = _Slots(opened), Names([answer.file for answer in answers])
-    cards = [
-        _card(answers[place], outcomes[place], labels.get(answers[place].file), names, slots, identifier.threshold)
-        for place in shown
-    ]
+    drawn = _Drawn(identifier, [answer.file for answer in answers])
+    cards = [drawn.card(answers[place], outcomes[place], labels.get(answers[place].file)) for place in shown]
     return IdentifyReport(
         memory=memory,
         opened=opened,
         reject=identifier.reject,
         threshold=identifier.threshold,
-        pictures=names.folder,
+        pictures=drawn.names.folder,
         counts=Counter(outcomes),
-        gallery=Gallery(cards, len(answers), which(len(cards), len(answers))),
+        gallery=Gallery(cards, which(len(cards), len(answers))),
         table=_table(answers, labels),
     )
 
@@ -93,21 +88,60 @@ def identify_page(report: IdentifyReport) -> str:
     return render("identify.html.j2", report=report, facts=counted + held, refuses=refuses)
 
 
-class _Slots:
-    """Slots like a picture, as a card shows them; each is drawn once."""
+class _Drawn:
+    """Pictures and their answers as cards; each slot is drawn once."""
 
-    def __init__(self, memory: PictureMemory) -> None:
-        self.memory = memory
-        self.names = Names(memory.files)
-        self.slots = {file: slot for slot, file in enumerate(memory.files)}
-        self.drawn: dict[str, str] = {}
+    def __init__(self, identifier: Identifier, files: Sequence[str]) -> None:
+        self.identifier, self.memory = identifier, identifier.memory
+        self.names, self.names_of_slots = Names(files), Names(self.memory.files)
+        self.places = {file: slot for slot, file in enumerate(self.memory.files)}
+        self.pictures: dict[str, str] = {}
 
-    def near(self, near: Near) -> Slot:
-        """One of them, as h looks at it."""
-        if near.file not in self.drawn:
-            (image,) = self.memory.images(torch.tensor([self.slots[near.file]]))
-            self.drawn[near.file] = drawing(image[0])
-        return Slot(self.drawn[near.file], near.label, self.names.of(near.file), near.cosine)
+    def card(self, answer: Answer | Unreadable, outcome: str, truth: str | None) -> Card:
+        """A picture. truth: its class, where that is known."""
+        name = self.names.of(answer.file)
+        (seen,) = inspect_pictures([Path(answer.file)], self.memory.preparation)
+        given = None if seen.image is None else thumbnail(seen.image)
+        if isinstance(answer, Unreadable):
+            why = answer.error.removeprefix(f"{answer.file} can't be used: ")
+            return Card(name, outcome, "can't be used", lines=(why,), given=given)
+        label = answer.label or answer.nearest[0].label
+        lines = [self._why(answer)]
+        if truth is not None and outcome != "right":
+            lines.append(f"its folder says {truth}")
+        lines += [f"in memory too, as {self.names_of_slots.of(file)}" for file in answer.duplicates]
+        return Card(
+            name,
+            outcome,
+            answer.label or REFUSED,
+            classes=(label,) if truth is None else (label, truth),
+            lines=tuple(lines),
+            given=given,
+            drawn=self._as_read(seen),
+            nearest=tuple(map(self._slot, answer.nearest)),
+        )
+
+    def _why(self, answer: Answer) -> str:
+        known = _signed(answer.known)
+        if answer.label is not None:
+            return f"probability {percent(answer.probability)}, known {known}"
+        return (
+            f"refused: known {known} is below {_signed(self.identifier.threshold)}, so it is less like the nearest "
+            f"slot, of {answer.nearest[0].label}, than pictures of that class are"
+        )
+
+    def _as_read(self, seen: Inspected) -> str | None:
+        """The drawing as h_q looks at it."""
+        if seen.finer is None:
+            return None
+        (drawn,) = self.identifier.seen(torch.from_numpy(seen.finer)[None])
+        return drawing(drawn[0])
+
+    def _slot(self, near: Near) -> Slot:
+        if near.file not in self.pictures:
+            (image,) = self.memory.images(torch.tensor([self.places[near.file]]))
+            self.pictures[near.file] = drawing(image[0])
+        return Slot(self.pictures[near.file], near.label, self.names_of_slots.of(near.file), near.cosine)
 
 
 def _outcome(answer: Answer | Unreadable, truth: str | None) -> str:
@@ -116,45 +150,6 @@ def _outcome(answer: Answer | Unreadable, truth: str | None) -> str:
     if answer.label is None:
         return "refused"
     return "answered" if truth is None else "right" if answer.label == truth else "wrong"
-
-
-def _card(
-    answer: Answer | Unreadable, outcome: str, truth: str | None, names: Names, slots: _Slots, threshold: float
-) -> Card:
-    name, memory = names.of(answer.file), slots.memory
-    (seen,) = inspect_pictures([Path(answer.file)], memory.preparation)
-    given = None if seen.image is None else thumbnail(seen.image)
-    if isinstance(answer, Unreadable):
-        why = answer.error.removeprefix(f"{answer.file} can't be used: ")
-        return Card(name, outcome, "can't be used", lines=(why,), given=given)
-    nearest = answer.nearest[0].label
-    lines = [f"probability {percent(answer.probability)}, known {_signed(answer.known)}"]
-    if answer.label is None:
-        lines = [
-            f"refused: known {_signed(answer.known)} is below {_signed(threshold)}, so it is less like the nearest "
-            f"slot, of {nearest}, than pictures of that class are"
-        ]
-    if truth is not None and outcome != "right":
-        lines.append(f"its folder says {truth}")
-    lines += [f"in memory too, as {slots.names.of(file)}" for file in answer.duplicates]
-    return Card(
-        name,
-        outcome,
-        answer.label or REFUSED,
-        tuple(filter(None, (answer.label or nearest, truth))),
-        tuple(lines),
-        given,
-        _as_read(seen, memory),
-        tuple(map(slots.near, answer.nearest)),
-    )
-
-
-def _as_read(seen: Inspected, memory: PictureMemory) -> str | None:
-    """The drawing in the view that h looks at."""
-    if seen.finer is None:
-        return None
-    shades = torch.from_numpy(seen.finer)[None, None].float() / LEVELS
-    return drawing((shades if memory.views is not None else pixels_of(shades))[0, 0])
 
 
 def _table(answers: Sequence[Answer | Unreadable], labels: Mapping[str, str]) -> ClassTable | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from vmacore.config import Config
-from vmacore.data.characters import Characters
+from vmacore.data.characters import Characters, Dataset
 from vmacore.errors import VmaError
 from vmacore.evaluation.accuracy import Z95
 from vmacore.evaluation.classification import Classifier
@@ -22,16 +22,16 @@ OF_PAPER = ("omniglot", "45-5")  # the data set and protocol of the paper's numb
 RANGE = "75.1 to 69.1"  # with 1 to 16 drawings of each of 8 classes
 
 
-def is_of_paper(config: Config) -> bool:
-    """Whether the paper has numbers of such a system on these data."""
-    return (config.data.dataset, config.data.protocol) == OF_PAPER
+def is_of_paper(dataset: Dataset | None, split: str) -> bool:
+    """Whether the paper has numbers on these data."""
+    return dataset is not None and (dataset.name, dataset.protocol) == OF_PAPER and split == "test"
 
 
 def accuracies(
     model: GenerativeModel,
     characters: Characters,
-    config: Config,
     *,
+    of_paper: bool = False,
     episodes: int = EPISODES,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -39,7 +39,8 @@ def accuracies(
 ) -> list[Row]:
     """Few-shot accuracy by q(a|x), in per cent with its standard error over episodes; the note has that over classes.
 
-    A task that the split is too small for is left out. progress(done, total) counts tasks.
+    of_paper: whether the paper's numbers are on these data. A task that the split is too small for is left out.
+    progress(done, total) counts tasks.
 
     Raises:
         VmaError: a model without addresses or with a learned memory, or a split too small for every task.
@@ -57,7 +58,7 @@ def accuracies(
                     name(task),
                     100 * found.accuracy,
                     100 * found.ci95 / Z95,
-                    paper if is_of_paper(config) else None,
+                    paper if of_paper else None,
                     unit="%",
                     group=f"Accuracy by q(a|x), {episodes} tasks of each kind",
                     note=f"± {100 * found.ci95_classes / Z95:.1f} over classes; nearest pixels "
@@ -71,16 +72,17 @@ def accuracies(
     return rows
 
 
-def bounds(found: Growth, config: Config) -> list[Row]:
-    """The NLL with each number of drawings in memory; errors are over the classes of the targets.
+def bounds(found: Growth, system: str, *, of_paper: bool = False) -> list[Row]:
+    """The NLL of a system with each number of drawings in memory; errors are over the classes of the targets.
 
-    One row is enough where the memory makes no difference, as to a model that does not read it.
+    of_paper: whether the paper's numbers are on these data. One row is enough where the memory makes no difference, as
+    to a model that does not read it.
     """
     usual = found.by_shots[0].classes
     alike = len({size.score.nll for size in found.by_shots}) == 1
     rows = []
     for size in found.by_shots[:1] if alike else found.by_shots:
-        paper = _paper(config, size.shots) if is_of_paper(config) and usual == USUAL_CLASSES else {}
+        paper = _paper(system, size.shots) if of_paper and usual == USUAL_CLASSES else {}
         note = f"KL_a {size.score.kl_address:.2f}, KL_z {size.score.kl_latent:.2f}"
         if "kl_address" in paper:
             note += f" (paper {paper['kl_address']}, {paper['kl_latent']})"
@@ -97,9 +99,8 @@ def bounds(found: Growth, config: Config) -> list[Row]:
     return rows
 
 
-def _paper(config: Config, shots: int) -> dict[str, float | str]:
+def _paper(system: str, shots: int) -> dict[str, float | str]:
     """The paper's numbers with so many drawings of each of 8 classes in memory."""
-    system = config.model.system
     if system == "vma":
         return fig4b.PAPER.get(shots, {"nll": RANGE})
     known: dict[str, float | str] = {"vae": baselines.PAPER["vae"], "soft-attention": f"{baselines.PAPER_SOFT} at best"}

@@ -8,6 +8,8 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import torch
+
 from vmacore.data.characters import SPLITS, Characters, Dataset
 from vmacore.errors import reading
 from vmacore.files import content
@@ -15,7 +17,7 @@ from vmacore.runs.directory import LARGEST
 from vmacore.runs.finding import Location
 from vmacore.runs.weights import weights_file
 
-PACKAGES = ("vma", "torch", "torchvision", "numpy", "scikit-learn", "pillow")
+PACKAGES = ("vma", "torchvision", "numpy", "scikit-learn", "pillow")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Hash:
 
 def versions() -> list[tuple[str, str]]:
     """Python's and those of the packages that numbers depend on."""
-    return [("Python", platform.python_version()), *((name, version(name)) for name in PACKAGES)]
+    packages = [(name, version(name)) for name in PACKAGES]
+    return [("Python", platform.python_version()), ("torch", torch.__version__), *packages]
 
 
 def hash_of_weights(location: Location, weights: str) -> Hash:

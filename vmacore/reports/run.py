@@ -32,7 +32,9 @@ SECTIONS = {
 def run_page(report: RunReport) -> str:
     """The page, as HTML."""
     config = report.location.config
-    rows = [*(report.accuracies or ()), *(numbers.bounds(report.growth, config) if report.growth else [])]
+    rows = list(report.accuracies or ())
+    if report.growth is not None:
+        rows += numbers.bounds(report.growth, config.model.system, of_paper=report.of_paper)
     there = {"numbers": rows, "made": True}
     contents = [link for name, link in SECTIONS.items() if there.get(name, getattr(report, name, None))]
     return render(
@@ -51,15 +53,15 @@ def run_page(report: RunReport) -> str:
     )
 
 
-def _drawn(charts: Sequence[Chart]) -> list[tuple[str, Markup]]:
-    """Title and SVG of each chart that has a point."""
-    return [(chart.title, drawn) for chart in charts if (drawn := svg(chart))]
+def _drawn(charts: Sequence[Chart]) -> list[tuple[Chart, Markup]]:
+    """Those that have a point, with their SVG."""
+    return [(chart, drawn) for chart in charts if (drawn := svg(chart))]
 
 
 def _facts(report: RunReport) -> list[tuple[str, str]]:
     location, config = report.location, report.location.config
     facts = [
-        ("data", f"{config.data.dataset} {config.data.protocol or ''}".strip()),
+        ("trained on", f"{config.data.dataset} {config.data.protocol or ''}".strip()),
         ("model", f"{config.model.system}, {config.model.network}"),
         ("step", f"{location.step:,} of {config.training.steps:,}"),
     ]
@@ -89,5 +91,6 @@ def _made(report: RunReport) -> list[tuple[str, str]]:
 
 def _experiments(config: Config) -> list[str]:
     """Which experiments of the paper are on such data."""
-    same = [about.id for about in EXPERIMENTS if any(config.data.dataset in data.split() for data in about.data)]
-    return [f"On these data vma reproduce measures, in full: {', '.join(same)}."] if same else []
+    name = config.data.dataset
+    same = [about.id for about in EXPERIMENTS if any(name in data.split() for data in about.data)]
+    return [f"Experiments of the paper on {name}, by vma reproduce: {', '.join(same)}."] if same else []
