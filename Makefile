@@ -5,13 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4
 
-.PHONY: help demo test quick torture clean
+.PHONY: help demo test quick torture docs clean
 
 help:
 	@echo "make demo    train, score, sample and classify on built-in data (under six minutes on two cores)"
 	@echo "make test    lint, types and tests"
 	@echo "make quick   the same without tests that start processes or train through a command"
 	@echo "make torture kill, damage and race on purpose, at full size (an hour on two cores)"
+	@echo "make docs    the documentation as a site: open build/site/index.html"
 	@echo "make clean   remove the demo, caches and .venv; other runs and data stay"
 
 # The five commands, on made-up characters. A second `make demo` goes on from where the first one stopped.
@@ -37,6 +38,9 @@ quick: .venv/.installed-dev
 torture: .venv/.installed-dev
 	$(BIN)/python -m tests.torture
 
+docs: .venv/.installed-docs
+	$(BIN)/mkdocs build --strict --quiet
+
 clean:
 	rm -rf .venv demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find vmacore vmacli tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -47,6 +51,10 @@ clean:
 
 .venv/.installed-dev: pyproject.toml
 	$(call install,[dev])
+	@touch .venv/.installed
+
+.venv/.installed-docs: pyproject.toml
+	$(call install,[docs])
 	@touch .venv/.installed
 
 define install
