@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from vmacli import options
+from vmacli.accuracies import EMBEDDINGS, INTERVALS, by_alphabet, by_task, refused
 from vmacli.classes import by_class
-from vmacli.output import Progress, reporting, table
+from vmacli.output import Progress, reporting
 from vmacli.runs import OpenRun, is_path, open_run
 from vmacli.session import Session, uses
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vmacore.evaluation.answers import Answers
     from vmacore.evaluation.baselines import Baseline
     from vmacore.evaluation.classification import Classifier
+    from vmacore.evaluation.refusals import Refusals
 
 
 class Rule(StrEnum):
@@ -38,17 +39,6 @@ class Rule(StrEnum):
 
 EPISODES, EPISODES_DECODING = 1000, 100
 QUERIES_DECODING = 2
-
-BASELINES = {
-    "pixels-logistic": "logistic, pixels",
-    "embeddings-nearest": "nearest, h and h_q",
-    "embeddings-mean": "class mean, h and h_q",
-    "queries-nearest": "nearest, h_q",
-    "queries-mean": "class mean, h_q",
-}
-HOG = {"hog-logistic": "logistic, HOG at 64×64"}  # of a folder's pictures
-INTERVALS = "±: half a 95 % interval; over classes: for other classes than these, over episodes: for the same ones"
-EMBEDDINGS = "h and h_q: memory embedded by h, queries by h_q; h_q: both by h_q; Euclidean distance at unit length"
 
 
 @dataclass(frozen=True)
@@ -156,6 +146,21 @@ class Single:
     ] = None
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """Queries of classes that are not in memory."""
+
+    asked: Annotated[
+        bool,
+        typer.Option(
+            "--unknown",
+            help="Ask as many drawings of classes that are not in memory, and tell how many of either are refused as "
+            "none of these, as vma identify refuses.",
+        ),
+    ] = False
+    reject: options.Reject = 0.05
+
+
 @uses("data_dir", "runs_dir", "device", "seed", "weights", "offline")
 def classify(
     session: Session,
@@ -166,10 +171,13 @@ def classify(
     choice: Choice,
     baselines: Beside,
     single: Single,
+    unknown: Unknown,
 ) -> None:
     """Classify drawings of new classes, every --way with every --shot, by every --rule on the same tasks."""
     with reporting(session) as output:
         from vmacore.evaluation.accuracy import mean_of
+        from vmacore.evaluation.answers import check_csv
+        from vmacore.evaluation.refusals import check_refusals, measure_refusals
         from vmacore.evaluation.rules import DECODING
 
         decoding = any(name in DECODING for name in choice.rules)
@@ -182,12 +190,21 @@ def classify(
         if fitted and tasks.within_alphabet:
             raise typer.BadParameter("give --baselines or --within-alphabet")
         within_way = max(w for w, _ in cells) if tasks.within_alphabet else 0
+        keep = single.by_class or single.csv is not None or is_path(opened.dataset.name)
+        if tasks.within_alphabet and (keep or unknown.asked):
+            raise typer.BadParameter(
+                "give --within-alphabet without --per-class, --csv, --unknown and a folder of pictures"
+            )
+        if single.csv is not None:
+            check_csv(single.csv)
         parts = _classifiers(opened, split, within_way, seed=session.seed, shifts=choice.shifts)
         for (w, s), classifier in product(cells, parts.values()):
             # All of them first: a cell that cannot be measured must not cost the others.
             classifier.check(
                 way=w, shot=s, episodes=episodes, rules=choice.rules, samples=choice.samples, queries=queries
             )
+            if unknown.asked:
+                check_refusals(classifier, way=w, shot=s, episodes=episodes, reject=unknown.reject, queries=queries)
         gradients = None
         if fitted and is_path(opened.dataset.name):
             from vmacore.evaluation.hog import hog_of_files
@@ -197,10 +214,8 @@ def classify(
         within: list[dict[str, Classification]] = []  # by alphabet, for each of those
         beside: list[Baseline] = []
         answers: list[Answers] = []
-        keep = single.by_class or single.csv is not None or is_path(opened.dataset.name)
-        if keep and tasks.within_alphabet:
-            raise typer.BadParameter("give --within-alphabet without --per-class, --csv and a folder of pictures")
-        each = len(parts) * episodes + fitted
+        refusals: list[Refusals] = []
+        each = len(parts) * episodes + fitted + (episodes if unknown.asked else 0)
         with output.progress("episodes", len(cells) * each) as progress:
             for number, (w, s) in enumerate(cells):
                 before = number * each
@@ -234,6 +249,18 @@ def classify(
                         gradients=gradients,
                         progress=counted,
                     )
+                if unknown.asked:
+                    refusals.append(
+                        measure_refusals(
+                            parts[""],
+                            way=w,
+                            shot=s,
+                            episodes=episodes,
+                            reject=unknown.reject,
+                            queries=queries,
+                            progress=_after(progress, before + len(parts) * episodes + fitted),
+                        )
+                    )
         document = opened.document("classify", split=split) | {
             "samples": choice.samples if decoding else None,  # q(a|x) is computed, nothing is sampled
             "queries_per_class": queries,
@@ -241,6 +268,7 @@ def classify(
                 _cell(item, named if tasks.within_alphabet else None) for item, named in zip(found, within, strict=True)
             ],
             "baselines": [asdict(item) for item in beside],
+            "unknown": [asdict(item) for item in refusals],
         }
         if keep:
             from vmacore.evaluation.answers import confusions, per_class, write_csv
@@ -263,9 +291,11 @@ def classify(
         if choice.shifts:
             asked += f"; embeddings averaged over {(2 * choice.shifts + 1) ** 2} shifts"
         heading = opened.heading(split, drawn, asked)
-        shown: list[RenderableType] = [heading, _grid(found, beside), Text(INTERVALS)]
+        shown: list[RenderableType] = [heading, by_task(found, beside), Text(INTERVALS)]
         if tasks.within_alphabet:
-            shown.insert(1, _by_alphabet(found, within))
+            shown.insert(1, by_alphabet(found, within))
+        if refusals:
+            shown += refused(refusals)
         if beside:
             shown.append(Text(EMBEDDINGS))
         if single.by_class:
@@ -298,15 +328,6 @@ def _classifiers(opened: OpenRun, split: str, way: int, *, seed: int, shifts: in
     }
 
 
-def _by_alphabet(found: list[Classification], within: list[dict[str, Classification]]) -> Table:
-    """A row for each alphabet, a column for each task and rule: accuracy in per cent."""
-    tasks = [f"{item.way}-way {item.shot}-shot\n{_rule(item)}" for item in found]
-    made = table("alphabet", *tasks)
-    for alphabet in within[0]:
-        made.add_row(alphabet, *(f"{100 * parts[alphabet].accuracy:.1f}" for parts in within))
-    return made
-
-
 def _after(progress: Progress, before: int) -> Callable[[int, int], None]:
     """Counts on from what was done before."""
 
@@ -319,32 +340,3 @@ def _after(progress: Progress, before: int) -> Callable[[int, int], None]:
 def _cell(item: Classification, within: dict[str, Classification] | None) -> dict[str, Any]:
     named = {} if within is None else {"alphabets": {name: part.accuracy for name, part in within.items()}}
     return asdict(item) | {"chance": 1 / item.way} | named
-
-
-def _grid(found: list[Classification], beside: list[Baseline]) -> Table:
-    """A row for each task and way to tell the class: accuracy in per cent with its two 95 % intervals."""
-    made = table("task", "by", "%\nright", "± over\nepisodes", "± over\nclasses", "queries")
-    made.columns[1].justify = "left"
-    for way, shot in dict.fromkeys((item.way, item.shot) for item in found):
-        here = [item for item in found if (item.way, item.shot) == (way, shot)]
-        rows = [(_rule(item), item.accuracy, item.ci95, item.ci95_classes, item.queries) for item in here]
-        first = here[0]
-        pixels = first.pixel_accuracy, first.pixel_ci95, first.pixel_ci95_classes
-        rows.append(("nearest, pixels", *pixels, first.queries))
-        rows += [
-            ((BASELINES | HOG)[item.name], item.accuracy, item.ci95, item.ci95_classes, item.queries)
-            for item in beside
-            if (item.way, item.shot) == (way, shot)
-        ]
-        for number, (name, *percent, queries) in enumerate(rows):
-            task = "" if number else f"{way}-way {shot}-shot"
-            made.add_row(task, name, *(f"{100 * value:.1f}" for value in percent), str(queries))
-        made.add_row("", "chance", f"{100 / way:.1f}", end_section=True)
-    return made
-
-
-def _rule(item: Classification) -> str:
-    if item.rule in ("posterior", "prototype"):
-        return "q(a|x)" if item.rule == "posterior" else "mean keys"
-    decoded = f"K = {item.samples}"
-    return f"p(x, a), {decoded}" if item.rule == "likelihood" else f"mixture {item.weight:g}, {decoded}"

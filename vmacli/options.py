@@ -75,3 +75,12 @@ class Wanted:
 Split = Annotated[SplitName, typer.Option("--split", help="Which classes memory and targets come from.")]
 Classes = Annotated[int, typer.Option("--classes", min=1, help="Classes in memory.")]
 Shots = Annotated[int, typer.Option("--shots", min=1, help="Drawings of each class in memory.")]
+Reject = Annotated[
+    float,
+    typer.Option(
+        "--reject",
+        min=0,
+        max=0.99,
+        help="How many of the known may be refused as none of these, a fraction; 0 refuses none.",
+    ),
+]

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     VARIATION = 4
     AUGMENTATION = 5
     REVIVAL = 6
+    UNKNOWN = 7
 
 
 class SharedGenerator(torch.Generator):

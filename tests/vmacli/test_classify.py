@@ -1,10 +1,12 @@
 """`vma classify`: cells, rules, documents, and what cannot be classified."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 
 from tests.vmacli.conftest import Shell
+from vmacli import accuracies
 from vmacli import classify as command
 from vmacore.evaluation import rules
 
@@ -64,6 +66,35 @@ def test_tasks_within_an_alphabet(trained: Shell) -> None:
     assert "--within-alphabet" in trained.misused("classify", "--within-alphabet", "--baselines")
 
 
+def test_what_is_refused(trained: Shell) -> None:
+    tasks = ("--way", "4", "--shot", "3", "--shot", "1", "--queries", "5", *QUICK)
+    assert trained.json("classify", *tasks)["unknown"] == []
+    document = trained.json("classify", *tasks, "--unknown", "--reject", "0.3")
+    three, one = document["unknown"]
+    assert [(cell["way"], cell["shot"], cell["reject"], cell["episodes"]) for cell in (three, one)] == [
+        (4, 3, 0.3, 3),
+        (4, 1, 0.3, 3),
+    ]
+    for name in ("known", "unknown"):
+        assert three[name]["queries"] == 3 * 4 * 5
+        assert 0 < three[name]["part"] < 1
+        assert one[name]["part"] == 0
+    assert 0.5 < three["auroc"] <= 1
+    assert three["known"]["part"] < three["unknown"]["part"]
+    shown = trained("classify", *tasks, "--unknown").stdout
+    assert "none of these" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "--way below 10" in trained.refused("classify", "--way", "10", "--unknown", *QUICK)
+    assert "--unknown" in trained.misused("classify", "--within-alphabet", "--unknown", *QUICK)
+
+
+def test_a_table_that_cannot_be_written_is_told_before_the_work(trained: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = trained("classify", "--episodes", "100000", "--csv", str(tmp_path / "file" / "a.csv"), code=1)
+    assert "choose another --csv" in result.stderr
+    assert "episodes/s" not in result.stderr
+
+
 def test_a_rule_asked_twice_is_measured_once(trained: Shell) -> None:
     assert len(trained.json("classify", "--rule", "posterior", "--rule", "posterior", *QUICK)["results"]) == 1
 
@@ -73,7 +104,7 @@ def test_baselines_say_how_many_episodes(trained: Shell) -> None:
     found = [(item["shot"], item["name"]) for item in document["baselines"]]
     assert found == [
         *((1, name) for name in ("pixels-logistic", "embeddings-nearest", "queries-nearest")),
-        *((2, name) for name in command.BASELINES),
+        *((2, name) for name in accuracies.BASELINES),
     ]
     for item in document["baselines"]:
         assert (item["way"], item["episodes"]) == (5, 2)
@@ -110,7 +141,7 @@ def test_table_fits_into_80_columns(trained: Shell) -> None:
     words_of_it = ("10-way 15-shot", "3 episodes", "half a 95 % interval", "q(a|x)", "p(x, a), K = 2")
     for words in (*words_of_it, "mixture 0.3, K = 2", "queries of each class: 2"):
         assert words in result.stdout
-    for words in ("nearest, pixels", *command.BASELINES.values(), "chance", "queries by h_q"):
+    for words in ("nearest, pixels", *accuracies.BASELINES.values(), "chance", "queries by h_q"):
         assert words in result.stdout
     lines = result.stdout.splitlines()
     named = next(number for number, line in enumerate(lines) if line.startswith(" task "))

@@ -28,7 +28,9 @@ def build(
     with reporting(session) as output:
         from vmacore.data.folders import read_folder
         from vmacore.data.pictures import Preparation
+        from vmacore.memory.pictures import check_file
 
+        check_file(file)
         reader = open_reader(output, session, weights, folder)
         data = reader.location.config.data
         framed = data.protocol if data.dataset == str(folder.resolve()) else None

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from vmacore.addressing import Addressing, query_side
 from vmacore.memory.large import LargeMemory
-from vmacore.models.vma import VariationalMemoryAddressing
 
 ASKED = 2048  # pictures asked of the others at most
 SCORES = 2**24  # scores held at a time
@@ -61,14 +60,12 @@ class Calibration:
 
 
 @torch.no_grad()
-def calibrate(
-    model: VariationalMemoryAddressing, memory: LargeMemory, images: Callable[[Tensor], Tensor]
-) -> Calibration:
+def calibrate(memory: LargeMemory, queries: Callable[[Tensor], Tensor], similarity: str) -> Calibration:
     """Ask up to ASKED pictures, evenly spread over the slots of classes with two and more, of all others.
 
-    images: drawings [T, 1, H, W] of slots at index [T], as h_q looks at them. The temperature is the one of
-    TEMPERATURES under which the right classes are likeliest. None is below 1: where all of a few are right, the
-    likeliest would be certainty.
+    queries: e_x [T, E] of the drawings in slots at index [T]. similarity: the one that the keys were made for. The
+    temperature is the one of TEMPERATURES under which the right classes are likeliest. None is below 1: where all of a
+    few are right, the likeliest would be certainty.
     """
     assert memory.labels is not None
     labels, counts = memory.labels.long(), memory.labels.bincount(minlength=memory.classes)
@@ -78,9 +75,9 @@ def calibrate(
     leave_out = _LeaveOneOut(memory, labels, counts)
     answers = []
     for part in asked.split(max(1, SCORES // len(memory))):
-        queries = model.queries(images(part)).float()
-        cosines[part] = leave_out.cosines(part, queries)
-        answers.append(leave_out.class_scores(part, query_side(queries, model.config.similarity)))
+        asking = queries(part)
+        cosines[part] = leave_out.cosines(part, asking)
+        answers.append(leave_out.class_scores(part, query_side(asking, similarity)))
     if not answers:
         return Calibration(cosines, 1.0)
     scores, right = torch.cat(answers), labels[asked]
