@@ -9,14 +9,14 @@ from pathlib import Path
 
 def debian(name: str, folder: Path) -> Path:
     """The files of a Debian package as `folder` holds them, or downloaded to it; `version` tells which these are."""
-    unpacked = folder / name
-    if not unpacked.is_dir():
+    files = folder / name
+    if not files.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         _run(["apt-get", "download", "-qq", name], folder)
         (archive,) = folder.glob(f"{name}_*.deb")
         _run(["dpkg-deb", "-x", archive.name, f"{name}.part"], folder)
-        (folder / f"{name}.part").rename(unpacked)
-    return unpacked
+        (folder / f"{name}.part").rename(files)
+    return files
 
 
 def version(name: str, folder: Path) -> str:
@@ -27,15 +27,21 @@ def version(name: str, folder: Path) -> str:
 
 def npm(name: str, version: str, folder: Path) -> Path:
     """The files of an npm package as `folder` holds them, or downloaded to it."""
-    unpacked = folder / f"{name.strip('@').replace('/', '-')}-{version}"
-    if not unpacked.is_dir():
+    files = unpacked(name, version, folder)
+    if not files.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         _run(["npm", "pack", "--silent", f"{name}@{version}"], folder)
-        part = unpacked.with_suffix(".part")
-        with tarfile.open(f"{unpacked}.tgz") as archive:
+        part = Path(f"{files}.part")
+        with tarfile.open(f"{files}.tgz") as archive:
             archive.extractall(part, filter="data")
-        (part / "package").rename(unpacked)
-    return unpacked
+        (part / "package").rename(files)
+        part.rmdir()
+    return files
+
+
+def unpacked(name: str, version: str, folder: Path) -> Path:
+    """Where the files of an npm package are."""
+    return folder / f"{name.removeprefix('@').replace('/', '-')}-{version}"
 
 
 def _run(command: list[str], folder: Path) -> str:

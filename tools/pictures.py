@@ -1,9 +1,10 @@
-"""Writing a set of pictures: a folder for each class, the sources beside them, and all of it on one sheet."""
+"""Writing a set of pictures: a folder for each class, the sources beside them, and all of them on one sheet."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -13,13 +14,30 @@ CELL = 52  # pixels of a picture's side on a sheet
 Classes = Mapping[str, Mapping[str, Image.Image]]  # the pictures of each class, by where they are from
 
 
+def main(
+    about: str, render: Callable[[Path], Classes], sources: Callable[[Path], Sequence[str]], columns: Sequence[str]
+) -> None:
+    """Run a script: render(packages) makes the pictures, and sources(packages) a line for each package of theirs."""
+    parser = argparse.ArgumentParser(description=about.partition(":")[0])
+    parser.add_argument("folder", type=Path, help="the folder to make")
+    parser.add_argument("--packages", type=Path, help="where packages are kept (default: packages, beside FOLDER)")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="a PNG to write besides, with all pictures on it")
+    given = parser.parse_args()
+    folder = given.folder.resolve()
+    if folder.exists():
+        raise SystemExit(f"{folder} is there already: remove it, or choose another folder")
+    kept = (given.packages or folder.parent / "packages").resolve()
+    classes = render(kept)
+    save(folder, classes, sources(kept))
+    if given.sheet:
+        save_sheet(given.sheet, classes, columns)
+
+
 def save(folder: Path, classes: Classes, sources: Sequence[str]) -> None:
     """Write FOLDER/CLASS/SOURCE.png, and SOURCES.txt, a line for each source; then print how many, and their hash.
 
     The hash is of names and pixels: with the same packages and the same version of what draws, it is the same.
     """
-    if folder.exists():
-        raise SystemExit(f"{folder} is there already: remove it, or choose another folder")
     digest = hashlib.sha256()
     for name, pictures in sorted(classes.items()):
         (folder / name).mkdir(parents=True)
