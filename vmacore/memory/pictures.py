@@ -185,6 +185,7 @@ class PictureMemory:
             "log_prior": self.slots.log_prior,
             "labels": self.labels,
             "cosines": self.calibration.cosines,
+            "nearest": self.calibration.nearest,
             "slots": self.slots.slots,
             **({} if self.views is None else {"views": self.views}),
             "names": torch.frombuffer(bytearray(names), dtype=torch.uint8),
@@ -273,7 +274,7 @@ def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemo
             preparation=Preparation.from_dict(json.loads(described["preparation"])),
             run=described["run"],
             made_by=described["weights"],
-            calibration=Calibration(stored["cosines"], float(described["temperature"])),
+            calibration=Calibration(stored["cosines"], stored["nearest"], float(described["temperature"])),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise VmaError(f"{path} is damaged: {_BUILD}") from error
