@@ -28,15 +28,7 @@ def identify(
         list[Path], typer.Argument(metavar="IMAGE…|DIR", help="Pictures, or folders of them.", show_default=False)
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="Nearest slots told of each picture.")] = 3,
-    reject: Annotated[
-        float,
-        typer.Option(
-            "--reject",
-            min=0,
-            max=0.99,
-            help="How many of the known may be refused as none of these, a fraction; 0 refuses none.",
-        ),
-    ] = 0.05,
+    reject: options.Reject = 0.05,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a line for each picture.", show_default=False)
     ] = None,
@@ -47,9 +39,12 @@ def identify(
     with reporting(session) as output:
         from vmacore.data.folders import files_below
         from vmacore.errors import VmaError
+        from vmacore.evaluation.answers import check_csv
         from vmacore.evaluation.identify import Identifier, Unreadable, write_csv
 
         options.check_report(report)
+        if csv is not None:
+            check_csv(csv)
         opened, reader = open_memory(output, session, memory, weights)
         identifier = Identifier(reader.model, opened, reject, top)
         if math.isinf(identifier.threshold) and reject > 0:

@@ -96,3 +96,14 @@ def check_report(report: Path | None) -> None:
         from vmacore.reports.page import check_page
 
         check_page(report)
+
+
+Reject = Annotated[
+    float,
+    typer.Option(
+        "--reject",
+        min=0,
+        max=0.99,
+        help="How many of the known may be refused as none of these, a fraction; 0 refuses none.",
+    ),
+]
