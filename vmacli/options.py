@@ -24,7 +24,7 @@ def dataset_or_folder(value: str | None) -> str | None:
     """The name of a data set as it is, the path of a folder in full."""
     if value is None or value in DATASETS:
         return value
-    if "/" in value or os.sep in value or Path(value).is_dir():
+    if "/" in value or os.sep in value or os.path.isdir(value):
         return str(Path(value).resolve())
     try:
         return DATASETS.check(value)

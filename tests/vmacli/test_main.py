@@ -80,6 +80,12 @@ def test_an_empty_value_is_no_path(arguments: list[str], name: str) -> None:
     assert f"the value of {name} is empty" in result.stderr
 
 
+def test_a_name_that_is_too_long_for_a_path_is_no_data_set() -> None:
+    result = CliRunner().invoke(app, ["score", "--dataset", "a" * 5000], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
 def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0
