@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests import synthetic
-from vmacore.runs.directory import MOMENTS, WEIGHTS, RunDirectory
+from vmacore.runs.directory import CHECKSUMS, MOMENTS, STATE, WEIGHTS, RunDirectory
 from vmacore.training.loop import prepare
 
 DATASET = synthetic.dataset()
@@ -49,3 +49,10 @@ def tensors_of(value: float = 1.0) -> dict[str, dict[str, Tensor]]:
 def save_weights(run: RunDirectory, step: int, best: int | None = None, value: float = 1.0) -> None:
     """A checkpoint without training."""
     run.save(step, tensors_of(value), {"best": {} if best is None else {"step": best}})
+
+
+def change_state(checkpoint: Path, **changes: Any) -> None:
+    """Change entries of the state of a checkpoint, and its checksum with them."""
+    document = json.loads((checkpoint / STATE).read_text())
+    document[CHECKSUMS].pop(STATE, None)
+    (checkpoint / STATE).write_text(json.dumps({**document, **changes}))

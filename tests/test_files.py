@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from vmacore import files
-from vmacore.files import check_writable, discard, new_folder, replace
+from vmacore.files import check_writable, discard, folder_for, new_folder, replace
 
 KILLED = """
 import os, sys
@@ -63,3 +66,19 @@ def test_where_nothing_can_be_written_is_found_out_before(tmp_path: Path) -> Non
             check_writable(path)
     check_writable(tmp_path / "new" / "file")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_folder_without_results_goes_again(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    for folder, result, error in itertools.product(
+        (there / "a" / "b", tmp_path / "c"), (None, "result"), (None, ValueError())
+    ):
+        with suppress(ValueError), folder_for(folder):
+            if result:
+                (folder / result).write_text("")
+            if error:
+                raise error
+        assert folder.exists() == bool(result)
+        shutil.rmtree(folder, ignore_errors=True)
+        assert there.exists()

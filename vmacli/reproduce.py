@@ -92,12 +92,12 @@ def reproduce(
             return
         from vmacore.experiments.lab.lab import Lab, Stopped
         from vmacore.experiments.lab.result import write
+        from vmacore.files import folder_for
 
-        folder.mkdir(parents=True, exist_ok=True)
         where = choose_device(session.device)
         output.note(f"{known.title}; the paper: {known.paper}; on {where}")
         began = time.monotonic()
-        with stopping() as stop:
+        with folder_for(folder), stopping() as stop:
             lab = Lab(
                 data_dir=session.data_dir,
                 runs_dir=session.runs_dir,

@@ -128,6 +128,22 @@ def check_writable(path: Path) -> None:
         trial.unlink(missing_ok=True)
 
 
+@contextmanager
+def folder_for(path: Path) -> Iterator[None]:
+    """A folder, made with those above it, for results of the block; those made that are empty at its end go again.
+
+    Raises whatever the block does, and OSError where the system refuses.
+    """
+    absent = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in absent:
+            with suppress(OSError):
+                folder.rmdir()
+
+
 def discard(folder: Path) -> None:
     """Remove a folder. Its name goes first, so that whoever reads beside finds all of it or nothing."""
     gone = _beside(folder)

@@ -14,6 +14,7 @@ import torch
 
 from tests import synthetic
 from tests.experiments.conftest import STEPS, TINY, Recorder
+from tests.small_runs import change_state
 from vmacore.errors import VmaError
 from vmacore.experiments.lab import plans
 from vmacore.experiments.lab.lab import Lab, Stopped
@@ -155,8 +156,7 @@ def best_at_two(make_lab: Callable[..., Lab]) -> RunDirectory:
     lab = make_lab(steps=2)
     lab.trained(DIGITS)
     run = RunDirectory.open(lab.runs_dir / "one")
-    state = run.checkpoint(2) / "state.json"
-    state.write_text(json.dumps({**json.loads(state.read_text()), "best": {"step": 2, "nll": -1.0, "accuracy": None}}))
+    change_state(run.checkpoint(2), best={"step": 2, "nll": -1.0, "accuracy": None})
     (run.path / "best").write_text("2")
     make_lab().trained(DIGITS)
     return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,19 @@ def test_every_flipped_bit_is_noticed(run: RunDirectory, place: float) -> None:
     assert read_tensors(file)["weight"].shape == (2, 3)
 
 
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True))
+def test_a_flipped_bit_of_a_state_changes_nothing_unnoticed(run: RunDirectory, place: float) -> None:
+    save_weights(run, 1)
+    file = run.checkpoint(1) / "state.json"
+    whole = read_state(file.parent)
+    _flipped(file, int(place * 8 * file.stat().st_size))
+    with suppress(VmaError):
+        state = read_state(file.parent)
+        # Without its name a checksum is not looked at; the rest is whole then.
+        assert {**state, "sha256": 0} == {**whole, "sha256": 0} or "sha256" not in state
+
+
 WRONG = [
     torch.zeros(2, dtype=torch.int64),
     torch.zeros(2, dtype=torch.bool),
@@ -133,7 +147,7 @@ def test_weights_are_finite_numbers(run: RunDirectory, tensor: Tensor) -> None:
 
 def test_shipped_weights_have_checksums() -> None:
     for folder in shipped_weights().values():
-        assert read_state(folder)["sha256"].keys() == {WEIGHTS["averaged"]}
+        assert read_state(folder)["sha256"].keys() == {WEIGHTS["averaged"], "state.json"}
         read_tensors(folder / WEIGHTS["averaged"])
 
 

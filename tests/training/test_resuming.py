@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.small_runs import DATASET, create_run, files_of, metrics_of, stop_after
+from tests.small_runs import DATASET, change_state, create_run, files_of, metrics_of, stop_after
 from vmacore.errors import VmaError
 from vmacore.runs.directory import MOMENTS, STATE, WEIGHTS, RunDirectory
 from vmacore.runs.finding import find_run
@@ -173,9 +172,7 @@ def _kill_after(count: int) -> Callable[[], bool]:
 def test_the_best_before_a_resume_stays_the_best(tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", training={"steps": 10})
     train(run, DATASET)
-    state = run.checkpoint(10) / STATE
-    document = json.loads(state.read_text())
-    state.write_text(json.dumps({**document, "best": {**document["best"], "nll": 1.0}}))
+    change_state(run.checkpoint(10), best={"step": 10, "nll": 1.0, "accuracy": None})
     validations: list[ValidationReport] = []
     train(run, DATASET, steps=12, resume=True, on_validation=validations.append)
     assert [(report.step, report.is_best) for report in validations] == [(12, False)]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import vmacore
+from tests.small_runs import change_state
 from tests.vmacli.conftest import TINY, Shell
 from vmacore.runs import weights as ckpt
 from vmacore.runs.directory import read_state
@@ -75,16 +76,14 @@ def test_the_card(trained: Shell, folder: Path) -> None:
 def test_the_card_of_a_step_that_validation_did_not_choose(trained: Shell, shell: Shell) -> None:
     shutil.copytree(trained.runs, shell.runs)
     checkpoint = shell.runs / "tiny" / "checkpoints" / "step-00000020"
-    state = (checkpoint / "state.json").read_text()
     for best, words in (
         (
-            '{"step": 10, "nll": 1.5, "accuracy": null}',
+            {"step": 10, "nll": 1.5, "accuracy": None},
             "by hand: step 20; on the validation split step 10 has the lowest NLL",
         ),
-        ("{}", "on no split: step 20 is the last"),
+        ({}, "on no split: step 20 is the last"),
     ):
-        start = state.index('"best": ') + len('"best": ')
-        (checkpoint / "state.json").write_text(state[:start] + best + state[state.index("}", start) + 1 :])
+        change_state(checkpoint, best=best)
         out = shell.folder / f"out{len(best)}"
         shell("export", str(checkpoint), str(out))
         text = (out / "README.md").read_text("utf-8")

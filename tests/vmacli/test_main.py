@@ -52,6 +52,22 @@ def test_help_names_every_command() -> None:
     assert all(command in text for command in COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["download", "digits", "--from", ""], "--from"),
+        (["download", "digits", "--from="], "--from"),
+        (["info", "--data-dir", ""], "--data-dir"),
+        (["score", ""], "an argument"),
+        (["memory", "show", ""], "an argument"),
+    ],
+)
+def test_an_empty_value_is_no_path(arguments: list[str], name: str) -> None:
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert f"the value of {name} is empty" in result.stderr
+
+
 def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0

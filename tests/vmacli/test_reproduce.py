@@ -136,6 +136,7 @@ def test_interrupted(tiny_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None
 def test_foreseen_failures(shell: Shell, monkeypatch: pytest.MonkeyPatch, arguments: Any, words: str) -> None:
     monkeypatch.chdir(shell.folder)
     assert words in shell.refused("reproduce", *arguments)
+    assert not (shell.folder / "reproduction").exists()
 
 
 def test_a_folder_that_cannot_be_written(tiny_shell: Shell) -> None:

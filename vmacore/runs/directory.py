@@ -179,7 +179,7 @@ class RunDirectory:
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Fill a folder with tensors by file name, and with a state that knows the checksum of each file.
+    """Fill a folder with tensors by file name, and with a state that knows the checksum of each file, its own included.
 
     Raises:
         OSError: it could not be written.
@@ -190,7 +190,15 @@ def write_checkpoint(folder: Path, state: Mapping[str, Any], tensors: Mapping[st
         checksums[file] = hashlib.sha256(stored).hexdigest()
         write(folder / file, stored)
     document = {"format": FORMAT, **state, CHECKSUMS: checksums}
+    checksums[STATE] = _checksum(document)
     write(folder / STATE, json.dumps(document, indent=1, allow_nan=False).encode())
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    """Of a state, but for its own checksum."""
+    others = {file: checksum for file, checksum in document.get(CHECKSUMS, {}).items() if file != STATE}
+    text = json.dumps({**document, CHECKSUMS: others}, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
@@ -208,7 +216,9 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         _check(_is_step(state["step"]), "its step is none")
         _check(best == {} or (_is_step(best["step"]) and _is_number(best.get("nll", 0.0))), "its best is none")
         _check(_is_number(best.get("accuracy") or 0.0), "its best has no accuracy")
-        _check(all(isinstance(value, str) for value in state.get(CHECKSUMS, {}).values()), "its checksums are none")
+        checksums = state.get(CHECKSUMS, {})  # earlier versions wrote none
+        _check(all(isinstance(value, str) for value in checksums.values()), "its checksums are none")
+        _check(checksums.get(STATE, "") in ("", _checksum(state)), "its checksum is another")
     return state
 
 
