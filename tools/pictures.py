@@ -34,7 +34,7 @@ def main(
 
 
 def save(folder: Path, classes: Classes, sources: Sequence[str]) -> None:
-    """Write FOLDER/CLASS/SOURCE.png, and SOURCES.txt, a line for each source; then print how many, and their hash.
+    """Write FOLDER/CLASS/SOURCE.png, and FOLDER.txt, a line for each source; then print how many, and their hash.
 
     The hash is of names and pixels: with the same packages and the same version of what draws, it is the same.
     """
@@ -44,7 +44,7 @@ def save(folder: Path, classes: Classes, sources: Sequence[str]) -> None:
         for source, picture in sorted(pictures.items()):
             picture.save(folder / name / f"{source}.png")
             digest.update(f"{name} {source} {picture.mode} {picture.size} ".encode() + picture.tobytes())
-    (folder / "SOURCES.txt").write_text("\n".join(sources) + "\n", "utf-8")
+    folder.with_name(f"{folder.name}.txt").write_text("\n".join(sources) + "\n", "utf-8")
     count = sum(map(len, classes.values()))
     print(f"{count} pictures of {len(classes)} classes in {folder}; sha256 {digest.hexdigest()[:16]}")
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools import icons, packages, pictures, printed_letters
+from tests.data.pictures import save_classes
+from tools import icons, many_pictures, packages, pictures, printed_letters
 from vmacore.data.folders import read_folder
 from vmacore.data.pictures import Preparation
 from vmacore.data.splits import by_alphabet
@@ -120,6 +121,19 @@ def test_a_font_without_the_letters_or_with_the_letters_of_another(
     monkeypatch.setattr(printed_letters, "EM", 300)
     with pytest.raises(SystemExit, match="more than the picture holds"):
         printed_letters.render(packed_fonts)
+
+
+def test_many_pictures_are_of_the_same_classes_and_all_differ(tmp_path: Path) -> None:
+    save_classes(tmp_path / "few", {"a": 2, "Greek/b": 1})
+    for out in ("many", "again"):
+        many_pictures.make(tmp_path / "few", tmp_path / out, 8)
+    files = [sorted((tmp_path / out).rglob("*.png")) for out in ("many", "again")]
+    contents = [[file.read_bytes() for file in part] for part in files]
+    assert contents[0] == contents[1]
+    assert len(set(contents[0])) == 8
+    whole = read_folder(tmp_path / "many", Preparation())
+    assert not whole.left_out
+    assert dict(zip(whole.characters.classes, whole.characters.counts.tolist(), strict=True)) == {"a": 5, "Greek/b": 3}
 
 
 def test_a_package_that_cannot_be_had_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
