@@ -237,8 +237,8 @@ def test_a_split_without_drawings(straight: RunDirectory) -> None:
 
 
 def test_a_run_of_addresses_alone(tmp_path: Path) -> None:
-    objective = {"labels": 1.0, "trains": "addresses"}
-    run = create_run(tmp_path / "run", objective=objective, training={"steps": 4, "validate_every": 2})
+    alone = {"objective": {"trains": "addresses"}, "model": {"tied": True}, "labels": {"weight": 1.0, "classes": 6}}
+    run = create_run(tmp_path / "run", **alone, training={"steps": 4, "validate_every": 2})
     train(run, DATASET)
     made = described(find_run(run.path, runs_dir=tmp_path), ASKED)
     measure(made, trained_of(run))
