@@ -153,6 +153,6 @@ def test_a_memory_remembers_a_run_by_its_path(trained: Shell, tmp_path: Path, mo
     trained("memory", "build", f"{tmp_path}/n.mem", f"{tmp_path}/symbols")  # the newest run is of other data
     assert trained.json("memory", "show", f"{tmp_path}/n.mem")["weights"] == "omniglot-best"
     refused = trained.refused("sample", "omniglot-best", "--memory-from", "m.mem")
-    assert "draws" in refused
+    assert "finer view" in refused
     learned = trained.refused("memory", "build", "a.mem", "symbols", "--weights", "omniglot-vae")
     assert "take weights of a few-shot model" in learned
