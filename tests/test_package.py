@@ -60,7 +60,7 @@ def test_light_modules_import_neither_torch_nor_scikit_learn(module: str) -> Non
 
 
 def test_the_classifier_is_imported_when_it_is_asked_for() -> None:
-    from vmacore.classifier import FewShotClassifier
+    from vmacore.evaluation.few_shot_classifier import FewShotClassifier
 
     assert vmacore.FewShotClassifier is FewShotClassifier
     with pytest.raises(AttributeError, match="has no attribute 'Absent'"):

@@ -42,7 +42,7 @@ def info(
         import torch
 
         from vmacore.data.available import available
-        from vmacore.devices import device_names
+        from vmacore.runs.devices import device_names
         from vmacore.runs.summaries import run_summaries, shipped_summaries
 
         data, runs, shipped = available(session.data_dir), run_summaries(session.runs_dir), shipped_summaries()
