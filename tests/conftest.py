@@ -33,6 +33,7 @@ SLOW = (
     "tests/experiments/",
     "tests/vmacli/",
     "tests/memory/test_sharded.py",
+    "tests/reports/test_browser.py",
     "tests/training/test_resuming.py",
     "tests/test_classifier_checks.py",
     "tests/test_distributed.py",

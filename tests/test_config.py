@@ -200,9 +200,9 @@ def test_text_that_is_no_configuration(text: str) -> None:
     assert "configuration" in str(caught.value)
 
 
-@pytest.mark.parametrize("setting", ["model.system=vae", "episode.memory=recall", "model.learned_slots=4"])
-def test_labels_are_for_addresses_of_a_few_shot_memory(setting: str) -> None:
-    config = Config.from_toml('[data]\ndataset = "glyphs"\n[objective]\nlabels = 1.0\n')
+@pytest.mark.parametrize("setting", ["model.system=vae", "model.tied=false", "model.learned_slots=4"])
+def test_labels_teach_the_one_embedding_of_images(setting: str) -> None:
+    config = Config.from_toml('[data]\ndataset = "glyphs"\n[model]\ntied = true\n[labels]\nweight = 1.0\n')
     with pytest.raises(VmaError, match="labels"):
         config.with_overrides([setting])
 

@@ -82,3 +82,14 @@ def test_a_folder_without_results_goes_again(tmp_path: Path) -> None:
         assert folder.exists() == bool(result)
         shutil.rmtree(folder, ignore_errors=True)
         assert there.exists()
+
+
+@pytest.mark.skipif(not hasattr(files.os, "mkfifo"), reason="this system has no pipes with names")
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    files.os.mkfifo(path)
+    for write in (check_writable, lambda path: replace(path, b"content")):
+        with pytest.raises(OSError, match="no regular file"):
+            write(path)
+    assert path.is_fifo()
+    assert [file.name for file in tmp_path.iterdir()] == ["pipe"]

@@ -34,6 +34,9 @@ def test_what_is_gone_is_left_out_where_it_did_nothing() -> None:
         ("data", "refit", True),
         ("episode", "classes_between", [2, 4]),
         ("episode", "alike", 0.5),
+        ("objective", "labels", 20.0),
+        ("objective", "label_slots", True),
+        ("objective", "slot_class_weight", 1.0),
         ("optimiser", "name", "muon"),
         ("optimiser", "matrix_decay", 0.1),
     ],
@@ -45,12 +48,11 @@ def test_a_run_that_used_what_is_gone_is_refused(section: str, key: str, value: 
 
 def test_settings_that_were_renamed() -> None:
     model = {"network": "residual", "finer_latents": [1, 0], "meeting": 4}
-    old = {"model": model, "objective": {"part": "images", "label_slots": True}}
+    old = {"model": model, "objective": {"part": "addresses"}}
     assert migrated(old) == {
         "model": {"network": "residual", "latent_maps": [1, 0], "posterior_hidden": 4},
-        "objective": {"trains": "images", "slot_class_weight": 1.0},
+        "objective": {"trains": "addresses"},
     }
-    assert migrated({"objective": {"label_slots": False}})["objective"] == {"slot_class_weight": 0.0}
     assert migrated(migrated(old)) == migrated(old)
 
 

@@ -60,7 +60,7 @@ def test_light_modules_import_neither_torch_nor_scikit_learn(module: str) -> Non
 
 
 def test_the_classifier_is_imported_when_it_is_asked_for() -> None:
-    from vmacore.classifier import FewShotClassifier
+    from vmacore.evaluation.few_shot_classifier import FewShotClassifier
 
     assert vmacore.FewShotClassifier is FewShotClassifier
     with pytest.raises(AttributeError, match="has no attribute 'Absent'"):
@@ -93,3 +93,13 @@ def test_type_checkers_find_the_types_of_an_installed_package(package: str) -> N
     assert resources.files(package).joinpath("py.typed").is_file()
     project = tomllib.loads((Path(vmacore.__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
     assert "py.typed" in project["tool"]["setuptools"]["package-data"][package]
+
+
+def test_an_installed_package_holds_the_templates_of_pages() -> None:
+    root = Path(vmacore.__file__).parent
+    project = tomllib.loads((root.parent / "pyproject.toml").read_text("utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["vmacore"]
+    packed = {path for pattern in patterns for path in root.glob(pattern)}
+    templates = set((root / "reports" / "templates").iterdir())
+    assert len(templates) > 3
+    assert templates <= packed

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-PARTS = ["kills at file events", "full disk at file events", "flipped bits", "readers beside saves", "damaged files"]
+PARTS = [
+    "kills at file events",
+    "full disk at file events",
+    "flipped bits",
+    "readers beside saves",
+    "damaged files",
+    "command lines",
+    "soak",
+]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

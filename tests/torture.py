@@ -22,7 +22,9 @@ from pathlib import Path
 from tests.data.drawings import ALPHABETS, drawing_files
 from tests.data.test_omniglot_burda import SIZES, matrices
 from tests.data.test_omniglot_burda import mat as mat_file
+from tests.hostile_commands import command_lines
 from tests.small_runs import DATASET, create_run, files_of, metrics_of, save_weights
+from tests.soak import soak
 from vmacore.config import Config
 from vmacore.data.prepared import read_prepared, write_prepared
 from vmacore.data.sets import omniglot, omniglot_burda
@@ -268,6 +270,8 @@ PARTS: dict[str, Callable[[Bench, bool], tuple[int, list[str]]]] = {
     "flipped bits": flips,
     "readers beside saves": readers,
     "damaged files": fuzz,
+    "command lines": lambda bench, small: command_lines(bench.folder, small),
+    "soak": lambda bench, small: soak(bench.folder, small),
 }
 
 

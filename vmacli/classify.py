@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,12 +12,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from vmacli import options
-from vmacli.classify_options import Beside, Choice, Single, Tasks
+from vmacli.classify_options import Beside, Choice, Single, Tasks, Unknown
 from vmacli.output import reporting
-from vmacli.runs import is_path, open_run
+from vmacli.runs import OpenRun, is_path, open_run
 from vmacli.session import Session, uses
 from vmacli.tables.classes import by_class
-from vmacli.tables.classify import EMBEDDINGS, INTERVALS, accuracies, by_alphabet
+from vmacli.tables.classify import EMBEDDINGS, INTERVALS, accuracies, by_alphabet, refused
 
 if TYPE_CHECKING:
     from vmacore.evaluation.measuring import Measurements
@@ -33,12 +34,13 @@ def classify(
     choice: Choice,
     baselines: Beside,
     single: Single,
+    unknown: Unknown,
 ) -> None:
     """Classify drawings of new classes, every --way with every --shot, by every --rule on the same tasks."""
-    if baselines.with_baselines and tasks.within_alphabet:
-        raise typer.BadParameter("give --baselines or --within-alphabet")
+    if (baselines.with_baselines or unknown.asked) and tasks.within_alphabet:
+        raise typer.BadParameter("give --within-alphabet without --baselines and --unknown")
     with reporting(session) as output:
-        from vmacore.evaluation.answers import write_csv
+        from vmacore.evaluation.answers import check_csv, write_csv
         from vmacore.evaluation.measuring import measure_tasks
         from vmacore.evaluation.tasks import FewShotTasks
 
@@ -52,13 +54,19 @@ def classify(
             queries=tasks.queries,
             within_alphabet=tasks.within_alphabet,
             baselines=baselines.baseline_episodes if baselines.with_baselines else 0,
+            reject=unknown.reject if unknown.asked else None,
             seed=session.seed,
         )
+        options.check_report(single.report)
+        if single.csv is not None:
+            check_csv(single.csv)
         opened = open_run(output, wanted, session, addresses_suffice=not asked.decodes)
         folder = is_path(opened.dataset.name)
-        keep = single.by_class or single.csv is not None or folder
+        keep = single.by_class or single.csv is not None or single.report is not None or folder
         if keep and tasks.within_alphabet:
-            raise typer.BadParameter("give --within-alphabet without --per-class, --csv and a folder of pictures")
+            raise typer.BadParameter(
+                "give --within-alphabet without --per-class, --csv, --report and a folder of pictures"
+            )
         with output.progress("episodes") as progress:
             found = measure_tasks(
                 opened.model,
@@ -73,17 +81,37 @@ def classify(
         if single.csv is not None:
             write_csv(single.csv, found.characters, found.answers)
             output.note(f"{sum(len(part.drawing) for part in found.answers)} answers in {single.csv}")
+        if single.report is not None:
+            _write_report(single.report, opened, found, asked, split)
+            output.note(f"the report is {single.report}")
         shown: list[RenderableType] = [
             opened.heading(split, *_in_words(asked)),
             *([by_alphabet(found.results, found.by_alphabet)] if found.by_alphabet else []),
             accuracies(found.results, found.baselines),
             Text(INTERVALS),
+            *(refused(found.refusals) if found.refusals else []),
             *([Text(EMBEDDINGS)] if found.baselines else []),
             *(by_class(found.per_class(), found.confusions()) if single.by_class else []),
         ]
         bare = [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.rule}" for item in found.results]
         bare += [f"{item.way}\t{item.shot}\t{item.accuracy:.4f}\t{item.name}" for item in found.baselines]
         output.result(document, shown, "\n".join(bare))
+
+
+def _write_report(path: Path, opened: OpenRun, found: Measurements, asked: FewShotTasks, split: str) -> None:
+    """The page of what was measured with its answers."""
+    from vmacore.data.folders import FolderDataset
+    from vmacore.reports.classified import About, classify_page, gather
+    from vmacore.reports.page import save_page
+
+    data = opened.dataset
+    about = About(
+        data=data.name,
+        run=opened.location.run,
+        words=opened.heading(split, *_in_words(asked)).plain,
+        left_out=data.left_out if isinstance(data, FolderDataset) else (),
+    )
+    save_page(path, classify_page(gather(opened.model, found, asked, about, device=opened.device)))
 
 
 def _numbers(asked: FewShotTasks, found: Measurements) -> dict[str, Any]:
@@ -96,6 +124,7 @@ def _numbers(asked: FewShotTasks, found: Measurements) -> dict[str, Any]:
         "queries_per_class": asked.n_queries,
         "results": results,
         "baselines": [asdict(item) for item in found.baselines],
+        "unknown": [asdict(item) for item in found.refusals],
     }
     if not found.answers:
         return document

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vmacli.options import Reject, Report
 from vmacore.evaluation.tasks import (
     BASELINE_EPISODES,
     EPISODES,
@@ -131,3 +132,19 @@ class Single:
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write a line for each query.", show_default=False),
     ] = None
+    report: Report = None
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Queries of classes that are not in memory."""
+
+    asked: Annotated[
+        bool,
+        typer.Option(
+            "--unknown",
+            help="Ask as many drawings of classes that are not in memory, and tell how many of either are refused as "
+            "none of these, as vma identify refuses.",
+        ),
+    ] = False
+    reject: Reject = 0.05

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import RenderableType
 
+from vmacli import options
 from vmacli.memories import WEIGHTS, open_memory
 from vmacli.output import reporting, table
 from vmacli.session import Session, uses
@@ -27,26 +28,23 @@ def identify(
         list[Path], typer.Argument(metavar="IMAGE…|DIR", help="Pictures, or folders of them.", show_default=False)
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="Nearest slots told of each picture.")] = 3,
-    reject: Annotated[
-        float,
-        typer.Option(
-            "--reject",
-            min=0,
-            max=0.99,
-            help="How many of the known may be refused as none of these, a fraction; 0 refuses none.",
-        ),
-    ] = 0.05,
+    reject: options.Reject = 0.05,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a line for each picture.", show_default=False)
     ] = None,
+    report: options.Report = None,
     weights: Annotated[str | None, WEIGHTS] = None,
 ) -> None:
     """Tell the class of pictures by a memory, or that they are none of these. Exit code 1 if one can't be read."""
     with reporting(session) as output:
         from vmacore.data.folders import files_below
         from vmacore.errors import VmaError
+        from vmacore.evaluation.answers import check_csv
         from vmacore.evaluation.identify import Identifier, Unreadable, write_csv
 
+        options.check_report(report)
+        if csv is not None:
+            check_csv(csv)
         opened, reader = open_memory(output, session, memory, weights)
         identifier = Identifier(reader.model, opened, reject, top)
         if math.isinf(identifier.threshold) and reject > 0:
@@ -75,6 +73,13 @@ def identify(
         if csv is not None:
             write_csv(csv, answers)
             output.note(f"{len(answers)} answers in {csv}")
+        if report is not None:
+            from vmacore.reports.identified import gather, identify_page, known_labels
+            from vmacore.reports.page import save_page
+
+            labels = known_labels(images, opened.classes)
+            save_page(report, identify_page(gather(identifier, answers, memory=str(memory), labels=labels)))
+            output.note(f"the report is {report}")
         bare = "\n".join(
             f"{answer.file}\t{'error' if isinstance(answer, Unreadable) else answer.label or ''}" for answer in answers
         )

@@ -42,7 +42,7 @@ def info(
         import torch
 
         from vmacore.data.available import available
-        from vmacore.devices import device_names
+        from vmacore.runs.devices import device_names
         from vmacore.runs.summaries import run_summaries, shipped_summaries
 
         data, runs, shipped = available(session.data_dir), run_summaries(session.runs_dir), shipped_summaries()
@@ -87,12 +87,8 @@ def _show_run(output: Output, name: str, runs_dir: Path) -> None:
         "checkpoint": str(location.path),
         "step": location.step,
         "init": config.init,
-        "addresses_from": config.addresses_from,
-        "revived": config.revived,
         "config": config.model_dump(mode="json"),
     }
     started = "its own initial weights" if config.init is None else config.init
-    started += f", h and h_q of {config.addresses_from}" if config.addresses_from else ""
-    started += ", what was out of use drawn anew" if config.revived else ""
     head = f"{location.kind} {location.run}, step {location.step} of {config.training.steps}, started from {started}"
     output.result(document, [head, str(location.path), "", config.to_toml().rstrip()], str(location.path))

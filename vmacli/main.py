@@ -15,6 +15,7 @@ from vmacli.identify import identify
 from vmacli.info import info
 from vmacli.inspect import inspect
 from vmacli.memory import memory
+from vmacli.report import report
 from vmacli.reproduce import reproduce
 from vmacli.sample import sample
 from vmacli.score import score
@@ -38,7 +39,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (download, train, score, sample, classify, identify, inspect, export, reproduce, info):
+for command in (download, train, score, sample, classify, identify, inspect, report, export, reproduce, info):
     app.command()(command)
 app.add_typer(memory, name="memory")
 app.add_typer(bench, name="bench")

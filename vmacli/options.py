@@ -24,7 +24,7 @@ def dataset_or_folder(value: str | None) -> str | None:
     """The name of a data set as it is, the path of a folder in full."""
     if value is None or value in DATASETS:
         return value
-    if "/" in value or os.sep in value or Path(value).is_dir():
+    if "/" in value or os.sep in value or os.path.isdir(value):
         return str(Path(value).resolve())
     try:
         return DATASETS.check(value)
@@ -43,20 +43,23 @@ Frame = Annotated[
 ]
 
 
+Run = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="A run directory or its name, a checkpoint folder, or shipped weights. "
+        "Left out: the newest run, else shipped weights.",
+        show_default=False,
+        autocompletion=completion.all_runs,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which run a command reads."""
 
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN",
-            help="A run directory or its name, a checkpoint folder, or shipped weights. "
-            "Left out: the newest run, else shipped weights.",
-            show_default=False,
-            autocompletion=completion.all_runs,
-        ),
-    ] = None
+    run: Run = None
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -75,3 +78,32 @@ class Wanted:
 Split = Annotated[SplitName, typer.Option("--split", help="Which classes memory and targets come from.")]
 Classes = Annotated[int, typer.Option("--classes", min=1, help="Classes in memory.")]
 Shots = Annotated[int, typer.Option("--shots", min=1, help="Drawings of each class in memory.")]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE.html", help="Write a page to look at, with the pictures in it.", show_default=False
+    ),
+]
+
+
+def check_report(report: Path | None) -> None:
+    """Find out, before the work, whether the page that --report asks for can be written.
+
+    Raises:
+        VmaError: it cannot.
+    """
+    if report is not None:
+        from vmacore.reports.page import check_page
+
+        check_page(report)
+
+
+Reject = Annotated[
+    float,
+    typer.Option(
+        "--reject",
+        min=0,
+        max=0.99,
+        help="How many of the known may be refused as none of these, a fraction; 0 refuses none.",
+    ),
+]

@@ -41,8 +41,6 @@ def refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[st
         "--estimator": config.objective.estimator,
         "--name": run.path.name,
         "--init": None,
-        "--addresses-from": None,
-        "--revive": None,
         "--seed": config.training.seed,
     }
     conflicts = [option for option, value in asked.items() if value is not None and value != began[option]]

@@ -125,7 +125,7 @@ def choose_device(name: str) -> torch.device:
     """
     import torch
 
-    from vmacore.devices import find_device
+    from vmacore.runs.devices import find_device
 
     device = find_device(name)
     if device.type == "cpu":

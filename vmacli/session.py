@@ -80,7 +80,7 @@ def uses(*names: str) -> Callable[[Command], Command]:
         shown = [option.replace(kind=Parameter.KEYWORD_ONLY) for option in shown]
         run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
         run.__annotations__ = {option.name: option.annotation for option in shown}
-        run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        vars(run)["__signature__"] = inspect.Signature(shown)
         return run
 
     return decorate

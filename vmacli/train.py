@@ -16,7 +16,7 @@ from vmacli.resuming import existing, refuse_conflicts
 from vmacli.runs import is_path
 from vmacli.session import Session, uses
 from vmacli.tables.train import document, faster_by, on_what, step_line, summary_table, validation_line
-from vmacli.train_options import SEED, Origin, Recipe, of_run, unset
+from vmacli.train_options import SEED, Recipe, of_run, unset
 
 if TYPE_CHECKING:
     from vmacore.config import Config
@@ -34,7 +34,9 @@ def train(
         of_run("--resume", help="Go on with this run, or checkpoint of it.", autocompletion=completion.own_runs),
     ] = None,
     *,
-    origin: Origin,
+    init: Annotated[
+        str | None, of_run("--init", help="Start from its weights; by its settings too, without --dataset.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         unset("--set", metavar="KEY=VALUE", help="A setting, as model.latent=32; repeatable."),
@@ -45,7 +47,7 @@ def train(
     seed: Annotated[int | None, SEED] = None,
 ) -> None:
     """Train a model, or go on with --resume. Ctrl-C saves."""
-    if resume is None and wanted.dataset is None and wanted.recipe is None and origin.init is None:
+    if resume is None and wanted.dataset is None and wanted.recipe is None and init is None:
         raise typer.BadParameter("say what to train on, such as --dataset glyphs", param_hint="--dataset")
     if name is not None and not (name.isprintable() and name == Path(name).name and name[:1] not in "-."):
         raise typer.BadParameter("a plain name without slashes is needed; --runs-dir says where", param_hint="--name")
@@ -53,7 +55,7 @@ def train(
     with reporting(session) as output:
         from vmacore.config.choosing import Wanted, configure
         from vmacore.distributed import rank
-        from vmacore.runs.finding import find_run
+        from vmacore.runs.finding import find_run, settled
         from vmacore.runs.weights import newest_whole
         from vmacore.training.loop import train as fit
         from vmacore.training.new import begin, kept_if_started
@@ -63,23 +65,18 @@ def train(
         with processes(session) as where:
             leads = rank() == 0
             output.quiet = output.quiet or not leads
-            first, of_addresses = (
-                None if asked is None else find_run(asked, runs_dir=session.runs_dir)
-                for asked in (origin.init, origin.addresses)
-            )
-            start = Start(first, of_addresses, origin.revive) if first or of_addresses or origin.revive else None
+            start = settled(lambda: Start.of(find_run(init, runs_dir=session.runs_dir))) if init is not None else None
             at: int | None = None
             if resume is None:
                 config = configure(
-                    Wanted(**asdict(wanted), seed=seed, settings=settings or ()), first.config if first else None
+                    Wanted(**asdict(wanted), seed=seed, settings=settings or ()), start.config if start else None
                 )
                 data = _load(config, session, output)
                 run = begin(config, data, session.runs_dir, name, start)  # only now: missing data leave no run behind
             else:
                 run, at = existing(resume, session.runs_dir)
                 given = {f"--{option}": value for option, value in asdict(wanted).items() if option != "steps"}
-                given |= {"--name": name, "--init": origin.init, "--addresses-from": origin.addresses}
-                refuse_conflicts(run, given | {"--revive": origin.revive or None, "--seed": seed}, settings or [])
+                refuse_conflicts(run, given | {"--name": name, "--init": init, "--seed": seed}, settings or [])
                 data = _load(run.config, session, output)
                 if at is None:
                     at, wrong = newest_whole(run)

@@ -53,16 +53,3 @@ class Recipe:
         int | None,
         unset("--steps", min=1, max=10**9, help="Steps in all, those of a resumed run included."),
     ] = None
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The runs that a new run takes weights from."""
-
-    init: Annotated[
-        str | None, of_run("--init", help="Start from its weights; by its settings too, without --dataset.")
-    ] = None
-    addresses: Annotated[str | None, of_run("--addresses-from", help="Take h and h_q from its weights.")] = None
-    revive: Annotated[
-        bool, typer.Option("--revive", help="With --init: draw units and latents that are out of use anew.")
-    ] = False

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vmacore.classifier import FewShotClassifier
     from vmacore.config import Config
+    from vmacore.evaluation.few_shot_classifier import FewShotClassifier
     from vmacore.models import GenerativeModel
 
 __version__ = "0.1.0"
@@ -37,6 +37,6 @@ def __getattr__(name: str) -> Any:
     """What is imported when it is asked for, since it imports torch and scikit-learn."""
     if name != "FewShotClassifier":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vmacore.classifier import FewShotClassifier
+    from vmacore.evaluation.few_shot_classifier import FewShotClassifier
 
     return FewShotClassifier

@@ -24,6 +24,8 @@ HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32] or "host"
 TEMPORARY = re.compile(rf"\..+\.{HOST}\.(?P<process>[0-9]{{1,10}})\.[0-9]+\.tmp")
 _count = itertools.count()
 _swept: set[Path] = set()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_swept.clear)
 
 
 def content(path: Path, most: int) -> bytes:
@@ -49,8 +51,9 @@ def content(path: Path, most: int) -> bytes:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` when the block ends; if that fails, nothing is left behind.
 
-    Folders above are made. Raises whatever the block does, and OSError where the system refuses.
+    Folders above are made. Raises whatever the block does, and OSError where the system refuses or `path` is a device.
     """
+    _check_regular(path)
     part = _beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -118,14 +121,21 @@ def check_writable(path: Path) -> None:
     Raises:
         OSError: it cannot.
     """
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    _check_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     trial = _beside(path)
     try:
         trial.touch()
     finally:
         trial.unlink(missing_ok=True)
+
+
+def _check_regular(path: Path) -> None:
+    """Raises OSError where something else than a file has that name: /dev/null would become one."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 @contextmanager

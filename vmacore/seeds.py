@@ -26,7 +26,7 @@ class Stream(IntEnum):
     INITIAL = 3
     VARIATION = 4
     AUGMENTATION = 5
-    REVIVAL = 6
+    UNKNOWN = 6
 
 
 class SharedGenerator(torch.Generator):

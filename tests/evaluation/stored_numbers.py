@@ -69,6 +69,8 @@ def numbers_of(name: str, images: list[str], seed: int) -> tuple[dict[str, Any],
     """
     model, config = vmacore.load(WEIGHTS / name)
     drawings = _pixels(images, config.model.size)
+    if config.model.view == "finer":  # whose 2×2 by their maximum are the pixels
+        drawings = drawings.repeat_interleave(2, 2).repeat_interleave(2, 3)
     targets, slots = drawings[:TARGETS], drawings[TARGETS:]
     memory = model.read(slots)
     addressing = model.address(targets, memory)

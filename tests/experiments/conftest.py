@@ -147,7 +147,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             "DECODED_EPISODES": 2,
         },
         table1_best: {
-            "BEST": replace(table1_best.BEST, plan=_short_of(table1_best.PLAN)),
+            "BEST": replace(table1_best.BEST, plan=_short_of(table1_best.BEST.plan)),
             "CLASSES": (1, 3),
             "ITEMS": (1, 3),
             "PAPER": {(table1_cells.VMA, C): dict.fromkeys(table1_cells.ITEMS, 80.0) for C in (1, 3)},
@@ -200,7 +200,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
 
 def _short_of(plan: plans.Plan) -> plans.Plan:
     """A training of our own from nothing."""
-    return replace(plan, overrides=BEST, name=plan.recipe, steps=None, init=None, addresses=None, revive=False)
+    return replace(plan, overrides=BEST, name=plan.recipe, steps=None, init=None)
 
 
 def _without_sizes(overrides: tuple[str, ...]) -> tuple[str, ...]:

@@ -83,21 +83,17 @@ def test_fewer_steps_keep_what_the_run_was_meant_for(make_lab: Callable[..., Lab
     assert RunDirectory.open(make_lab().runs_dir / "one").config.training.steps == STEPS
 
 
-def test_a_plan_starts_from_images_of_one_and_addresses_of_another(lab: Lab) -> None:
-    sizes = ("model.network=residual", "model.stages=[4,4]", "model.blocks=[1,1]", "model.latent_maps=[1,1]")
-    small = (*(setting for setting in TINY if "channels" not in setting), *sizes, "model.tied=true")
-    images = Plan("digits", "images", small)
-    addresses = Plan("digits", "addresses", (*small, "objective.trains=addresses", "objective.labels=1.0"))
-    both = Plan("digits", "both", small, init=images, addresses=addresses, revive=True)
-    (trained,) = lab.trained(both)
+def test_a_plan_starts_from_the_weights_of_another(lab: Lab) -> None:
+    first = Plan("digits", "first", tuple(TINY))
+    second = Plan("digits", "second", tuple(TINY), init=first)
+    (trained,) = lab.trained(second)
     assert trained.config is not None
-    began = trained.config.init, trained.config.addresses_from, trained.config.revived
-    assert began == (f"images, step {STEPS}", f"addresses, step {STEPS}", True)
-    assert both.starts_alike(trained.config)
-    assert not images.starts_alike(trained.config)
-    assert not replace(both, addresses=None).starts_alike(trained.config)
-    seeded = both.seeded(1)
-    assert [plan.run for plan in (seeded.init, seeded.addresses) if plan] == ["images-seed1", "addresses-seed1"]
+    assert trained.config.init == f"first, step {STEPS}"
+    assert second.starts_alike(trained.config)
+    assert not first.starts_alike(trained.config)
+    seeded = second.seeded(1)
+    assert seeded.init is not None
+    assert (seeded.run, seeded.init.run) == ("second-seed1", "first-seed1")
 
 
 def test_seeds_have_runs_of_their_own(lab: Lab) -> None:

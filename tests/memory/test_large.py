@@ -114,9 +114,11 @@ def test_keys_of_other_weights_are_refused(tmp_path: Path) -> None:
         next(generative.decoder.parameters()).add_(1)  # no part of keys or p(a|M)
         assert fingerprint(generative) == fingerprint(model)
         open_memory(file, generative)
-    others = [_model(similarity="inner"), _model(), _model(address_prior="flat")]
+    others = [_model(similarity="inner"), _model(address_prior="flat"), _model(tied=True), _model(), _model()]
     with torch.no_grad():
-        next(others[1].key_network.parameters())[0].add_(1e-6)
+        next(others[3].key_network.parameters())[0].add_(1e-6)
+        assert others[4].query_network is not None  # the calibration in a memory's file is of its queries
+        next(others[4].query_network.parameters())[0].add_(1e-6)
     for other in others:
         with pytest.raises(VmaError, match="other weights"):
             open_memory(file, other)

@@ -269,7 +269,7 @@ def test_starting_from_another_run(straight: RunDirectory, tmp_path: Path) -> No
     location = find_run(straight.checkpoint(20), runs_dir=tmp_path)
     # A learning rate too small to move anything shows the weights it starts from.
     run = create_run(tmp_path / "run", training={"steps": 1}, optimiser={"learning_rate": 1e-20})
-    train(run, DATASET, start=Start(location))
+    train(run, DATASET, start=Start.of(location))
     start = read_tensors(straight.checkpoint(20) / WEIGHTS["averaged"])
     for file in WEIGHTS.values():
         for name, weight in read_tensors(run.checkpoint(1) / file).items():
@@ -283,7 +283,7 @@ def test_starting_from_another_run(straight: RunDirectory, tmp_path: Path) -> No
 def test_starting_from_a_run_of_another_shape(straight: RunDirectory, tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", model={"latent": 5})
     with pytest.raises(VmaError, match=r"another model\.latent: 4, not 5"):
-        train(run, DATASET, start=Start(find_run(straight.path, runs_dir=tmp_path)))
+        train(run, DATASET, start=Start.of(find_run(straight.path, runs_dir=tmp_path)))
 
 
 def test_intensities_train_and_validate(tmp_path: Path) -> None:

@@ -201,9 +201,9 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(straight: RunDire
 def test_a_run_killed_early_still_starts_from_the_weights_it_was_given(straight: RunDirectory, tmp_path: Path) -> None:
     location = find_run(straight.checkpoint(20), runs_dir=tmp_path)
     whole, killed = create_run(tmp_path / "whole"), create_run(tmp_path / "killed")
-    train(whole, DATASET, start=Start(location))
+    train(whole, DATASET, start=Start.of(location))
     with pytest.raises(_Killed):
-        train(killed, DATASET, start=Start(location), stop=_kill_after(7))
+        train(killed, DATASET, start=Start.of(location), stop=_kill_after(7))
     assert killed.pointed("latest") == 0
     train(killed, DATASET, resume=True)
     assert files_of(killed) == files_of(whole)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from tests import synthetic
-from tests.small_runs import DATASET, create_run
+from tests.small_runs import DATASET
 from vmacore.addressing import address_posterior
-from vmacore.config import Config, ObjectiveConfig
+from vmacore.config import Config
 from vmacore.episodes import training_sampler
 from vmacore.episodes.base import Episode
 from vmacore.estimators import estimator_for
@@ -70,35 +69,6 @@ def test_loss_and_metrics_are_means_over_the_targets(learned_slots: int) -> None
     assert not metrics.requires_grad
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_where_addresses_train_the_loss_is_of_the_classes_alone(weight: float) -> None:
-    """Of the targets' classes and, by their weight, of the slots'; nothing is decoded."""
-    objective = {"trains": "addresses", "labels": 2.0, "slot_class_weight": weight}
-    config = synthetic.config(model={"tied": True}, objective=objective)
-    model, episode = _away_from_the_start(config), _episode(config)
-    loss, metrics = Step(model, estimator_for(config.objective, True), config.objective)(episode, _noise())
-    memory = model.read(episode.memory)
-    addressing = model.address(episode.targets, memory)
-    p, q = addressing.log_p.exp(), addressing.log_q.exp()
-    own = (q * (episode.target_labels[:, None] == episode.memory_labels)).sum(1).log().mean()
-    slots = own_class_of_slots(memory.keys, episode.memory_labels, config.model.similarity)
-    torch.testing.assert_close(loss, -2 * (own + weight * slots))
-    kl_a, entropy = (q * (q / p).log()).sum(1).mean(), -(q * q.log()).sum(1).mean()
-    nothing = torch.zeros_like(own)
-    expected = torch.stack([-own, nothing, nothing, kl_a, nothing, -(p * p.log()).sum(), entropy])
-    torch.testing.assert_close(metrics, expected)
-    assert not metrics.requires_grad
-
-
-def test_slots_are_compared_only_where_they_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scores of all slots with all others are S² numbers, which a step without a weight for them does not need."""
-    monkeypatch.setattr("vmacore.training.step.own_class_of_slots", None)
-    config = synthetic.config(objective={"labels": 2.0})
-    Step(build_model(config), estimator_for(config.objective, True), config.objective)(
-        training_sampler(config, DATASET.train, "cpu").at(0), _noise()
-    )
-
-
 def test_own_class_sums_the_slots_of_the_class() -> None:
     log_q = torch.randn(3, 5).double().log_softmax(1)
     log_q.requires_grad_()
@@ -109,20 +79,6 @@ def test_own_class_sums_the_slots_of_the_class() -> None:
     own.sum().backward()
     assert log_q.grad is not None
     assert bool(log_q.grad.isfinite().all())
-
-
-def test_labels_add_the_log_probability_of_the_own_class(tmp_path: Path) -> None:
-    run = create_run(tmp_path / "run")
-    model = build_model(run.config, torch.device("cpu"))
-    estimator = estimator_for(run.config.objective, True)
-    episode = training_sampler(run.config, DATASET.train, "cpu").at(0)
-    losses = [
-        Step(model, estimator, ObjectiveConfig(labels=labels))(episode, torch.Generator().manual_seed(0))[0]
-        for labels in (0.0, 3.0)
-    ]
-    addressing = model.address(episode.targets, model.read(episode.memory))
-    own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
-    torch.testing.assert_close(losses[0] - losses[1], 3 * own)
 
 
 def test_own_class_of_slots_leaves_each_out_of_its_own_memory() -> None:

@@ -198,7 +198,11 @@ def test_fewer_than_five_classes_validate_by_all_of_them(tmp_path: Path) -> None
 
 def test_where_addresses_train_validation_is_of_the_classes(tmp_path: Path) -> None:
     """Mean −log Σ_{a∈c} q(a|x) over three episodes and its error; nothing is decoded, so KL_z is 0."""
-    sections: dict[str, Any] = {"objective": {"trains": "addresses", "labels": 1.0}}
+    sections: dict[str, Any] = {
+        "objective": {"trains": "addresses"},
+        "labels": {"weight": 1.0},
+        "model": {"tied": True},
+    }
     run = create_run(tmp_path / "run", **sections, training={"validation_episodes": 3})
     trainer = Trainer(run, DATASET, torch.device("cpu"))
     report, model = trainer.validate(DATASET), trainer.model

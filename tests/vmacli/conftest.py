@@ -22,6 +22,10 @@ SMALL = [  # whatever the networks
     *("--set", "training.checkpoint_every=10", "--set", "training.metrics_every=5"),
 ]
 TINY = ["--set", "model.channels=[4,4]", *SMALL]
+ADDRESSES = [  # labels teach h, and nothing else is trained
+    *("--set", "objective.trains=addresses", "--set", "model.tied=true"),
+    *("--set", "labels.weight=1.0", "--set", "labels.classes=4"),
+]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """`vma classify`: cells, rules, documents, and what cannot be classified."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.vmacli.conftest import Shell
@@ -61,6 +63,35 @@ def test_tasks_within_an_alphabet(trained: Shell) -> None:
     assert "alphabet" in shown.stdout
     assert "no alphabet of this split has 11 classes" in trained.refused("classify", "--way", "11", "--within-alphabet")
     assert "--within-alphabet" in trained.misused("classify", "--within-alphabet", "--baselines")
+
+
+def test_what_is_refused(trained: Shell) -> None:
+    tasks = ("--way", "4", "--shot", "3", "--shot", "1", "--queries", "5", *QUICK)
+    assert trained.json("classify", *tasks)["unknown"] == []
+    document = trained.json("classify", *tasks, "--unknown", "--reject", "0.3")
+    three, one = document["unknown"]
+    assert [(cell["way"], cell["shot"], cell["reject"], cell["episodes"]) for cell in (three, one)] == [
+        (4, 3, 0.3, 3),
+        (4, 1, 0.3, 3),
+    ]
+    for name in ("known", "unknown"):
+        assert three[name]["queries"] == 3 * 4 * 5
+        assert 0 < three[name]["part"] < 1
+        assert one[name]["part"] == 0
+    assert 0.5 < three["auroc"] <= 1
+    assert three["known"]["part"] < three["unknown"]["part"]
+    shown = trained("classify", *tasks, "--unknown").stdout
+    assert "none of these" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "--way below 10" in trained.refused("classify", "--way", "10", "--unknown", *QUICK)
+    assert "--unknown" in trained.misused("classify", "--within-alphabet", "--unknown", *QUICK)
+
+
+def test_a_table_that_cannot_be_written_is_told_before_the_work(trained: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = trained("classify", "--episodes", "100000", "--csv", str(tmp_path / "file" / "a.csv"), code=1)
+    assert "choose another --csv" in result.stderr
+    assert "episodes/s" not in result.stderr
 
 
 def test_a_rule_asked_twice_is_measured_once(trained: Shell) -> None:

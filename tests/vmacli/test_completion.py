@@ -50,7 +50,7 @@ def _asked(runs: Path, words: str) -> dict[str, str]:
         ("vma info ot", ["other"]),
         ("vma train --resume ", ["one", "other"]),
         ("vma train --init omniglot-v", ["omniglot-vae"]),
-        ("vma train --addresses-from ot", ["other"]),
+        ("vma train --init ot", ["other"]),
         ("vma score --runs-dir elsewhere on", []),
     ],
 )

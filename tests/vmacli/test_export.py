@@ -10,7 +10,7 @@ import torch
 
 import vmacore
 from tests.small_runs import change_state
-from tests.vmacli.conftest import TINY, Shell
+from tests.vmacli.conftest import ADDRESSES, TINY, Shell
 from vmacore.runs import weights as ckpt
 from vmacore.runs.directory import read_state
 from vmacore.runs.finding import find_run
@@ -92,8 +92,7 @@ def test_the_card_of_a_step_that_validation_did_not_choose(trained: Shell, shell
 
 
 def test_addresses_alone_are_measured_by_classifying(shell: Shell) -> None:
-    alone = ("--set", "objective.trains=addresses", "--set", "objective.labels=1.0")
-    shell("train", "--dataset", "digits", "--name", "h", "--steps", "2", *TINY, *alone)
+    shell("train", "--dataset", "digits", "--name", "h", "--steps", "2", *TINY, *ADDRESSES)
     shown = shell("export", "h", str(shell.folder / "out")).stdout
     assert f"vma classify {shell.folder / 'out'}\n" in shown
     text = (shell.folder / "out" / "README.md").read_text("utf-8")

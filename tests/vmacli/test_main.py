@@ -18,7 +18,19 @@ from vmacore.runs.directory import RunDirectory
 
 # Typer itself imports pydantic, and that importlib.metadata, to check the arguments of a command.
 SLOW = {"torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "safetensors"}
-COMMANDS = ("download", "train", "score", "sample", "classify", "inspect", "export", "reproduce", "bench", "info")
+COMMANDS = (
+    "download",
+    "train",
+    "score",
+    "sample",
+    "classify",
+    "inspect",
+    "report",
+    "export",
+    "reproduce",
+    "bench",
+    "info",
+)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +78,12 @@ def test_an_empty_value_is_no_path(arguments: list[str], name: str) -> None:
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert f"the value of {name} is empty" in result.stderr
+
+
+def test_a_name_that_is_too_long_for_a_path_is_no_data_set() -> None:
+    result = CliRunner().invoke(app, ["score", "--dataset", "a" * 5000], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
 
 
 def test_version() -> None:

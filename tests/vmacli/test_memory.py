@@ -87,6 +87,21 @@ def test_files_that_cannot_be_read(own: Shell, tmp_path: Path) -> None:
     assert "there is no picture" in own.refused("identify", asked[0], str(tmp_path / "empty"))
 
 
+def test_what_cannot_be_written_is_told_before_the_work(own: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    memory, symbols = f"{own.folder}/symbols.mem", f"{own.folder}/symbols"
+    for command in (
+        ("identify", memory, symbols, "--csv", f"{tmp_path}/file/a.csv"),
+        ("memory", "build", f"{tmp_path}/file/a.mem", symbols),
+        ("memory", "build", str(tmp_path), symbols),
+    ):
+        result = own(*command, code=1)
+        (line,) = result.stderr.splitlines()  # no weights were opened
+        assert "write" in line
+        assert "choose another" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_add_and_remove(own: Shell, tmp_path: Path) -> None:
     memory = str(tmp_path / "m.mem")
     symbols = own.folder / "symbols"
@@ -139,6 +154,6 @@ def test_a_memory_remembers_a_run_by_its_path(trained: Shell, tmp_path: Path, mo
     trained("memory", "build", f"{tmp_path}/n.mem", f"{tmp_path}/symbols")  # the newest run is of other data
     assert trained.json("memory", "show", f"{tmp_path}/n.mem")["weights"] == "omniglot-best"
     refused = trained.refused("sample", "omniglot-best", "--memory-from", "m.mem")
-    assert "draws" in refused
+    assert "finer view" in refused
     learned = trained.refused("memory", "build", "a.mem", "symbols", "--weights", "omniglot-vae")
     assert "take weights of a few-shot model" in learned

@@ -25,6 +25,7 @@ OFFERED = {
     "classify": READING,
     "identify": ["--runs-dir", "--device", *OUTPUT],
     "inspect": OUTPUT,
+    "report": READING,
     "export": ["--runs-dir", *OUTPUT],
     "reproduce": ["--data-dir", "--runs-dir", "--device", "--json", "--quiet", "--offline", "--debug"],
     "info": ["--data-dir", "--runs-dir", "--device", *OUTPUT],

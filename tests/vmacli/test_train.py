@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 import torch
 
-from tests.vmacli.conftest import SMALL, TINY, Shell
+from tests.vmacli.conftest import ADDRESSES, TINY, Shell
 from vmacli import options
 from vmacore.config import Config, DataConfig
 from vmacore.runs.directory import RunDirectory
@@ -98,8 +98,6 @@ def test_resume_refuses_what_would_change_the_run(shell: Shell) -> None:
         ("--seed", "9"),
         ("--set", "model.latent=5"),
         ("--init", "a"),
-        ("--addresses-from", "a"),
-        ("--revive",),
     ):
         assert option[0] in shell.refused("train", "--resume", "a", *option)
     assert "--steps" in shell.refused("train", "--resume", "a", "--steps", "5")
@@ -125,25 +123,13 @@ def test_init_starts_from_weights(trained: Shell, shell: Shell) -> None:
     assert "there is no run" in shell.refused("train", "--dataset", "digits", "--init", "absent", *TINY)
 
 
-def test_addresses_trained_alone_are_taken_into_a_run(shell: Shell) -> None:
-    sizes = {"network": "residual", "stages": "[4,4]", "blocks": "[1,1]", "latent_maps": "[1,1]", "tied": "true"}
-    made = [part for key, value in sizes.items() for part in ("--set", f"model.{key}={value}")]
-    fresh = ("train", "--dataset", "digits", "--steps", "2", *SMALL, *made)
-    alone = ("--set", "objective.trains=addresses", "--set", "objective.labels=1.0")
-    told = shell(*fresh, "--name", "h", *alone)
+def test_addresses_alone(shell: Shell) -> None:
+    options = ("--name", "h", "--steps", "2", *TINY, *ADDRESSES)
+    told = shell("train", "--dataset", "digits", *options)
     assert "step 2: validation NLL of the class " in told.stderr
     assert "KL_z" not in told.stderr
-    shell(*fresh, "--name", "first")
-    options = ("--init", "first", "--addresses-from", "h", "--revive", "--set", "model.posterior_hidden=3")
-    document = shell.json(*fresh, "--name", "both", *options, "--set", "objective.trains=images")
-    assert document["part"] == "images"
-    config = RunDirectory.open(shell.runs / "both").config
-    assert (config.init, config.addresses_from, config.revived) == ("first, step 2", "h, step 2", True)
-    tasks = ("--way", "3", "--shot", "1", "--episodes", "5")
-    ours, theirs = (shell.json("classify", run, *tasks)["results"][0]["accuracy"] for run in ("both", "h"))
-    assert ours == theirs
-    assert "--init" in shell.refused(*fresh, "--revive")
-    assert "another model.embedding" in shell.refused(*fresh, "--addresses-from", "h", "--set", "model.embedding=9")
+    assert shell.json("classify", "h", "--way", "3", "--shot", "1", "--episodes", "5")["results"]
+    assert "draws nothing: classify with it" in shell.refused("score", "h")
 
 
 def test_a_run_is_never_overwritten(trained: Shell) -> None:
@@ -315,7 +301,7 @@ def test_names_are_printable(shell: Shell, name: str) -> None:
     shell.misused("train", "--dataset", "digits", "--name", name)
 
 
-@pytest.mark.parametrize("setting", ["init=a, step 1", "revived=true", "recipe=table1", "addresses_from=a"])
+@pytest.mark.parametrize("setting", ["init=a, step 1", "recipe=table1"])
 def test_where_a_run_comes_from_is_not_set_by_hand(shell: Shell, setting: str) -> None:
     assert "where a run comes from" in shell.refused("train", "--dataset", "digits", "--set", setting)
 

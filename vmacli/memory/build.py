@@ -27,7 +27,9 @@ def build(
     """Read a folder of pictures into FILE, in place of what it held."""
     with reporting(session) as output:
         from vmacore.data.folders import read_folder
+        from vmacore.memory.pictures import check_file
 
+        check_file(file)
         reader = open_reader(output, session, weights, folder)
         preparation = reader.preparation(frame, folder)
         found = read_folder(folder, preparation)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from vmacli.output import table
 
 if TYPE_CHECKING:
     from vmacore.evaluation.accuracy import Classification
     from vmacore.evaluation.baselines import Baseline
+    from vmacore.evaluation.refusals import Refusals
 
 BASELINES = {
     "pixels-logistic": "logistic, pixels",
@@ -53,6 +56,21 @@ def by_alphabet(found: list[Classification], within: list[dict[str, Classificati
     for alphabet in within[0]:
         made.add_row(alphabet, *(f"{100 * parts[alphabet].accuracy:.1f}" for parts in within))
     return made
+
+
+def refused(refusals: list[Refusals]) -> list[RenderableType]:
+    """A row for each task: how well known queries are told from others, and what is refused of either."""
+    made = table("none of these", "AUROC", "±", "known\nrefused", "±", "unknown\nrefused", "±")
+    for item in refusals:
+        parts = ((each.part, each.ci95_classes) for each in (item.known, item.unknown))
+        percent = (f"{100 * number:.1f}" for part in parts for number in part)
+        made.add_row(f"{item.way}-way {item.shot}-shot", f"{item.auroc:.3f}", f"{item.ci95:.3f}", *percent)
+    first = refusals[0]
+    words = (
+        f"refused, in %, at --reject {first.reject:g}; AUROC: how often a known query stands above an unknown one; "
+        "±: of AUROC over episodes, else over classes"
+    )
+    return [made, Text(words)]
 
 
 def rule_name(item: Classification) -> str:

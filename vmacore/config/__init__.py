@@ -30,17 +30,14 @@ __all__ = [
     "TrainingConfig", "load_recipe", "recipe_names",
 ]  # fmt: skip
 
-PROVENANCE = ("recipe", "init", "addresses_from", "revived")
+PROVENANCE = ("recipe", "init")
 
 
 class Config(Section):
     """A run, whole."""
 
     recipe: str | None = None
-    # The weights that the run started from, and those of its h and h_q if from elsewhere: RUN, step N.
-    init: str | None = None
-    addresses_from: str | None = None
-    revived: bool = False  # whether parts of them that were out of use were drawn anew
+    init: str | None = None  # the weights that the run started from: RUN, step N
     data: DataConfig
     episode: SerializeAsAny[EpisodeConfig] = Field(default_factory=EpisodeConfig)
     model: SerializeAsAny[ModelConfig] = Field(default_factory=ModelConfig)
@@ -63,24 +60,14 @@ class Config(Section):
                 raise ValueError(f"a {model.system} model draws no address: leave objective.estimator out")
         elif objective.samples < 2 and (why := getattr(ESTIMATORS[objective.estimator], "NEEDS_TWO", "")):
             raise ValueError(f"objective.samples must be at least 2: {why}")
-        if objective.labels and not (addressed and episode.by_class):
-            raise ValueError("objective.labels is for addresses of a memory by class: leave it out")
-        if objective.slot_class_weight and not (objective.labels and model.one_embedding):
-            raise ValueError("slot_class_weight takes slots for targets: set objective.labels and model.tied too")
         if objective.coarse_warmup and not model.finer_latents:
             raise ValueError("objective.coarse_warmup is for residual networks with latent_maps: leave it out")
-        if objective.trains == "addresses" and not (objective.labels or self.labels.weight):
+        if objective.trains == "addresses" and not self.labels.weight:
             raise ValueError("addresses alone learn from the classes: set labels.weight, or objective.trains to all")
         if self.labels.weight and (model.learns_slots or not model.one_embedding):
             raise ValueError("labels teach h where it is h_q too: set model.tied, or leave labels.weight out")
-        if self.labels.weight and objective.labels:
-            raise ValueError("labels teach h in batches of their own or in episodes: leave objective.labels out")
         if model.view == "finer" and (model.learns_slots or not addressed):
             raise ValueError("only h of images has another view than the pixels: leave model.view out")
-        if objective.trains == "images" and (model.learns_slots or not addressed):
-            raise ValueError("only a vma model of images in memory has h to leave alone: leave objective.trains out")
-        if objective.labels and model.learns_slots:
-            raise ValueError("learned slots have no classes: leave objective.labels out")
         if model.learns_slots and episode.plain != episode:
             for_training = ", ".join(key for key, value in episode if getattr(episode.plain, key) != value)
             raise ValueError(f"a learned memory has no episodes by class: leave {for_training} out")

@@ -39,7 +39,7 @@ def configure(wanted: Wanted, init: Config | None = None) -> Config:
         VmaError: a frame of what is no folder, no such recipe, or a setting that there is not.
     """
     if init is not None and wanted.recipe is None and wanted.dataset is None:
-        config = init.model_copy(update={"init": None, "addresses_from": None, "revived": False})
+        config = init.model_copy(update={"init": None})
     elif wanted.recipe is None and wanted.dataset not in recipe_names():
         config = Config(data=DataConfig(dataset=wanted.dataset or ""))
     else:

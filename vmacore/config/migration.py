@@ -12,17 +12,20 @@ GONE: dict[tuple[str, str], tuple[Any, ...] | None] = {
     ("data", "refit"): (False,),
     ("episode", "classes_between"): (),
     ("episode", "alike"): (0.0,),
+    ("objective", "labels"): (0.0,),
+    ("objective", "label_slots"): (False,),
+    ("objective", "slot_class_weight"): (0.0,),
     ("optimiser", "name"): ("adam",),
     ("optimiser", "matrix_rate"): None,
     ("optimiser", "matrix_decay"): (0.0,),
 }
 
 
+PROVENANCE = ("addresses_from", "revived")  # of weights that were put together from several
 RENAMED: dict[tuple[str, str], str] = {
     ("model", "finer_latents"): "latent_maps",
     ("model", "meeting"): "posterior_hidden",
     ("objective", "part"): "trains",
-    ("objective", "label_slots"): "slot_class_weight",
 }
 
 
@@ -33,6 +36,8 @@ def migrated(document: dict[str, Any]) -> dict[str, Any]:
         VmaError: the run used what this version no longer has.
     """
     document = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
+    for key in PROVENANCE:
+        document.pop(key, None)
     for (section, key), harmless in GONE.items():
         values = document.get(section)
         if not isinstance(values, dict) or key not in values:
@@ -44,7 +49,7 @@ def migrated(document: dict[str, Any]) -> dict[str, Any]:
         values = document.get(section)
         if isinstance(values, dict) and key in values:
             value = values.pop(key)
-            values.setdefault(name, float(value) if isinstance(value, bool) else value)
+            values.setdefault(name, value)
     for section, kinds in KIND_SECTIONS.items():
         values = document.get(section)
         if isinstance(values, dict):

@@ -109,16 +109,11 @@ class ObjectiveConfig(KindSection):
 
     estimator: str = "vimco"
     samples: int = Field(4, ge=1)  # K; enumeration takes every slot instead
-    # few-shot: weight of log Σ_{a∈c} q(a|x), c the class of x, beside the bound; h and h_q learn the classes from it.
-    labels: float = Field(0.0, ge=0)
-    # What is trained. "addresses": h and h_q alone, on log Σ_{a∈c} q(a|x) alone; nothing is decoded, and NLL and best
-    # are of the class. "images": all but h and h_q, on the bound alone.
-    trains: Literal["all", "addresses", "images"] = "all"
+    # What is trained. "addresses": h alone, from labels; nothing is decoded, and NLL and best are of the class.
+    trains: Literal["all", "addresses"] = "all"
     # Residual with finer latents: log p − log q of the latent before the finest come to count over so many steps, from
     # nothing, and of one n before it over n times as many (`vmacore.latents.coarse_weight`).
     coarse_warmup: int = Field(0, ge=0)
-    # With tied networks: weight of the same for every slot among the others, beside that of the targets.
-    slot_class_weight: float = Field(0.0, ge=0)
 
 
 class LabelsConfig(Section):

@@ -42,7 +42,7 @@ class FolderDataset(Dataset):
 
 def is_path(name: str) -> bool:
     """Whether a name of a data set is a path: of a folder that is there, or with a separator in it."""
-    return any(separator and separator in name for separator in (os.sep, os.altsep)) or Path(name).is_dir()
+    return any(separator and separator in name for separator in (os.sep, os.altsep)) or os.path.isdir(name)
 
 
 def read_folder(folder: Path, preparation: Preparation) -> Pictures:

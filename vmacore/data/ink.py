@@ -77,9 +77,12 @@ def _colours(image: Image.Image) -> tuple[Floats, Floats | None]:
 def _opaque(colours: Floats, alpha: Floats) -> Floats:
     """What is opaque, of a drawing in one colour the less the nearer it comes to white or black, whichever is farther.
 
-    So the soft edges of a drawing count as such where they are opaque.
+    So the soft edges of a drawing count as such where they are opaque. Its colour is that inside, where strokes have
+    an inside: of thin ones, most is edge.
     """
-    drawn = colours[alpha > 0.5]
+    opaque = alpha > 0.5
+    inside = ndimage.binary_erosion(opaque, BETWEEN_EIGHT)
+    drawn = colours[inside if inside.any() else opaque]
     if not len(drawn):
         return alpha
     own = np.median(drawn, 0)

@@ -74,7 +74,7 @@ def preview(item: Inspected, width: int = 80) -> str:
     assert item.image is not None
     pixels = item.pixels
     H, W = pixels.shape
-    grey = np.asarray(_on_paper(item.image).convert("L").resize(_fitting(item.image.size, 2 * W, 2 * H)))
+    grey = np.asarray(on_paper(item.image).convert("L").resize(_fitting(item.image.size, 2 * W, 2 * H)))
     dark = grey < (int(grey.min()) + int(grey.max())) / 2
     before, after = braille(torch.from_numpy(dark)), braille(torch.from_numpy(pixels))
     room = max(len(before), len(after))
@@ -100,7 +100,7 @@ def save_sheet(found: Sequence[Inspected], path: Path) -> None:
         assert item.image is not None
         assert item.finer is not None
         views = [
-            _on_paper(item.image).resize(_fitting(item.image.size, CELL, CELL)),
+            on_paper(item.image).resize(_fitting(item.image.size, CELL, CELL)),
             Image.fromarray(255 - item.finer).resize((CELL, CELL), Image.Resampling.NEAREST),
             Image.fromarray(np.where(item.pixels, 0, 255).astype(np.uint8)).resize(
                 (CELL, CELL), Image.Resampling.NEAREST
@@ -115,7 +115,7 @@ def save_sheet(found: Sequence[Inspected], path: Path) -> None:
         raise VmaError(f"cannot write {path}: {error.strerror or error}; choose another --out") from error
 
 
-def _on_paper(image: Image.Image) -> Image.Image:
+def on_paper(image: Image.Image) -> Image.Image:
     """As it is shown: with white behind what is transparent, and 16 bits as 8."""
     if image.mode.startswith(("I", "F")):
         values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)

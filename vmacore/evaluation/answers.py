@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters
-from vmacore.errors import VmaError
-from vmacore.files import replace
+from vmacore.errors import VmaError, reason
+from vmacore.files import check_writable, replace
 
 HEADER = ("file", "label", "predicted", "probability", "way", "shot", "rule", "episode")
 
@@ -79,6 +79,18 @@ def confusions(characters: Characters, answers: Sequence[Answers]) -> list[Confu
     counts = Counter(zip(label[wrong].tolist(), predicted[wrong].tolist(), strict=True))
     names = characters.classes
     return [Confusion(names[c], names[other], count, asked[c]) for (c, other), count in counts.most_common()]
+
+
+def check_csv(path: Path) -> None:
+    """Find out, before anything is asked, whether a table can be written there.
+
+    Raises:
+        VmaError: it cannot.
+    """
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise VmaError(f"can't write {path}: {reason(error)}; choose another --csv") from error
 
 
 def write_csv(path: Path, characters: Characters, answers: Sequence[Answers]) -> None:

@@ -16,6 +16,7 @@ from vmacore.evaluation.answers import Answers, ClassAccuracy, Confusion, confus
 from vmacore.evaluation.baselines import Baseline, baselines
 from vmacore.evaluation.classification import Classifier
 from vmacore.evaluation.hog import hog_of_files
+from vmacore.evaluation.refusals import Refusals, check_refusals, measure_refusals
 from vmacore.evaluation.tasks import FewShotTasks
 from vmacore.models.base import GenerativeModel
 
@@ -27,13 +28,15 @@ class Measurements:
     """What was measured of FewShotTasks.
 
     results: every kind by every rule. by_alphabet: for each of these the same in every alphabet by name, where that was
-    asked for; else empty. baselines: scikit-learn's, where asked for. characters: what was classified, binary.
+    asked for; else empty. baselines: scikit-learn's, where asked for. refusals: of every kind, where asked for.
+    characters: what was classified, binary.
     answers: to single queries, where asked for.
     """
 
     results: list[Classification]
     by_alphabet: list[dict[str, Classification]]
     baselines: list[Baseline]
+    refusals: list[Refusals]
     characters: Characters
     answers: list[Answers]
 
@@ -79,9 +82,19 @@ def measure_tasks(
             queries=tasks.n_queries,
             weight=tasks.weight,
         )
+        if tasks.reject is not None:
+            check_refusals(
+                classifier,
+                way=way,
+                shot=shot,
+                episodes=tasks.n_episodes,
+                reject=tasks.reject,
+                queries=tasks.n_queries,
+            )
     gradients = hog_of_files(characters.files, frame) if tasks.baselines and frame else None
-    measured = Measurements([], [], [], characters, [])
-    each = len(parts) * tasks.n_episodes + tasks.n_baselines
+    measured = Measurements([], [], [], [], characters, [])
+    refusing = tasks.n_episodes if tasks.reject is not None else 0
+    each = len(parts) * tasks.n_episodes + tasks.n_baselines + refusing
     total = len(tasks.kinds) * each
     for number, (way, shot) in enumerate(tasks.kinds):
         before = number * each
@@ -114,6 +127,17 @@ def measure_tasks(
                 progress=_after(progress, before + tasks.n_episodes, total),
             )
             measured.baselines.extend(fitted)
+        if tasks.reject is not None:
+            refusals = measure_refusals(
+                parts[WHOLE],
+                way=way,
+                shot=shot,
+                episodes=tasks.n_episodes,
+                reject=tasks.reject,
+                queries=tasks.n_queries,
+                progress=_after(progress, before + each - refusing, total),
+            )
+            measured.refusals.append(refusals)
     return measured
 
 

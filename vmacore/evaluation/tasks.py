@@ -26,9 +26,11 @@ class FewShotTasks:
     queries: of each class in an episode; None: all drawings left over, or QUERIES_DECODING if a rule decodes.
     within_alphabet: each episode draws classes of one alphabet; so many episodes in each, and their mean.
     baselines: the most episodes for scikit-learn's classifiers; 0: none.
+    reject: how many of the known may be refused as none of these, a fraction, where queries of classes that are not in
+    memory are asked too; None: they are not.
 
     Raises:
-        VmaError: baselines are asked for within alphabets.
+        VmaError: baselines, or classes that are not in memory, are asked for within alphabets.
     """
 
     kinds: tuple[tuple[int, int], ...] = ((5, 1),)
@@ -40,11 +42,14 @@ class FewShotTasks:
     queries: int | None = None
     within_alphabet: bool = False
     baselines: int = 0
+    reject: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.baselines and self.within_alphabet:
-            raise VmaError("baselines are measured on all classes together: ask for them without within_alphabet")
+        if (self.baselines or self.reject is not None) and self.within_alphabet:
+            raise VmaError(
+                "baselines and refusals are measured on all classes together: ask for them without within_alphabet"
+            )
 
     @property
     def decodes(self) -> bool:

@@ -13,24 +13,25 @@ from torch import Tensor
 
 from vmacore.addressing import Addressing, query_side
 from vmacore.memory.large import LargeMemory
-from vmacore.models.vma import VariationalMemoryAddressing
 
 ASKED = 2048  # pictures asked of the others at most
 SCORES = 2**24  # scores held at a time
 TEMPERATURES = tuple(2 ** (step / 8) for step in range(33))  # 1 … 16
-PRIOR_PICTURES = 2  # how many pictures of a class the mean of all classes counts for
+PRIOR_PICTURES = 5  # how many pictures of a class the mean of all classes counts for
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What leave-one-out tells.
+    """What leave-one-out tells: of each picture what is told of one that is asked later, by all slots but its own.
 
-    cosines: float32 [S], of a picture and the one most like it of the same class; NaN: its class has no other, or it
-        was not asked.
+    cosines: float32 [S], the largest of a picture and another slot, of any class; NaN: its class has no other picture,
+        or it was not asked.
+    nearest: int32 [S], that slot, of the pictures that were asked.
     temperature: divides log q(c|x), so that it is as certain as it was right; 1 is the model.
     """
 
     cosines: Tensor
+    nearest: Tensor
     temperature: float
 
     @property
@@ -41,51 +42,59 @@ class Calibration:
     def usual(self, labels: Tensor, classes: int) -> Tensor:
         """The usual cosine of each class [C]: its mean, drawn towards that of all where pictures are few; 0 if none was
         asked."""
-        asked = self.asked
-        if not bool(asked.any()):
+        if not bool(self.asked.any()):
             return self.cosines.new_zeros(classes)
-        cosines, own = self.cosines[asked], labels[asked].long()
-        total = cosines.new_zeros(classes).index_add(0, own, cosines)
-        return (total + PRIOR_PICTURES * cosines.mean()) / (own.bincount(minlength=classes) + PRIOR_PICTURES)
+        total, count, mean = self._sums(labels, classes)
+        return (total + PRIOR_PICTURES * mean) / (count + PRIOR_PICTURES)
 
     def threshold(self, labels: Tensor, classes: int, reject: float) -> float:
-        """The excess of the cosine over its class's usual one below which so many of the known are refused.
+        """The excess of the cosine over the usual one of the nearest slot's class below which so many of the known are
+        refused; a picture is no part of what is usual for itself.
 
         −inf, which refuses none, where `reject` is 0 or no picture was asked.
         """
         asked = self.asked
         if reject == 0 or not bool(asked.any()):
             return -math.inf
-        excess = self.cosines[asked] - self.usual(labels, classes)[labels[asked].long()]
-        return float(excess.double().quantile(reject))
+        total, count, mean = self._sums(labels, classes)
+        cosines, own = self.cosines[asked], labels[asked].long()
+        near = labels[self.nearest[asked].long()].long()
+        itself = (near == own).float()
+        usual = (total[near] - itself * cosines + PRIOR_PICTURES * mean) / (count[near] - itself + PRIOR_PICTURES)
+        return float((cosines - usual).double().quantile(reject))
+
+    def _sums(self, labels: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The sum of cosines of each class [C], of how many, and the mean of all."""
+        cosines, own = self.cosines[self.asked], labels[self.asked].long()
+        return cosines.new_zeros(classes).index_add(0, own, cosines), own.bincount(minlength=classes), cosines.mean()
 
 
 @torch.no_grad()
-def calibrate(
-    model: VariationalMemoryAddressing, memory: LargeMemory, images: Callable[[Tensor], Tensor]
-) -> Calibration:
+def calibrate(memory: LargeMemory, queries: Callable[[Tensor], Tensor], similarity: str) -> Calibration:
     """Ask up to ASKED pictures, evenly spread over the slots of classes with two and more, of all others.
 
-    images: drawings [T, 1, H, W] of slots at index [T], as h_q looks at them. The temperature is the one of
-    TEMPERATURES under which the right classes are likeliest. None is below 1: where all of a few are right, the
-    likeliest would be certainty.
+    queries: e_x [T, E] of the drawings in slots at index [T]. similarity: the one that the keys were made for. The
+    temperature is the one of TEMPERATURES under which the right classes are likeliest. None is below 1: where all of a
+    few are right, the likeliest would be certainty.
     """
     assert memory.labels is not None
     labels, counts = memory.labels.long(), memory.labels.bincount(minlength=memory.classes)
     cosines = torch.full((len(memory),), math.nan, device=memory.keys.device)
+    nearest = torch.zeros(len(memory), dtype=torch.int32, device=memory.keys.device)
     several = (counts[labels] > 1).nonzero()[:, 0]
     asked = several[torch.linspace(0, len(several) - 1, min(ASKED, len(several)), device=labels.device).long()]
     leave_out = _LeaveOneOut(memory, labels, counts)
     answers = []
     for part in asked.split(max(1, SCORES // len(memory))):
-        queries = model.queries(images(part)).float()
-        cosines[part] = leave_out.cosines(part, queries)
-        answers.append(leave_out.class_scores(part, query_side(queries, model.config.similarity)))
+        asking = queries(part)
+        cosines[part], near = leave_out.cosines(part, asking).max(1)
+        nearest[part] = near.int()
+        answers.append(leave_out.class_scores(part, query_side(asking, similarity)))
     if not answers:
-        return Calibration(cosines, 1.0)
+        return Calibration(cosines, nearest, 1.0)
     scores, right = torch.cat(answers), labels[asked]
     losses = [float(F.cross_entropy(scores / temperature, right)) for temperature in TEMPERATURES]
-    return Calibration(cosines, TEMPERATURES[losses.index(min(losses))])
+    return Calibration(cosines, nearest, TEMPERATURES[losses.index(min(losses))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +108,10 @@ class _LeaveOneOut:
         return F.normalize(self.memory.keys, dim=1)
 
     def cosines(self, slot: Tensor, queries: Tensor) -> Tensor:
-        """The largest cosine [T] of queries [T, E], the embeddings of slots [T], and another key of the class."""
+        """Of queries [T, E], the embeddings of slots [T], and all keys [T, S]; −inf of a slot and itself."""
         every = F.normalize(queries, dim=1) @ self.unit_keys.T
-        every[self.labels[slot][:, None] != self.labels] = -math.inf
         every[torch.arange(len(slot)), slot] = -math.inf
-        return every.amax(1)
+        return every
 
     def class_scores(self, slot: Tensor, queries: Tensor) -> Tensor:
         """log mean_{a∈c} exp S(m_a, x) [T, C] over the other slots."""

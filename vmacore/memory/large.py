@@ -87,9 +87,11 @@ class LargeMemory(EncodedMemory):
 
 
 def fingerprint(model: VariationalMemoryAddressing) -> str:
-    """A hash of all that decides keys and log p(a): the key network, the query point, the similarity."""
+    """A hash of all that decides keys, queries and log p(a): h, h_q where it is another, query point and similarity."""
     digest = hashlib.sha256(repr((model.config.similarity, model.size)).encode())
     weights = {f"key_network.{name}": tensor for name, tensor in model.key_network.state_dict().items()}
+    if model.query_network is not None:
+        weights |= {f"query_network.{name}": tensor for name, tensor in model.query_network.state_dict().items()}
     if model.query_point is not None:
         weights["query_point"] = model.query_point
     for name, tensor in sorted(weights.items()):

@@ -16,8 +16,8 @@ from torch import Tensor
 from vmacore.addressing import address_prior, slot_side
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.pictures import LEVELS, Preparation
-from vmacore.errors import VmaError
-from vmacore.files import replacing
+from vmacore.errors import VmaError, reason
+from vmacore.files import check_writable, replacing
 from vmacore.memory.calibration import Calibration, calibrate
 from vmacore.memory.large import EMBEDDED, FORMAT, LargeMemory, fingerprint, pack, read_memory, unpack
 from vmacore.memory.regions import header_of, write_at
@@ -168,7 +168,11 @@ class PictureMemory:
         """With log p(a) and calibration of the slots that it holds."""
         prior = address_prior(self.slots.keys, model.query_point, model.config.similarity)
         whole = replace(self, slots=replace(self.slots, log_prior=prior))
-        return replace(whole, calibration=calibrate(model, whole.slots, whole.images))
+
+        def queries(index: Tensor) -> Tensor:
+            return model.queries(self.images(index)).float()
+
+        return replace(whole, calibration=calibrate(whole.slots, queries, model.config.similarity))
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all.
@@ -183,6 +187,7 @@ class PictureMemory:
             "log_prior": self.slots.log_prior,
             "labels": self.labels,
             "cosines": self.calibration.cosines,
+            "nearest": self.calibration.nearest,
             "slots": self.slots.slots,
             **({} if self.views is None else {"views": self.views}),
             "names": torch.frombuffer(bytearray(names), dtype=torch.uint8),
@@ -209,7 +214,7 @@ class PictureMemory:
                     for number, part in enumerate(tensor.split(PART)):
                         write_at(file, offsets[name] + number * PART * width, part)
         except OSError as error:
-            raise VmaError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
+            raise VmaError(f"cannot write {path}: {reason(error)}; choose another path") from error
 
     def _select(self, index: Tensor) -> PictureMemory:
         """The slots at index, of ascending classes; classes without slots go."""
@@ -238,6 +243,18 @@ class PictureMemory:
         return self.classes.index(name)
 
 
+def check_file(path: Path) -> None:
+    """Find out, before pictures are read, whether a memory can be written there.
+
+    Raises:
+        VmaError: it cannot.
+    """
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise VmaError(f"cannot write {path}: {reason(error)}; choose another path") from error
+
+
 def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemory:
     """A memory that `PictureMemory.save` wrote, mapped as in `open_memory`; `check` asks whose keys it holds.
 
@@ -261,7 +278,7 @@ def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemo
             preparation=Preparation.from_dict(json.loads(described["preparation"])),
             run=described["run"],
             made_by=described["weights"],
-            calibration=Calibration(stored["cosines"], float(described["temperature"])),
+            calibration=Calibration(stored["cosines"], stored["nearest"], float(described["temperature"])),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise VmaError(f"{path} is damaged: {_BUILD}") from error

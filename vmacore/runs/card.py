@@ -70,8 +70,6 @@ def _training(config: Config, step: int) -> str:
         parts.append(f"{config.objective.trains} alone")
     if config.init:
         parts.append(f"started from {config.init}")
-    if config.addresses_from:
-        parts.append(f"h and h_q from {config.addresses_from}")
     return "; ".join(parts)
 
 

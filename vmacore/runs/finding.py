@@ -43,10 +43,7 @@ def check_decodes(location: Location) -> None:
         VmaError: the run was trained on addresses alone.
     """
     if location.config.objective.trains == "addresses":
-        raise VmaError(
-            f"{location.run} was trained on addresses alone: classify with it, or take its h into another run "
-            "(vma train --addresses-from)"
-        )
+        raise VmaError(f"{location.run} was trained on addresses alone, and draws nothing: classify with it")
 
 
 def settled(read: Callable[[], T]) -> T:

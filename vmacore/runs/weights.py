@@ -142,7 +142,15 @@ def load_weights(module: nn.Module, file: Path) -> None:
     Raises:
         VmaError: naming the first tensor that is missing, unknown or of another shape, with both shapes.
     """
-    stored = read_tensors(file)
+    fill(module, read_tensors(file), file)
+
+
+def fill(module: nn.Module, stored: Mapping[str, Tensor], file: Path) -> None:
+    """Take weights that were read from a file into a module of the same shape.
+
+    Raises:
+        VmaError: as `load_weights`.
+    """
     _check_shapes(stored, module.state_dict(), file)
     _fill(module, stored)
 

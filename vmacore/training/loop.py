@@ -97,9 +97,8 @@ def train(
     """Train a run made by `RunDirectory.create(path, prepare(config, dataset))` up to `steps`.
 
     steps: where to end; None: as configured. With `resume`, on from the newest whole checkpoint, or from that of step
-    `resume_from`, bit for bit as if never stopped on the same CPU with the same threads. start: weights of a new run;
-    metrics.jsonl notes what of it is drawn anew. stop: polled every step; when true the state is saved and the summary
-    says `interrupted`.
+    `resume_from`, bit for bit as if never stopped on the same CPU with the same threads. start: weights of a new run.
+    stop: polled every step; when true the state is saved and the summary says `interrupted`.
 
     Where torch.distributed has a process group (`vmacore.distributed`) every process calls this alike; they share the
     targets of each step, stop together, and the first alone writes, reports and validates.
@@ -112,8 +111,8 @@ def train(
     leads = distributed.rank() == 0
     with locked(run.path) if leads else nullcontext():
         stored = run.config
-        if not resume:
-            (start or Start()).check(stored)
+        if start is not None and not resume:
+            start.check(stored)
         changes = [] if steps is None else [f"training.steps={steps}"]
         config = stored.with_overrides(changes)
         if start is not None and not resume:
@@ -124,9 +123,7 @@ def train(
         if config != stored and leads:
             run.with_config(config)
         if start is not None and not resume:
-            revived = start.load(trainer.model, config, dataset)
-            if revived is not None:
-                trainer.log("revived", {"step": 0, **asdict(revived)})
+            start.load(trainer.model)
             trainer.averaged.module.load_state_dict(trainer.model.state_dict())
             trainer.save()  # so that a run killed before its first checkpoint still resumes from these weights
         if distributed.from_first(str(trainer.step)) != str(trainer.step):

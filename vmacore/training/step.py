@@ -11,8 +11,6 @@ from vmacore.addressing import Addressing, address_posterior
 from vmacore.config import LabelsConfig, ObjectiveConfig
 from vmacore.episodes.base import Episode
 from vmacore.estimators import Estimator
-from vmacore.memory.encoded import EncodedMemory
-from vmacore.models import vma
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -46,8 +44,6 @@ class Step(nn.Module):
         slots = episode.memory if model.learned_memory is None else model.learned_memory()
         memory = model.read(slots, episode.mask)
         addressing = model.address(targets, memory)
-        if config.trains == "addresses":
-            return -config.labels * self.own(episode, memory, addressing), address_metrics(addressing, episode)
         drawn = self.estimator.draw(addressing, noise)
         log_terms = drawn.terms(model, targets, memory, noise)
         objective = self.estimator.objective(log_terms, addressing, drawn)
@@ -58,8 +54,6 @@ class Step(nn.Module):
             elbo = -(reconstruction + kl_a + kl_z)
             metrics = torch.stack([-objective.bound.mean(), elbo, reconstruction, kl_a, kl_z, *entropies])
         loss = -objective.surrogate.mean()
-        if config.labels and config.trains == "all":
-            loss = loss - config.labels * self.own(episode, memory, addressing)
         return loss if taught is None else loss - taught, metrics
 
     def of_labels(self, batch: Episode) -> Tensor:
@@ -68,15 +62,6 @@ class Step(nn.Module):
         assert isinstance(model, VariationalMemoryAddressing)
         keys = model.key_network(batch.memory)
         return own_class_of_slots(keys, batch.memory_labels, model.config.similarity)
-
-    def own(self, episode: Episode, memory: EncodedMemory, addressing: Addressing) -> Tensor:
-        """What the labels add: the mean `own_class` of targets, and of slots if configured."""
-        own = own_class(addressing.log_q, episode.target_labels, episode.memory_labels).mean()
-        weight = self.config.slot_class_weight
-        if weight:
-            similarity = vma.Options.of(self.model.config).similarity
-            own = own + weight * own_class_of_slots(memory.keys, episode.memory_labels, similarity)
-        return own
 
 
 @torch.no_grad()

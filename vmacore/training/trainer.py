@@ -29,7 +29,6 @@ from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.weights import build_model, load_weights, newest_whole
 from vmacore.training.graphs import Graphed, Update, can_record
 from vmacore.training.optimiser import Optimiser
-from vmacore.training.start import EMBEDDING
 from vmacore.training.step import METRICS, Step, address_metrics
 
 
@@ -44,6 +43,9 @@ class ValidationReport:
     kl_latent: float
     accuracy: float | None
     is_best: bool
+
+
+EMBEDDING = "key_network."  # names of the weights of h begin so
 
 
 class Trainer:
@@ -68,8 +70,7 @@ class Trainer:
         if isinstance(self.model, VariationalMemoryAddressing):
             self.model.taught = self.batches is not None
         for name, weight in self.model.named_parameters():
-            of_addresses = name.startswith(EMBEDDING)
-            weight.requires_grad_(objective.trains == "all" or of_addresses == (objective.trains == "addresses"))
+            weight.requires_grad_(objective.trains == "all" or name.startswith(EMBEDDING))
         # Every weight has a gradient in every step, and there are no buffers, so DDP's defaults fit.
         self.forward: nn.Module = step if alone else DistributedDataParallel(step)
         self.advance: Update = self._advance
@@ -178,7 +179,7 @@ class Trainer:
             step, _ = newest_whole(self.run)
         if step is None and any(self.run.path.glob("checkpoints/step-*")):
             raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
-        if step is None and (self.run.config.init or self.run.config.addresses_from):
+        if step is None and self.run.config.init:
             raise VmaError(f"{self.run.path} was stopped before its first weights were stored: start a new run")
         if step is None:  # stopped before its first checkpoint: it begins again
             step = 0

@@ -192,17 +192,15 @@ class Lab:
         config = plan.config()
         dataset = self.dataset(config)
         target = plan.steps or config.training.steps
-        before = [one for one in (plan.init, plan.addresses) if one is not None]
-        if self.steps is not None and not before:
+        if self.steps is not None and plan.init is None:
             target = self.steps
         job = Job(plan, prepare(config, dataset), dataset, self.runs_dir / plan.run, target)
-        if before and not job.ended and job.run is None:
-            found = {one.run: self.trained(one)[0] for one in before}
-            init, addresses = (found[one.run].location if one else None for one in (plan.init, plan.addresses))
-            job.start = Start(init, addresses, plan.revive)
-            for name, one in found.items():
-                if one.location is None:
-                    job.blocked = f"it starts from {name}, of which there is {one.source}"
+        if plan.init is not None and not job.ended and job.run is None:
+            first = self.trained(plan.init)[0]
+            if first.location is None:
+                job.blocked = f"it starts from {plan.init.run}, of which there is {first.source}"
+            else:
+                job.start = Start.of(first.location)
         return job
 
     def _train(self, jobs: list[Job]) -> None:

@@ -38,8 +38,7 @@ class Plan:
 
     name: of the run; the recipe's where left out, and needed where `overrides` ("section.field=value") make it another
     run. steps: where it ends, None: as the recipe says. full: updates that count as the paper's full training. last:
-    the last weights count, not the best on validation. init: a plan whose weights it starts from; addresses: one whose
-    h and h_q it starts from; revive: see `Start`.
+    the last weights count, not the best on validation. init: a plan whose weights it starts from.
     """
 
     recipe: str
@@ -50,8 +49,6 @@ class Plan:
     full: int = FULL
     last: bool = False
     init: Plan | None = None
-    addresses: Plan | None = None
-    revive: bool = False
 
     def __post_init__(self) -> None:
         if self.overrides and not self.name:
@@ -64,13 +61,11 @@ class Plan:
 
     def seeded(self, seed: int) -> Plan:
         """The same training with another seed, from the start on."""
-        first, addresses = (plan.seeded(seed) if plan else None for plan in (self.init, self.addresses))
-        return replace(self, seed=seed, init=first, addresses=addresses)
+        return replace(self, seed=seed, init=self.init and self.init.seeded(seed))
 
     def starts_alike(self, config: Config) -> bool:
-        """Whether a run began as this plan does: from nothing or from weights of the same kinds."""
-        began = config.init is None, config.addresses_from is None, config.revived
-        return began == (self.init is None, self.addresses is None, self.revive)
+        """Whether a run began as this plan does: from nothing, or from weights."""
+        return (config.init is None) == (self.init is None)
 
     def config(self) -> Config:
         """The recipe with what the plan changes in it."""

@@ -22,13 +22,13 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from vmacore.data.characters import Characters
 from vmacore.data.inputs import read_inputs, sides_of
 from vmacore.data.pictures import LEVELS
-from vmacore.devices import find_device
 from vmacore.errors import VmaError
 from vmacore.evaluation.identify import Identifier
 from vmacore.evaluation.large_memory import memory_bounds
 from vmacore.evaluation.sampling import draw_means
 from vmacore.memory.large import fingerprint
 from vmacore.memory.pictures import PictureMemory
+from vmacore.runs.devices import find_device
 from vmacore.runs.finding import check_decodes, preferred_weights
 from vmacore.runs.reader import Reader, find_reader, load_reader
 from vmacore.runs.weights import weights_file
