@@ -39,7 +39,7 @@ torture: .venv/.installed-dev
 	$(BIN)/python -m tests.torture
 
 docs: .venv/.installed-docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
+
+logging.getLogger("mkdocs.plugins.api-autonav").setLevel(logging.WARNING)  # it has a line for each module
 
 REFERENCE = "reference/"
 NAMED = re.compile(r"(?<!\[)`(vmacore(?:\.\w+)+)`")  # a name, as `vmacore.addressing.similarities`

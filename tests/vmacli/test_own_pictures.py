@@ -167,7 +167,7 @@ def test_commands_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     }  # fmt: skip
     guide = GUIDE.read_text("utf-8")
     commands = [line for block in re.findall(r"```\n(.*?)```", guide, re.S) for line in block.splitlines()]
-    assert len(commands) == 14
+    assert len(commands) == 16
     for line in commands:
         name, command, *arguments = shlex.split(line)
         assert name == "vma"
