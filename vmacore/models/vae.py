@@ -1,6 +1,8 @@
 """The plain variational auto-encoder that the memory is measured against (section 4.2): same pyramids, no memory.
 
-z ~ N(0, I),  x ~ p(x|z),  q(z|x)
+    z ~ N(0, I),  x ~ p(x|z),  q(z|x)
+
+No slot is read: K samples are K latents.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """Variational memory addressing (Bornschein, Mnih, Zoran & Rezende, NIPS 2017), read top to bottom.
 
-a ~ p(a|M)          one slot
-z ~ p(z|m_a)        latent
-x ~ p(x|z, m_a)     pixels                                     p(x|M) = Σ_a p(a|M) ∫ p(z|m_a) p(x|z, m_a) dz    (1)
+    a ~ p(a|M)          one slot
+    z ~ p(z|m_a)        latent
+    x ~ p(x|z, m_a)     pixels
 
-q(a, z|x, M) = q(a|x, M) q(z|x, m_a)                                                                            (3)
+    p(x|M) = Σ_a p(a|M) ∫ p(z|m_a) p(x|z, m_a) dz      (1)
+    q(a, z|x, M) = q(a|x, M) q(z|x, m_a)               (3)
+
+Numbers of equations, here and elsewhere, are the paper's.
 """
 
 from __future__ import annotations
