@@ -49,6 +49,19 @@ def reading(file: Path | str, way_out: str, verdict: str = "is missing or damage
         raise kind(f"{file} {verdict} ({reason(error)}): {way_out}") from error
 
 
+@contextmanager
+def writing(path: Path, way_out: str) -> Iterator[None]:
+    """Turns what the system refuses in the block into one line: the path, the reason and the way out.
+
+    Raises:
+        VmaError: something could not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise VmaError(f"cannot write {path}: {reason(error)}; {way_out}") from error
+
+
 def reason(error: Exception) -> str:
     """What went wrong, in a few words."""
     match error:

@@ -153,5 +153,5 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
 
 def test_a_path_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(VmaError, match=r"can't write .*file/below"):
+    with pytest.raises(VmaError, match=r"cannot write .*file/below"):
         write_atomically(tmp_path / "file" / "below", b"")

@@ -21,9 +21,7 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no Chromium (Debian: apt install chromium)")
-    # Its sandbox refuses root, and containers have little shared memory.
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
     with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        opened = playwright.chromium.launch(executable_path=chromium)
         yield opened
         opened.close()

@@ -15,7 +15,7 @@ from vmacore.data.braille import braille
 from vmacore.data.folders import files_below
 from vmacore.data.pictures import LEVELS, Preparation, Shades, open_picture
 from vmacore.data.views import pixels_of
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, writing
 from vmacore.files import replacing
 
 CELL = 156  # pixels of a picture's side on a sheet: three for each of a finer view of 52
@@ -108,11 +108,8 @@ def save_sheet(found: Sequence[Inspected], path: Path) -> None:
         ]
         for column, view in enumerate(views):
             sheet.paste(view, (column * (CELL + 6) + 3, row * (CELL + 6) + 3))
-    try:
-        with replacing(path) as file:
-            sheet.save(file, format="PNG")
-    except OSError as error:
-        raise VmaError(f"cannot write {path}: {error.strerror or error}; choose another --out") from error
+    with writing(path, "choose another --out"), replacing(path) as file:
+        sheet.save(file, format="PNG")
 
 
 def on_paper(image: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load, save
 
 from vmacore.data.characters import SPLITS, Characters
-from vmacore.errors import VmaError, cut
+from vmacore.errors import VmaError, cut, writing
 from vmacore.files import content, replacing
 
 FORMAT = "vma-characters 1"
@@ -144,8 +144,5 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         VmaError: it cannot be written; nothing is left behind.
     """
-    try:
-        with replacing(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise VmaError(f"can't write {path}: {error.strerror or error}; choose another --data-dir") from error
+    with writing(path, "choose another --data-dir"), replacing(path) as file:
+        file.write(content)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters
-from vmacore.errors import VmaError, reason
+from vmacore.errors import writing
 from vmacore.files import check_writable, replace
 
 HEADER = ("file", "label", "predicted", "probability", "way", "shot", "rule", "episode")
@@ -87,10 +87,8 @@ def check_csv(path: Path) -> None:
     Raises:
         VmaError: it cannot.
     """
-    try:
+    with writing(path, "choose another --csv"):
         check_writable(path)
-    except OSError as error:
-        raise VmaError(f"can't write {path}: {reason(error)}; choose another --csv") from error
 
 
 def write_csv(path: Path, characters: Characters, answers: Sequence[Answers]) -> None:
@@ -108,10 +106,8 @@ def write_csv(path: Path, characters: Characters, answers: Sequence[Answers]) ->
             label = characters.classes[int(characters.labels[drawing])]
             row = (characters.drawing(drawing), label, characters.classes[predicted], f"{probability:.4f}")
             table.writerow([*row, part.way, part.shot, part.rule, part.episode])
-    try:
+    with writing(path, "choose another --csv"):
         replace(path, text.getvalue().encode())
-    except OSError as error:
-        raise VmaError(f"can't write {path}: {error.strerror or error}; choose another --csv") from error
 
 
 def _classes(characters: Characters, answers: Sequence[Answers]) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vmacore.data.pictures import LEVELS
 from vmacore.data.views import pixels_of
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, writing
 from vmacore.files import replace
 from vmacore.memory.large import pack
 from vmacore.memory.pictures import PictureMemory
@@ -218,7 +218,5 @@ def write_csv(path: Path, answers: Sequence[Answer | Unreadable]) -> None:
             near = answer.nearest[0]
             shown = (f"{answer.probability:.4f}", f"{answer.known:.6f}", near.file, near.label, f"{near.cosine:.6f}")
             table.writerow([answer.file, answer.label or "", *shown, ""])
-    try:
+    with writing(path, "choose another --csv"):
         replace(path, text.getvalue().encode(errors="replace"))
-    except OSError as error:
-        raise VmaError(f"can't write {path}: {error.strerror or error}; choose another --csv") from error

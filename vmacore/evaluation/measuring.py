@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import torch
 
@@ -73,24 +74,9 @@ def measure_tasks(
     characters = characters.binarised(tasks.seed)
     parts = _classifiers(model, characters, tasks, device)
     for (way, shot), classifier in product(tasks.kinds, parts.values()):
-        classifier.check(
-            way=way,
-            shot=shot,
-            episodes=tasks.n_episodes,
-            rules=tasks.rules,
-            samples=tasks.samples,
-            queries=tasks.n_queries,
-            weight=tasks.weight,
-        )
+        classifier.check(**_kind(tasks, way, shot), **_by(tasks))
         if tasks.reject is not None:
-            check_refusals(
-                classifier,
-                way=way,
-                shot=shot,
-                episodes=tasks.n_episodes,
-                reject=tasks.reject,
-                queries=tasks.n_queries,
-            )
+            check_refusals(classifier, **_kind(tasks, way, shot), reject=tasks.reject)
     gradients = hog_of_files(characters.files, frame) if tasks.baselines and frame else None
     measured = Measurements([], [], [], [], characters, [])
     refusing = tasks.n_episodes if tasks.reject is not None else 0
@@ -100,13 +86,8 @@ def measure_tasks(
         before = number * each
         of_parts = [
             classifier.measure(
-                way=way,
-                shot=shot,
-                episodes=tasks.n_episodes,
-                rules=tasks.rules,
-                samples=tasks.samples,
-                queries=tasks.n_queries,
-                weight=tasks.weight,
+                **_kind(tasks, way, shot),
+                **_by(tasks),
                 progress=_after(progress, before + place * tasks.n_episodes, total),
                 record=measured.answers.append if answers else None,
             )
@@ -130,15 +111,22 @@ def measure_tasks(
         if tasks.reject is not None:
             refusals = measure_refusals(
                 parts[WHOLE],
-                way=way,
-                shot=shot,
-                episodes=tasks.n_episodes,
+                **_kind(tasks, way, shot),
                 reject=tasks.reject,
-                queries=tasks.n_queries,
                 progress=_after(progress, before + each - refusing, total),
             )
             measured.refusals.append(refusals)
     return measured
+
+
+def _kind(tasks: FewShotTasks, way: int, shot: int) -> dict[str, Any]:
+    """A kind of task, as a classifier is asked for it."""
+    return {"way": way, "shot": shot, "episodes": tasks.n_episodes, "queries": tasks.n_queries}
+
+
+def _by(tasks: FewShotTasks) -> dict[str, Any]:
+    """What chooses the classes."""
+    return {"rules": tasks.rules, "samples": tasks.samples, "weight": tasks.weight}
 
 
 def _classifiers(

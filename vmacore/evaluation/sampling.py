@@ -15,7 +15,7 @@ from vmacore.addressing import Addressing
 from vmacore.data.braille import braille
 from vmacore.data.characters import Characters
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.errors import VmaError, reason
+from vmacore.errors import VmaError, writing
 from vmacore.evaluation.likelihood import check_size
 from vmacore.files import check_writable, replacing
 from vmacore.memory.encoded import EncodedMemory
@@ -140,10 +140,8 @@ def check_picture(path: Path) -> None:
     """
     if path.suffix.lower() != ".png":
         raise VmaError(f"{path}: pictures are written as PNG; choose a name that ends in .png")
-    try:
+    with writing(path, "choose another --out"):
         check_writable(path)
-    except OSError as error:
-        raise VmaError(f"cannot write {path}: {reason(error)}; choose another --out") from error
 
 
 def save_grid(grid: Grid, path: Path) -> tuple[int, int]:
@@ -159,11 +157,8 @@ def save_grid(grid: Grid, path: Path) -> tuple[int, int]:
     picture = torch.cat([slots, gap, drawn], 2)
     picture = picture.repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2)
     check_picture(path)
-    try:
-        with replacing(path) as file:
-            save_image(picture, file, format="png")
-    except OSError as error:
-        raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
+    with writing(path, "choose another --out"), replacing(path) as file:
+        save_image(picture, file, format="png")
     return R, C
 
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vmacore.addressing import query_side, slot_side
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, writing
 from vmacore.files import replacing
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.memory.regions import header_of, write_at
@@ -143,15 +143,12 @@ def write_memory(
         "classes": f"{classes}",
     }
     header, offsets = header_of(regions, described)
-    try:
-        with replacing(path) as file:
-            file.write(header)
-            scores = _write_slots(file, offsets, model, images, slots, progress)
-            write_at(file, offsets["log_prior"], scores.log_softmax(0).float())
-            if labels is not None:
-                write_at(file, offsets["labels"], labels.int())
-    except OSError as error:
-        raise VmaError(f"cannot write {path}: {error.strerror or error}") from error
+    with writing(path, "choose another path"), replacing(path) as file:
+        file.write(header)
+        scores = _write_slots(file, offsets, model, images, slots, progress)
+        write_at(file, offsets["log_prior"], scores.log_softmax(0).float())
+        if labels is not None:
+            write_at(file, offsets["labels"], labels.int())
 
 
 def _write_slots(

@@ -16,7 +16,7 @@ from torch import Tensor
 from vmacore.addressing import address_prior, slot_side
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.pictures import LEVELS, Preparation
-from vmacore.errors import VmaError, reason
+from vmacore.errors import VmaError, writing
 from vmacore.files import check_writable, replacing
 from vmacore.memory.calibration import Calibration, calibrate
 from vmacore.memory.large import EMBEDDED, FORMAT, LargeMemory, fingerprint, pack, read_memory, unpack
@@ -206,15 +206,12 @@ class PictureMemory:
             "temperature": repr(self.calibration.temperature),
         }
         header, offsets = header_of(regions, described)
-        try:
-            with replacing(path) as file:
-                file.write(header)
-                for name, tensor in tensors.items():
-                    width = tensor[:1].numel() * tensor.element_size()
-                    for number, part in enumerate(tensor.split(PART)):
-                        write_at(file, offsets[name] + number * PART * width, part)
-        except OSError as error:
-            raise VmaError(f"cannot write {path}: {reason(error)}; choose another path") from error
+        with writing(path, "choose another path"), replacing(path) as file:
+            file.write(header)
+            for name, tensor in tensors.items():
+                width = tensor[:1].numel() * tensor.element_size()
+                for number, part in enumerate(tensor.split(PART)):
+                    write_at(file, offsets[name] + number * PART * width, part)
 
     def _select(self, index: Tensor) -> PictureMemory:
         """The slots at index, of ascending classes; classes without slots go."""
@@ -249,10 +246,8 @@ def check_file(path: Path) -> None:
     Raises:
         VmaError: it cannot.
     """
-    try:
+    with writing(path, "choose another path"):
         check_writable(path)
-    except OSError as error:
-        raise VmaError(f"cannot write {path}: {reason(error)}; choose another path") from error
 
 
 def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemory:

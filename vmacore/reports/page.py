@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from vmacore.errors import VmaError, reason
+from vmacore.errors import VmaError, writing
 from vmacore.files import check_writable, replace
 
 SUFFIXES = (".html", ".htm")
@@ -48,10 +48,8 @@ def check_page(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise VmaError(f"{path}: reports are written as HTML; choose a name that ends in .html")
-    try:
+    with writing(path, "choose another place for the report"):
         check_writable(path)
-    except OSError as error:
-        raise VmaError(f"cannot write {path}: {reason(error)}; choose another place for the report") from error
 
 
 def save_page(path: Path, page: str) -> None:
@@ -60,10 +58,8 @@ def save_page(path: Path, page: str) -> None:
     Raises:
         VmaError: it cannot be written.
     """
-    try:
+    with writing(path, "choose another place for the report"):
         replace(path, page.encode("utf-8", "replace"))
-    except OSError as error:
-        raise VmaError(f"cannot write {path}: {reason(error)}; choose another place for the report") from error
 
 
 @cache

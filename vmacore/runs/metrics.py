@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vmacore.errors import VmaError, reading, reason
+from vmacore.errors import reading, writing
 from vmacore.files import as_json, content, replace
 
 FILE = "metrics.jsonl"
@@ -35,11 +35,8 @@ def append(run: Path, kind: str, row: dict[str, Any]) -> None:
         VmaError: the file cannot be written.
     """
     path = run / FILE
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(as_json({"kind": kind, **row}) + "\n")
-    except OSError as error:
-        raise VmaError(f"cannot write {path}: {reason(error)}; make room there, then resume the run") from error
+    with writing(path, "make room there, then resume the run"), path.open("a", encoding="utf-8") as file:
+        file.write(as_json({"kind": kind, **row}) + "\n")
 
 
 def cut_after(run: Path, step: int) -> None:

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
-from vmacore.errors import VmaError, cut, reading, reason
+from vmacore.errors import VmaError, cut, reading, reason, writing
 from vmacore.files import content
 from vmacore.models import GenerativeModel, create_model
 from vmacore.runs.directory import (
@@ -179,7 +179,5 @@ def export_weights(location: Location, folder: Path) -> None:
     weights = {name: tensor.half() for name, tensor in read_tensors(location.path / WEIGHTS["averaged"]).items()}
     state = {"step": location.step, "best": read_state(location.path)["best"]}
     run = RunDirectory.create(folder, location.config)
-    try:
+    with writing(folder, "choose another folder"):
         write_checkpoint(run.path, state, {WEIGHTS["averaged"]: weights})
-    except OSError as error:
-        raise VmaError(f"cannot write weights at {folder}: {error.strerror or error}") from error

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vmacore.errors import VmaError
+from vmacore.errors import writing
 
 # Colours of Okabe & Ito (2008), told apart by colour-blind readers, in an order whose lightness alternates; dashes and
 # markers tell them apart where there is no colour.
@@ -63,13 +63,11 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         VmaError: a file cannot be written.
     """
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    try:
+    with writing(stem.parent, "choose another --out"):
         stem.parent.mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context(RC):
             figure.savefig(paths[0], dpi=160)
             figure.savefig(paths[1], metadata={"Date": None})
-    except OSError as error:
-        raise VmaError(f"cannot write {stem.parent}: {error.strerror or error}; choose another --out") from error
     return paths
 
 

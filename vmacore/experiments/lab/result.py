@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmacore.errors import VmaError
+from vmacore.errors import writing
 from vmacore.files import replace as replace_file
 
 if TYPE_CHECKING:
@@ -129,12 +129,10 @@ def write(folder: Path, result: Result, about: Mapping[str, Any], invocation: st
         "figures": [path.name for path in result.figures],
         "data": finite(result.data),
     }
-    try:
+    with writing(folder, "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(finite(document), indent=1, allow_nan=False) + "\n"
         replace_file(folder / "result.json", text.encode())
-    except OSError as error:
-        raise VmaError(f"cannot write {folder}: {error.strerror or error}; choose another --out") from error
     return document
 
 

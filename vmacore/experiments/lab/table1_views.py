@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from vmacore.errors import VmaError
+from vmacore.errors import writing
 from vmacore.evaluation.likelihood import Score
 from vmacore.experiments.lab import figures
 from vmacore.experiments.lab import table1_cells as cells
@@ -22,10 +22,8 @@ def write(path: Path, measured: Mapping[Cell, Score]) -> None:
     Raises:
         VmaError: the file cannot be written.
     """
-    try:
+    with writing(path, "choose another --out"):
         path.write_text(_tables(measured), "utf-8")
-    except OSError as error:
-        raise VmaError(f"cannot write {path}: {error.strerror or error}; choose another --out") from error
 
 
 def _tables(measured: Mapping[Cell, Score]) -> str:
