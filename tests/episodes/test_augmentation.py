@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from tests import synthetic
 from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
+from vmacore.data.sets import glyphs
+from vmacore.episodes import training_sampler
 from vmacore.episodes.augmentation import (
     BEND,
     STROKES,
@@ -22,6 +24,7 @@ from vmacore.episodes.augmentation import (
     after,
     bend,
     restroked,
+    stroke_kinds,
     symmetries,
     warp,
 )
@@ -273,7 +276,7 @@ def test_strokes_are_thickened_and_outlined() -> None:
     image = torch.zeros(1, 1, 20, 20)
     image[:, :, 10, 6:14] = 1  # a stroke of one pixel by eight
     rng = torch.Generator().manual_seed(0)
-    changed = restroked(image.expand(600, -1, -1, -1), 0.5, rng)
+    changed = restroked(image.expand(600, -1, -1, -1), stroke_kinds(600, 0.5, rng))
     inks = changed.flatten(1).sum(1)
     # As it is; thickened to 3 × 10, 5 × 12 and 7 × 14; outlines 5 × 12 − 1 × 8 and 7 × 14 − 3 × 10.
     counts = {ink: int((inks == ink).sum()) for ink in (8, 30, 60, 98, 52, 68)}
@@ -282,4 +285,28 @@ def test_strokes_are_thickened_and_outlined() -> None:
     assert [counts[ink] for ink in (30, 60, 98, 52, 68)] == [
         pytest.approx(300 * often / sum(STROKES), abs=35) for often in STROKES
     ]
-    assert torch.equal(restroked(image, 0.0, rng), image)
+    assert torch.equal(restroked(image, stroke_kinds(1, 0.0, rng)), image)
+
+
+def test_strokes_of_a_class_change_alike() -> None:
+    image = torch.zeros(1, 1, 20, 20)
+    image[:, :, 10, 6:14] = 1
+    change = Augmentation(0.0, 0.0, (10, 10), strokes=0.5, binary=False).draw(40, torch.Generator().manual_seed(0))
+    labels = torch.arange(40).repeat(3)
+    inks = change(image.expand(120, -1, -1, -1), labels).flatten(1).sum(1).view(3, 40)
+    assert torch.equal(inks[0], inks[1])  # memory and targets of a class
+    assert torch.equal(inks[0], inks[2])
+    assert {8, 30} < set(inks[0].int().tolist())
+
+
+def test_strokes_of_an_episode_are_of_the_finer_view() -> None:
+    settings = {"classes": 4, "targets": 2, "strokes": 1.0}
+    finer = training_sampler(synthetic.config(episode=settings), glyphs.make_alphabets(1, finer=True), "cpu").at(0)
+    plain = training_sampler(
+        synthetic.config(episode={**settings, "strokes": 0.0}), glyphs.make_alphabets(1, finer=True), "cpu"
+    ).at(0)
+    assert torch.equal(finer.target_index, plain.target_index)
+    assert finer.targets.mean() > 1.2 * plain.targets.mean()
+    assert finer.memory.mean() > 1.2 * plain.memory.mean()
+    with pytest.raises(VmaError, match=r"set model.view to finer, or episode.strokes to 0"):
+        training_sampler(synthetic.config(episode=settings), CHARACTERS, "cpu")

@@ -36,6 +36,7 @@ class Augmentation:
     warped: strength in [0, 1] of an affine change: rotation, slant, stretch of each axis, shift.
     jittered: the same of a change that each drawing gets of its own, before its class's affine change.
     bent: strength, 0 or more, of an elastic change of each drawing: BENDS × BENDS points move, the rest between them.
+    strokes: probability that all drawings of a class, in the finer view, are thickened or outlined alike.
     size: height and width of x in pixels; finer views are larger, and change alike.
     binary: drawings hold 0 and 1 and stay so; else they hold intensities, which are interpolated.
 
@@ -51,11 +52,12 @@ class Augmentation:
         *,
         jittered: float = 0.0,
         bent: float = 0.0,
+        strokes: float = 0.0,
         binary: bool = True,
     ) -> None:
         if turned and size[0] != size[1]:
             raise VmaError(f"drawings of {size[0]}×{size[1]} cannot be turned: set episode.turned to 0")
-        self.turned, self.warped, self.jittered, self.bent = turned, warped, jittered, bent
+        self.turned, self.warped, self.jittered, self.bent, self.strokes = turned, warped, jittered, bent, strokes
         self.size, self.binary = size, binary
 
     def draw(self, n_classes: int, draw: torch.Generator) -> Change:
@@ -70,10 +72,13 @@ class Augmentation:
         turn = torch.rand(n_classes, generator=draw) < self.turned
         symmetry = turn * torch.randint(1, 8, (n_classes,), generator=draw)  # 0: as it is
         of_class = affine(2 * torch.rand(n_classes, 6, generator=draw) - 1, self.warped, self.size)
+        kinds = stroke_kinds(n_classes, self.strokes, draw) if self.strokes else None
 
         def change(images: Tensor, labels: Tensor) -> Tensor:
             if not len(images):
                 return images
+            if kinds is not None:
+                images = restroked(images, ahead(kinds, images.device)[labels])
             if self.turned:
                 images = turned(images, ahead(symmetry, images.device)[labels])
             if self.warped or self.jittered or self.bent:
@@ -98,15 +103,19 @@ class Augmentation:
 STROKES = (4, 3, 2, 2, 2)
 
 
-def restroked(images: Tensor, probability: float, draw: torch.Generator) -> Tensor:
-    """Finer views [P, 1, H, W], the strokes of some thickened by a pixel on either side or more, or outlined."""
-    changed = torch.rand(len(images), generator=draw) < probability
-    kind = changed * (1 + torch.multinomial(torch.tensor(STROKES).float(), len(images), True, generator=draw))
+def stroke_kinds(count: int, probability: float, draw: torch.Generator) -> Tensor:
+    """int64 [count]: 0 where strokes stay, with 1 − `probability`, else which of STROKES, from 1 on, they become."""
+    changed = torch.rand(count, generator=draw) < probability
+    return changed * (1 + torch.multinomial(torch.tensor(STROKES).float(), count, True, generator=draw))
+
+
+def restroked(images: Tensor, kinds: Tensor) -> Tensor:
+    """Finer views [P, 1, H, W], the strokes of each thickened by a pixel on either side or more, or outlined."""
     thicker = [images]
     for _ in range(3):
         thicker.append(F.max_pool2d(thicker[-1], 3, stride=1, padding=1))
     all_kinds = torch.stack([*thicker, thicker[2] - images, thicker[3] - thicker[1]])  # [6, P, 1, H, W]
-    return all_kinds[ahead(kind, images.device), torch.arange(len(images), device=images.device)]
+    return all_kinds[kinds, torch.arange(len(images), device=images.device)]
 
 
 def turned(images: Tensor, symmetry: Tensor) -> Tensor:

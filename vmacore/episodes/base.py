@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters
+from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
 
@@ -51,6 +52,12 @@ def shuffled_drawings(characters: Characters, classes: Tensor, draw: torch.Gener
     order = torch.rand(len(classes), int(counts.max()), generator=draw)
     order[torch.arange(order.shape[1]) >= counts[:, None]] = 2.0
     return characters.offsets[classes][:, None] + order.argsort(1)
+
+
+def need_finer(characters: Characters, setting: str) -> None:
+    """Raises VmaError if strokes are to be changed, as `setting` asks, in another view than the finer one."""
+    if not characters.finer:
+        raise VmaError(f"only of finer views can strokes be changed: set model.view to finer, or {setting} to 0")
 
 
 def ahead(index: Tensor, device: torch.device) -> Tensor:

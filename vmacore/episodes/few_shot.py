@@ -10,12 +10,12 @@ from pydantic import Field
 from vmacore.config import EpisodeConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes.augmentation import Augmentation
-from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
+from vmacore.episodes.base import Episode, Pixels, ahead, need_finer, shuffled_drawings
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
 # What validation and evaluation never do to an episode.
-TRAINING_ALONE = ("shots_between", "turned", "warped", "jittered")
+TRAINING_ALONE = ("shots_between", "turned", "warped", "jittered", "strokes")
 
 
 class Options(EpisodeConfig):
@@ -27,11 +27,13 @@ class Options(EpisodeConfig):
     shots: int = Field(4, ge=1)  # slots of each class
     # In training alone: slots of each class vary from step to step, log-uniform between these, ends included.
     shots_between: tuple[int, int] | None = None
-    # In training alone: probability that a class is turned by a symmetry of the square, and strength of a small affine
-    # change that every class gets, and of one that every drawing gets.
+    # In training alone: probability that a class is turned by a symmetry of the square, strength of a small affine
+    # change that every class gets, and of one that every drawing gets; probability that a class's strokes are thickened
+    # or outlined.
     turned: float = Field(0.0, ge=0, le=1)
     warped: float = Field(0.0, ge=0, le=1)
     jittered: float = Field(0.0, ge=0, le=1)
+    strokes: float = Field(0.0, ge=0, le=1)
 
     @property
     def varies(self) -> bool:
@@ -145,8 +147,16 @@ def log_uniform(low: int, high: int, u: float) -> int:
 
 def make(config: Options, characters: Characters, seed: int, device: torch.device | str) -> EpisodeSampler:
     """As configured."""
-    binary, size = characters.levels == 1, characters.size
-    changes = Augmentation(config.turned, config.warped, size, jittered=config.jittered, binary=binary)
+    if config.strokes:
+        need_finer(characters, "episode.strokes")
+    changes = Augmentation(
+        config.turned,
+        config.warped,
+        characters.size,
+        jittered=config.jittered,
+        strokes=config.strokes,
+        binary=characters.levels == 1,
+    )
     return EpisodeSampler(
         characters,
         n_way=config.classes,
@@ -156,5 +166,5 @@ def make(config: Options, characters: Characters, seed: int, device: torch.devic
         device=device,
         n_memories=config.memories,
         shots=config.shots_between,
-        augmentation=changes if config.turned or config.warped or config.jittered else None,
+        augmentation=changes if config.turned or config.warped or config.jittered or config.strokes else None,
     )

@@ -10,8 +10,8 @@ import torch
 
 from vmacore.config import LabelsConfig
 from vmacore.data.characters import Characters
-from vmacore.episodes.augmentation import Augmentation, restroked, turned
-from vmacore.episodes.base import Episode, Pixels, ahead, shuffled_drawings
+from vmacore.episodes.augmentation import Augmentation, restroked, stroke_kinds, turned
+from vmacore.episodes.base import Episode, Pixels, ahead, need_finer, shuffled_drawings
 from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
@@ -31,10 +31,8 @@ class LabelBatches:
         fewest = int(characters.counts.min())
         if characters.size[0] != characters.size[1]:
             raise VmaError(f"drawings of {characters.size} cannot be turned, as labels need: set labels.weight to 0")
-        if config.strokes and not characters.finer:
-            raise VmaError(
-                "only of finer views can strokes be changed: set model.view to finer, or labels.strokes to 0"
-            )
+        if config.strokes:
+            need_finer(characters, "labels.strokes")
         if SYMMETRIES * config.drawings > fewest:
             raise VmaError(
                 f"labels take {SYMMETRIES} × {config.drawings} drawings of a class, which has {fewest} in this split: "
@@ -55,7 +53,7 @@ class LabelBatches:
         symmetry = torch.rand(self.count, 8, generator=draw).argsort(1)[:, :SYMMETRIES].flatten()
         images = self._pixels.drawings(index)
         if self.config.strokes:
-            images = restroked(images, self.config.strokes, draw)
+            images = restroked(images, ahead(stroke_kinds(len(images), self.config.strokes, draw), images.device))
         labels = ahead(torch.arange(len(symmetry)).repeat_interleave(per_class), images.device)
         images = turned(
             self.changes.draw(1, draw)(images, torch.zeros_like(labels)), ahead(symmetry, images.device)[labels]
