@@ -167,6 +167,16 @@ def test_a_save_killed_before_its_pointer(run: RunDirectory, monkeypatch: pytest
     assert (run.pointed("latest"), run.pointed("best"), _value(run)) == (2, 2, 2.0)
 
 
+def test_a_step_that_no_pointer_could_name_is_told_as_kept(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(directory, "replace", refused)
+    with pytest.raises(VmaError, match=r"cannot save step 1 .*the checkpoint of step 1 is kept"):
+        save_weights(run, 1)
+    assert run.newest() == 1
+
+
 def test_leftovers_of_a_killed_save(run: RunDirectory) -> None:
     save_weights(run, 1)
     for name in (".step-00000002.999999.tmp", f".step-00000002.{os.getpid()}.tmp", "step-00000002"):
@@ -188,6 +198,26 @@ def test_a_save_leaves_alone_what_is_not_its_own(run: RunDirectory) -> None:
     assert _checkpoints(run) == sorted([*own, "step-00000001", "step-00000002"])
     (run.path / "latest").unlink()  # the copies are no checkpoints to resume from, either
     assert run.newest() == 2
+
+
+def test_what_a_user_keeps_under_the_name_of_a_checkpoint_stays(run: RunDirectory, tmp_path: Path) -> None:
+    save_weights(run, 1)
+    checkpoints = run.path / "checkpoints"
+    (checkpoints / "step-20240229").mkdir()
+    precious = [checkpoints / "step-20240229" / "thesis.tex", run.checkpoint(1) / "notes.txt", tmp_path / "elsewhere"]
+    for file in precious:
+        file.write_text("years of work")
+    (checkpoints / "step-00000000").symlink_to(tmp_path)
+    (checkpoints / ".step-00000000.1.tmp").write_text("a file")
+    before = _checkpoints(run)
+    for step in (2, 3, 4):
+        save_weights(run, step)
+    assert all(file.exists() for file in precious)
+    assert _checkpoints(run) == sorted([*before, "step-00000003", "step-00000004"])
+    save_weights(run, 1)  # as a training does that has gone back
+    assert (checkpoints / "step-00000001-kept-1" / "notes.txt").exists()
+    assert [file.name for file in run.checkpoint(1).iterdir()] != []
+    assert run.pointed("latest") == 1
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

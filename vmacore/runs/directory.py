@@ -8,13 +8,14 @@
 
 Nothing is ever pickled. A checkpoint is written in a temporary folder beside its place, flushed to disk, renamed, and
 only then pointed to, so that an interruption at any moment leaves the last good one. The latest, the best and the one
-before the latest stay; other folders with such names are removed, and nothing else is.
+before the latest stay. Other folders with such names are removed where they hold what a save writes and nothing more.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -28,8 +29,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vmacore.config import Config
-from vmacore.errors import VmaError, cut, reading, reason
-from vmacore.files import content, discard, new_folder, replace, write
+from vmacore.errors import VmaError, cut, reading, reason, writing
+from vmacore.files import check_writable, content, discard, new_folder, replace, write
 
 FORMAT = 1
 WEIGHTS = {"raw": "weights.safetensors", "averaged": "averaged.safetensors"}
@@ -39,6 +40,7 @@ CHECKSUMS = "sha256"  # of the files beside, in the state
 LAST_STEP = 10**12
 LARGEST = {"config.toml": 2**14, STATE: 2**16, "pointer": 12, "weights": 2**36}  # bytes that are read
 OURS = re.compile(r"step-[0-9]{8,}|\.step-[0-9]{8,}\..+\.tmp")  # folders that a save makes
+SAVED = {*WEIGHTS.values(), *MOMENTS.values(), STATE}  # files that a save makes
 
 
 class Taken(VmaError):
@@ -137,13 +139,13 @@ class RunDirectory:
         Raises:
             VmaError: it could not be written, or a weight is not finite; what was saved before is kept.
         """
-        if self.checkpoint(step).parent.is_symlink():
-            raise VmaError(f"{self.path}/checkpoints is a link, and others may need what it leads to: make it a folder")
+        self._check_no_link()
         for file, named in tensors.items():
             for name, tensor in named.items():
                 if not bool(tensor.isfinite().all()):
                     raise VmaError(f"{name} in {file} is not finite at step {step}: not saved; {self.way_back()}")
         try:
+            self._put_aside(self.checkpoint(step))
             # A step saved again holds the same bytes; replace it so that its state is the newest.
             with new_folder(self.checkpoint(step), replaces=True) as folder:
                 write_checkpoint(folder, {"step": step, **state}, tensors)
@@ -157,6 +159,20 @@ class RunDirectory:
             ) from error
         self._prune()
 
+    def check_saves(self) -> None:
+        """Find out, before hours of work, whether checkpoints can be saved.
+
+        Raises:
+            VmaError: they cannot.
+        """
+        self._check_no_link()
+        with writing(self.path / "checkpoints", "make room there, or start a new run elsewhere (--runs-dir)"):
+            check_writable(self.checkpoint(0).parent / STATE)
+
+    def _check_no_link(self) -> None:
+        if self.checkpoint(0).parent.is_symlink():
+            raise VmaError(f"{self.path}/checkpoints is a link, and others may need what it leads to: make it a folder")
+
     def way_back(self) -> str:
         """How to go on after a training that diverged: from the best, since later ones may be half ruined already."""
         best = self.pointed("best")
@@ -167,15 +183,26 @@ class RunDirectory:
         return f"go on from step {best} at a lower rate: vma train --init {source} {slower}"
 
     def _kept(self) -> str:
-        latest = self.pointed("latest")
-        return "no checkpoint was saved before" if latest is None else f"the checkpoint of step {latest} is kept"
+        kept = self.newest()  # the step itself where only the pointer to it could not be written
+        return "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
 
     def _prune(self) -> None:
-        """Remove older checkpoints, and what killed saves left; a user's own folders stay."""
+        """Remove older checkpoints, and what killed saves left; a user's own folders and files stay."""
         keep = {self.checkpoint(step).name for step in (*self.steps()[:2], self.pointed("best")) if step is not None}
         for folder in self.checkpoint(0).parent.iterdir():
-            if OURS.fullmatch(folder.name) and folder.name not in keep:
+            if OURS.fullmatch(folder.name) and folder.name not in keep and _only_saved(folder):
                 discard(folder)
+
+    def _put_aside(self, folder: Path) -> None:
+        """Rename what a user has put where a save goes."""
+        if folder.exists() and not _only_saved(folder):
+            names = (folder.with_name(f"{folder.name}-kept-{number}") for number in itertools.count(1))
+            folder.rename(next(name for name in names if not name.exists()))
+
+
+def _only_saved(folder: Path) -> bool:
+    """Whether this is a folder that holds nothing but what saves write."""
+    return folder.is_dir() and not folder.is_symlink() and SAVED.issuperset(path.name for path in folder.iterdir())
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
