@@ -189,6 +189,17 @@ def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
         train(run, DATASET)
 
 
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_checkpoints_that_cannot_be_saved_are_told_before_training(tmp_path: Path, kind: str) -> None:
+    run = create_run(tmp_path / "run")
+    (tmp_path / "disk").mkdir()
+    checkpoints = run.path / "checkpoints"
+    checkpoints.symlink_to(tmp_path / "disk") if kind == "link" else checkpoints.write_text("")
+    with pytest.raises(VmaError, match=r"checkpoints is a link" if kind == "link" else r"cannot write .*checkpoints"):
+        train(run, DATASET)
+    assert not (run.path / "metrics.jsonl").exists()
+
+
 # Preparing
 
 

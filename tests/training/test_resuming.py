@@ -18,6 +18,7 @@ from vmacore.errors import VmaError
 from vmacore.runs.directory import MOMENTS, STATE, WEIGHTS, RunDirectory
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import newest_whole
+from vmacore.training import trainer
 from vmacore.training.loop import ValidationReport, train
 from vmacore.training.start import Start
 
@@ -248,6 +249,18 @@ def test_a_damaged_checkpoint_is_stepped_over(straight: RunDirectory, tmp_path: 
     train(run, DATASET, resume=True)
     assert files_of(run) == files_of(straight)
     assert [row["step"] for row in metrics_of(run)] == sorted(row["step"] for row in metrics_of(run))
+
+
+@pytest.mark.parametrize("step", [None, 2])
+def test_no_memory_is_taken_for_weights_of_another_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int | None
+) -> None:
+    run = create_run(tmp_path / "run", training={"steps": 2})
+    train(run, DATASET)
+    larger = run.with_config(run.config.with_overrides(["model.hidden=99"]))
+    monkeypatch.setattr(trainer, "build_model", None)
+    with pytest.raises(VmaError, match=r"weights\.safetensors: .* has shape .*, but this model needs"):
+        train(larger, DATASET, steps=4, resume=True, resume_from=step)
 
 
 def test_going_back_to_a_step(straight: RunDirectory, tmp_path: Path) -> None:

@@ -136,6 +136,16 @@ def newest_whole(run: RunDirectory) -> tuple[int | None, str]:
     return None, ""
 
 
+def check_fits(run: RunDirectory, step: int) -> None:
+    """Compare the weights of a checkpoint with the model of the run's configuration, before memory is taken for it.
+
+    Raises:
+        VmaError: absent, damaged or of another shape.
+    """
+    file = run.checkpoint(step) / WEIGHTS["raw"]
+    _check_shapes(read_tensors(file), skeleton(run.config).state_dict(), file)
+
+
 def load_weights(module: nn.Module, file: Path) -> None:
     """Load weights, in whatever precision they are stored, into a module of the same shape.
 

@@ -20,7 +20,7 @@ from vmacore.errors import VmaError, reason, short_of_memory
 from vmacore.runs import metrics
 from vmacore.runs.directory import RunDirectory
 from vmacore.runs.locking import locked
-from vmacore.runs.weights import skeleton
+from vmacore.runs.weights import check_fits, newest_whole, skeleton
 from vmacore.training.graphs import matmul_precision
 from vmacore.training.start import Start
 from vmacore.training.step import METRICS
@@ -110,6 +110,8 @@ def train(
     distributed.check_shares(run.config)
     leads = distributed.rank() == 0
     with locked(run.path) if leads else nullcontext():
+        if leads:
+            run.check_saves()
         stored = run.config
         if start is not None and not resume:
             start.check(stored)
@@ -117,6 +119,10 @@ def train(
         config = stored.with_overrides(changes)
         if start is not None and not resume:
             config = start.recorded(config)
+        if resume and resume_from is None:
+            resume_from, _ = newest_whole(run)
+        if resume_from is not None:
+            check_fits(run, resume_from)
         trainer = Trainer(RunDirectory(run.path, config), dataset, torch.device(device))
         if resume:
             trainer.restore(resume_from)
