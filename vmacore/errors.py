@@ -28,6 +28,10 @@ class Blank(VmaError):
     """Nothing in a picture stands out from its paper."""
 
 
+class Diverged(VmaError):
+    """Weights that are numbers, and give none."""
+
+
 class Gone(VmaError):
     """The folder of a file is there no longer: another process has removed it since it was found."""
 

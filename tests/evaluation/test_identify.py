@@ -56,6 +56,14 @@ def test_answers_are_those_of_the_formulas(view: str, monkeypatch: pytest.Monkey
         assert label == (None if known < threshold else best)
 
 
+def test_keys_that_are_no_numbers_answer_nothing() -> None:
+    model = make_model()
+    memory = make_memory(model)
+    memory = replace(memory, slots=replace(memory.slots, keys=memory.slots.keys * math.nan))
+    with pytest.raises(VmaError, match="cosines of this memory are not finite"):
+        Identifier(model, memory).drawings(characters().images, characters().files)
+
+
 def test_a_class_with_many_slots_is_not_favoured() -> None:
     """Slots twice in memory change nothing."""
     model, drawings = make_model(), characters([2, 1, 2])

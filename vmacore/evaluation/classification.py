@@ -19,6 +19,7 @@ from vmacore.evaluation.answers import Answers
 from vmacore.evaluation.likelihood import check_size
 from vmacore.evaluation.rules import class_log_prob, mixture, prototype_log_prob, slot_log_joint
 from vmacore.evaluation.tasks import DECODING, MIXTURE_WEIGHT, RULES, SAMPLES
+from vmacore.finite import finite
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
@@ -63,12 +64,12 @@ class Classifier:
     @cached_property
     def keys(self) -> Tensor:
         """e_a = h(m) [N, E] of every drawing, as memory."""
-        return self._in_parts(lambda images: self._averaged(self.model.keys, images))
+        return finite(self._in_parts(lambda images: self._averaged(self.model.keys, images)), "its keys")
 
     @cached_property
     def queries(self) -> Tensor:
         """e_x = h_q(x) [N, E] of every drawing, as a query."""
-        return self._in_parts(lambda images: self._averaged(self.model.queries, images))
+        return finite(self._in_parts(lambda images: self._averaged(self.model.queries, images)), "its queries")
 
     @cached_property
     def pixels(self) -> Tensor:
@@ -107,7 +108,8 @@ class Classifier:
         given every rule's answers in each.
 
         Raises:
-            VmaError: more classes or shots than there are, an unknown rule, or counts below 1.
+            VmaError: more classes or shots than there are, an unknown rule, counts below 1, or weights that give no
+                numbers.
         """
         self.check(way=way, shot=shot, episodes=episodes, rules=rules, samples=samples, queries=queries, weight=weight)
         right: dict[str, list[Tensor]] = {rule: [] for rule in rules}
@@ -200,7 +202,7 @@ class Classifier:
                 samples=samples,
                 generator=generator(self.seed, index, Stream.NOISE, self.device),
             )
-            found["likelihood"] = class_log_prob(log_joint, way)
+            found["likelihood"] = finite(class_log_prob(log_joint, way), "its likelihoods")
             found["mixture"] = mixture(found["likelihood"], found["posterior"], weight)
         return {rule: found[rule] for rule in rules}
 

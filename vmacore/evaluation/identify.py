@@ -18,6 +18,7 @@ from vmacore.data.pictures import LEVELS
 from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError, writing
 from vmacore.files import replace
+from vmacore.finite import finite
 from vmacore.memory.large import pack
 from vmacore.memory.pictures import PictureMemory
 from vmacore.models.vma import VariationalMemoryAddressing
@@ -139,9 +140,14 @@ class Identifier:
 
     @torch.no_grad()
     def judge(self, seen: Tensor) -> Judged:
-        """What the memory tells of drawings [N, 1, …] as h_q looks at them."""
+        """What the memory tells of drawings [N, 1, …] as h_q looks at them.
+
+        Raises:
+            Diverged: the weights give no numbers.
+        """
         queries = self.model.queries(seen).float()
         cosine, slot = self._nearest(F.normalize(queries, dim=1))
+        finite(cosine, "cosines of this memory")
         known = cosine[:, 0] - self._usual[self.memory.labels[slot[:, 0]].long()]
         return Judged(self.class_scores(queries).log_softmax(1), known, cosine, slot)
 

@@ -19,6 +19,7 @@ from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError, writing
 from vmacore.evaluation.likelihood import check_size
 from vmacore.files import check_writable, replacing
+from vmacore.finite import finite
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
@@ -76,7 +77,8 @@ def sample_grid(
     images one is kept (`draw_means`); 1 is the model.
 
     Raises:
-        VmaError: an unknown choice, no learned memory, more than the split holds, or images of another size.
+        VmaError: an unknown choice, no learned memory, more than the split holds, images of another size, or weights
+            that give no numbers.
     """
     if address not in ("shared", "prior") or pixels not in ("mean", "sample"):
         raise VmaError(f"address is shared or prior, not {address!r}; pixels are mean or sample, not {pixels!r}")
@@ -131,19 +133,23 @@ def draw_means(
     candidates: of so many images for each address one is kept, with a probability proportional to the q(a|x, M) that
     its own slot gets of it: importance resampling from p(x|m_a) towards p(x|m_a) q(a|x, M) (Rubin 1987). x is 1 where a
     mean is above a half. A model that draws no address, or has no images in memory, keeps the first.
+
+    Raises:
+        Diverged: the model gives no numbers.
     """
     chunk = max(1, 2**28 // model.bytes_per_sample)
     if candidates == 1 or not isinstance(model, VariationalMemoryAddressing) or model.config.vector_slots:
-        return torch.cat([model.generate(memory, part, rng, temperature).sigmoid() for part in address.split(chunk)])
+        drawn = [model.generate(memory, part, rng, temperature).sigmoid() for part in address.split(chunk)]
+        return finite(torch.cat(drawn), "its samples")
     kept = []
     for part in address.split(max(1, chunk // candidates)):
         tried = model.generate(memory, part.repeat_interleave(candidates), rng, temperature).sigmoid()
         x = (tried > 0.5).to(tried.dtype).view(-1, 1, *model.size)
         log_q = model.address(finer_of(x) if model.config.view == "finer" else x, memory).log_q
         own = log_q.view(len(part), candidates, -1).take_along_dim(part[:, None, None], 2)[..., 0]
-        choice = torch.multinomial(own.softmax(1), 1, generator=rng)
+        choice = torch.multinomial(finite(own.softmax(1), "its q(a|x)"), 1, generator=rng)
         kept.append(tried.view(len(part), candidates, -1).take_along_dim(choice[..., None], 1)[:, 0])
-    return torch.cat(kept)
+    return finite(torch.cat(kept), "its samples")
 
 
 def _slots(

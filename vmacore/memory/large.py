@@ -23,6 +23,7 @@ from torch import Tensor
 from vmacore.addressing import query_side, slot_side
 from vmacore.errors import VmaError, writing
 from vmacore.files import replacing
+from vmacore.finite import finite
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.memory.regions import header_of, write_at
 from vmacore.memory.streamed import Segments, StreamedAddressing
@@ -173,7 +174,7 @@ def _write_slots(
                 raise VmaError(f"there are more images than the {slots} slots that were promised")
             seen = part.to(device).float()[:, None]
             bits = pack(model.pixels(seen)[:, 0].cpu())
-            keys = slot_side(model.keys(seen), model.config.similarity)
+            keys = finite(slot_side(model.keys(seen), model.config.similarity), "keys of this memory")
             write_at(file, offsets["slots"] + done * width, bits)
             write_at(file, offsets["keys"] + done * 4 * keys.shape[1], keys.float())
             if model.query_point is not None:

@@ -18,6 +18,7 @@ from vmacore.data.characters import Characters, Dataset
 from vmacore.data.pictures import LEVELS, Preparation
 from vmacore.errors import VmaError, writing
 from vmacore.files import check_writable, replacing
+from vmacore.finite import finite
 from vmacore.memory.calibration import Calibration, calibrate
 from vmacore.memory.large import EMBEDDED, FORMAT, LargeMemory, fingerprint, pack, read_memory, unpack
 from vmacore.memory.regions import header_of, write_at
@@ -170,7 +171,7 @@ class PictureMemory:
         whole = replace(self, slots=replace(self.slots, log_prior=prior))
 
         def queries(index: Tensor) -> Tensor:
-            return model.queries(self.images(index)).float()
+            return finite(model.queries(self.images(index)).float(), f"queries by {self.run}")
 
         return replace(whole, calibration=calibrate(whole.slots, queries, model.config.similarity))
 
@@ -284,7 +285,8 @@ def read_pictures(model: GenerativeModel, characters: Characters, preparation: P
     """The memory of drawings in the finer view, not yet calibrated.
 
     Raises:
-        VmaError: a model that addresses no slots, or whose memory is learned, or that reads drawings of another size.
+        VmaError: a model that addresses no slots, or whose memory is learned, that reads drawings of another size, or
+            whose keys are no numbers.
     """
     if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
         raise VmaError(f"{run} has no keys for new pictures: take weights of a few-shot model, such as omniglot-best")
@@ -298,7 +300,7 @@ def read_pictures(model: GenerativeModel, characters: Characters, preparation: P
         images = part[:, None].to(device).float() / seen.levels
         bits.append(pack(model.pixels(images)[:, 0].cpu()))
         keys.append(slot_side(model.keys(images), model.config.similarity).float())
-    every = torch.cat(keys)
+    every = finite(torch.cat(keys), f"keys by {run}")
     slots = LargeMemory(
         slots=torch.cat(bits).to(device),
         keys=every,

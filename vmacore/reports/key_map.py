@@ -15,6 +15,7 @@ from vmacore.data.splits import alphabet_of
 from vmacore.episodes.base import Pixels
 from vmacore.errors import VmaError
 from vmacore.evaluation.likelihood import check_size
+from vmacore.finite import finite
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.reports.charts import STYLES
@@ -75,7 +76,7 @@ def key_map(model: GenerativeModel, characters: Characters, *, device: torch.dev
         raise VmaError("a map needs three drawings: add drawings")
     chosen = there[torch.linspace(0, len(there) - 1, min(MOST, len(there))).long()]
     images = Pixels(characters, 0, device).at(0)(chosen)
-    keys = slot_side(model.keys(images), model.config.similarity).float().cpu()
+    keys = finite(slot_side(model.keys(images), model.config.similarity).float().cpu(), "its keys")
     axes = PCA(n_components=2, svd_solver="full")  # exact, and so the same everywhere but for signs
     places = _upright(torch.from_numpy(axes.fit_transform(keys.numpy())))
     places = (places - places.amin(0)) / (places.amax(0) - places.amin(0)).clamp_min(1e-9).amax()

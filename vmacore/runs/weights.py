@@ -16,6 +16,7 @@ from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
 from vmacore.errors import VmaError, cut, reading, reason, writing
 from vmacore.files import content
+from vmacore.finite import finite
 from vmacore.models import GenerativeModel, create_model
 from vmacore.runs.directory import (
     CHECKSUMS,
@@ -186,7 +187,8 @@ def export_weights(location: Location, folder: Path) -> None:
     Raises:
         VmaError: the folder exists or cannot be written, or the weights cannot be read.
     """
-    weights = {name: tensor.half() for name, tensor in read_tensors(location.path / WEIGHTS["averaged"]).items()}
+    stored = read_tensors(location.path / WEIGHTS["averaged"])
+    weights = {name: finite(tensor.half(), f"numbers of {name} in float16") for name, tensor in stored.items()}
     state = {"step": location.step, "best": read_state(location.path)["best"]}
     run = RunDirectory.create(folder, location.config)
     with writing(folder, "choose another folder"):
