@@ -89,8 +89,8 @@ def find_run(
     """What a user means by RUN: a run directory, a checkpoint folder, or shipped weights.
 
     Of a run the best checkpoint on validation is taken, else the latest. Without a name: the
-    newest run (of the data set, where one is named) that has a checkpoint and is more than addresses, else shipped
-    weights; any_shipped: whether of any data set.
+    newest run (of the data set, where one is named) that has a whole checkpoint and is more than addresses, else
+    shipped weights; any_shipped: whether of any data set.
 
     Raises:
         VmaError: nothing found, a run without a checkpoint, or a name of another data set.
@@ -104,10 +104,18 @@ def find_run(
 
 
 def _default_run(runs_dir: Path, dataset: str | None, any_shipped: bool) -> Location:
+    wrong: VmaError | None = None
     for run in list_runs(runs_dir):
         trained = run.newest() is not None and run.config.objective.trains != "addresses"
         if trained and dataset in (None, run.config.data.dataset):
-            return _of_run(run)
+            try:
+                return _of_run(run)
+            except Gone:
+                raise
+            except VmaError as error:  # others may be whole
+                wrong = wrong or error
+    if wrong is not None:
+        raise wrong
     for path in (shipped_weights()[name] for name in preferred_weights()):
         location = _of_folder(path, RunDirectory.open(path).config, path.name, "shipped")
         if any_shipped or dataset in (None, location.config.data.dataset):
