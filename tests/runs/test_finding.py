@@ -13,8 +13,8 @@ import torch
 from tests.small_runs import save_weights
 from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
-from vmacore.runs import finding
-from vmacore.runs.directory import WEIGHTS, RunDirectory, read_state
+from vmacore.runs import finding, weights
+from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import Location, find_run, list_runs, settled
 from vmacore.runs.weights import export_weights, read_tensors, weights_file
 
@@ -181,6 +181,19 @@ def test_weights_that_cannot_be_exported(run: RunDirectory, tmp_path: Path) -> N
     assert not (tmp_path / "new").exists()
 
 
+def test_an_export_that_fails_leaves_no_folder(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    save_weights(run, 1)
+    monkeypatch.setattr(weights, "write_checkpoint", refused)
+    with pytest.raises(VmaError, match=r"cannot write .*new: No space left on device; choose another folder"):
+        export_weights(find_run("one", runs_dir=run.path.parent), tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
 # Beside a training
 
 
@@ -233,3 +246,16 @@ def test_a_run_that_others_wrote_badly_hides_no_run(run: RunDirectory) -> None:
     assert [found.path.name for found in list_runs(run.path.parent)] == ["one"]
     assert find_run(None, runs_dir=run.path.parent).run == "one"
     assert "known: one" in _refused("typo", runs_dir=run.path.parent)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"[" * 10_000], ids=["empty", "zeros", "deep"])
+def test_a_run_with_a_damaged_checkpoint_hides_no_run(tmp_path: Path, content: bytes) -> None:
+    for age, name in enumerate(("newest", "older")):
+        save_weights(RunDirectory.create(tmp_path / name, CONFIG), 1)
+        then = time.time() - 60 * age
+        os.utime(tmp_path / name / "latest", (then, then))
+    newest, older = list_runs(tmp_path)
+    (newest.checkpoint(1) / STATE).write_bytes(content)
+    assert find_run(None, runs_dir=tmp_path).run == "older"
+    (older.checkpoint(1) / STATE).write_bytes(content)
+    assert "newest" in _refused(None, runs_dir=tmp_path)  # not shipped weights, of which nobody spoke

@@ -147,7 +147,7 @@ def draw_means(
         x = (tried > 0.5).to(tried.dtype).view(-1, 1, *model.size)
         log_q = model.address(finer_of(x) if model.config.view == "finer" else x, memory).log_q
         own = log_q.view(len(part), candidates, -1).take_along_dim(part[:, None, None], 2)[..., 0]
-        choice = torch.multinomial(finite(own.softmax(1), "its q(a|x)"), 1, generator=rng)
+        choice = torch.multinomial(finite(own.softmax(1), "its probabilities q(a|x)"), 1, generator=rng)
         kept.append(tried.view(len(part), candidates, -1).take_along_dim(choice[..., None], 1)[:, 0])
     return finite(torch.cat(kept), "its samples")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmacore.errors import VmaError
 from vmacore.runs.card import card
 from vmacore.runs.finding import Location, find_run, settled
 from vmacore.runs.weights import export_weights
@@ -27,16 +26,12 @@ def export_run(run: str | Path, folder: Path, *, runs_dir: Path = Path("runs")) 
     Raises:
         VmaError: there is no such run, its weights cannot be read, or the folder exists or cannot be written.
     """
-    if folder.exists():
-        raise VmaError(f"{folder} exists already: name a folder that is not there yet")
 
-    def written() -> tuple[Location, str]:
+    def written() -> Location:
         location = find_run(run, runs_dir=runs_dir)
-        text = card(location, folder.resolve().name)
-        export_weights(location, folder)
-        return location, text
+        export_weights(location, folder, {"README.md": card(location, folder.resolve().name)})
+        return location
 
-    location, text = settled(written)
-    (folder / "README.md").write_text(text, "utf-8")
+    location = settled(written)
     files = sorted(folder.iterdir())
     return Exported(location, folder, tuple(file.name for file in files), sum(file.stat().st_size for file in files))

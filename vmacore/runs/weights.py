@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
 from vmacore.errors import VmaError, cut, reading, reason, writing
-from vmacore.files import content
+from vmacore.files import content, new_folder, write
 from vmacore.finite import finite
 from vmacore.models import GenerativeModel, create_model
 from vmacore.runs.directory import (
@@ -181,8 +181,10 @@ def _fill(module: nn.Module, stored: Mapping[str, Tensor]) -> None:
         tensor.copy_(stored[name])
 
 
-def export_weights(location: Location, folder: Path) -> None:
+def export_weights(location: Location, folder: Path, beside: Mapping[str, str] | None = None) -> None:
     """Write the averaged weights in float16, with configuration and step, as a folder that `find_run` takes by path.
+
+    The folder appears whole or not at all. beside: texts that stand in it, too, by name of the file.
 
     Raises:
         VmaError: the folder exists or cannot be written, or the weights cannot be read.
@@ -190,6 +192,9 @@ def export_weights(location: Location, folder: Path) -> None:
     stored = read_tensors(location.path / WEIGHTS["averaged"])
     weights = {name: finite(tensor.half(), f"numbers of {name} in float16") for name, tensor in stored.items()}
     state = {"step": location.step, "best": read_state(location.path)["best"]}
-    run = RunDirectory.create(folder, location.config)
-    with writing(folder, "choose another folder"):
-        write_checkpoint(run.path, state, {WEIGHTS["averaged"]: weights})
+    if folder.exists():
+        raise VmaError(f"{folder} exists already: name a folder that is not there yet")
+    with writing(folder, "choose another folder"), new_folder(folder) as part:
+        for name, text in {"config.toml": location.config.to_toml(), **(beside or {})}.items():
+            write(part / name, text.encode())
+        write_checkpoint(part, state, {WEIGHTS["averaged"]: weights})
