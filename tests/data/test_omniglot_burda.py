@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -209,6 +209,30 @@ def test_a_file_that_was_made_to_do_harm_is_refused_in_one_line(tmp_path: Path) 
 def test_a_variable_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matlab, "LARGEST", 10_000)
     assert "cut short, or too large" in refused(FILES["chardata.mat"], tmp_path)
+
+
+def test_variables_that_unpack_to_too_much_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matlab, "ALL", 784 * 60 * 8 + 1000)  # the first has no more
+    assert "cut short, or too large" in refused(FILES["chardata.mat"], tmp_path)
+
+
+def test_no_more_elements_are_read_than_a_matrix_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file may hold millions of elements, each of which would take some hundred bytes."""
+    read = []
+    elements = matlab._elements
+
+    def counted(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+        for element in elements(content, order):
+            read.append(element[0])
+            yield element
+
+    def extended(variable: bytearray) -> None:
+        variable += struct.pack("<HHI", 1, 1, 0) * 1000
+        struct.pack_into("<I", variable, 4, len(variable) - 8)
+
+    monkeypatch.setattr(matlab, "_elements", counted)
+    assert "no matrix of numbers" in refused(repacked(extended), tmp_path)
+    assert len(read) < 10
 
 
 def test_matrices_are_read_as_scipy_reads_them() -> None:

@@ -11,6 +11,7 @@ import math
 import struct
 import zlib
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ NUMBERS = range(6, 16)  # classes of arrays: float64, float32 and integers
 COMPLEX = 0x800
 VALUES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # by kind
 LARGEST = 2**28  # bytes of a variable
+ALL = 2**29  # bytes of all variables
+PARTS = 4  # elements of a matrix of real numbers: flags, shape, name and values
 
 
 def matrices(content: bytes, wanted: Collection[str]) -> dict[str, Array]:
@@ -37,17 +40,20 @@ def matrices(content: bytes, wanted: Collection[str]) -> dict[str, Array]:
     if order is None:
         raise ValueError("it is not of MATLAB 5 to 7")
     found: dict[str, Array] = {}
-    place = HEADER
+    place, left = HEADER, ALL
     while place < len(content):
         kind, size = struct.unpack_from(f"{order}II", content, place)
         if kind != COMPRESSED:  # nothing would tell whether it is damaged
             raise ValueError("its variables are not compressed, as they are in the published one")
-        variable = _inflated(content[place + 8 : place + 8 + size])
+        variable = _inflated(content[place + 8 : place + 8 + size], min(LARGEST, left))
+        left -= len(variable)
         place += 8 + size
         kind, parts = next(_elements(variable, order), (0, b""))
         if kind != MATRIX:
             raise ValueError("it holds something else than variables")
-        (_, flags), (_, shape), (_, name), *rest = _elements(parts, order)
+        (_, flags), (_, shape), (_, name), *rest = islice(
+            _elements(parts, order), PARTS + 1
+        )  # a file may hold millions
         if (title := name.decode("ascii", "replace")) in wanted:
             found[title] = _matrix(title, struct.unpack_from(f"{order}I", flags)[0], shape, rest, order)
     return found
@@ -64,9 +70,9 @@ def _matrix(name: str, flags: int, shape: bytes, rest: list[tuple[int, bytes]], 
     return numbers.reshape(sizes, order="F")
 
 
-def _inflated(deflated: bytes) -> bytes:
+def _inflated(deflated: bytes, most: int) -> bytes:
     stream = zlib.decompressobj()
-    content = stream.decompress(deflated, LARGEST)
+    content = stream.decompress(deflated, most)
     if not stream.eof:
         raise ValueError("a variable is cut short, or too large")
     return content
