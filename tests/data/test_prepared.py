@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from vmacore.data import prepared as module
 from vmacore.data.characters import Characters
 from vmacore.data.prepared import read_prepared, read_splits, write_atomically, write_prepared, write_splits
 from vmacore.errors import VmaError
@@ -129,6 +131,34 @@ def test_a_description_that_does_not_fit_is_refused(prepared: Path, key: str, va
     save_file({"bits": bits}, prepared, metadata=description)
     with pytest.raises(VmaError, match="can't be used"):
         read(prepared)
+
+
+@pytest.mark.parametrize(
+    ("size", "counts", "levels"),
+    [("[0, 3]", "[1099511627776]", "1"), ("[5, 0]", "[1099511627776]", "1"), ("[1, 1]", "[1]", "1000")],
+)
+def test_numbers_that_nothing_bounds_are_refused(tmp_path: Path, size: str, counts: str, levels: str) -> None:
+    """The checksum is right, as whoever makes such a file on purpose makes it."""
+    content = bytes(1 if size == "[1, 1]" else 0)
+    description = {
+        "format": module.FORMAT,
+        "preparation": "5×3, as drawn",
+        "size": size,
+        "classes": '["A"]',
+        "counts": counts,
+        "levels": levels,
+    }
+    description["sha256"] = module._checksum(description, content)
+    bits = torch.frombuffer(bytearray(zlib.compress(content)), dtype=torch.uint8)
+    save_file({"bits": bits}, tmp_path / "file", metadata=description)
+    with pytest.raises(VmaError, match="its size is none that a data set has"):
+        read(tmp_path / "file")
+
+
+def test_the_same_content_has_the_same_bytes(prepared: Path) -> None:
+    stored = prepared.read_bytes()
+    header = json.loads(stored[8 : 8 + int.from_bytes(stored[:8], "little")])
+    assert list(header["__metadata__"]) == sorted(header["__metadata__"])
 
 
 def test_other_safetensors_are_refused(prepared: Path) -> None:

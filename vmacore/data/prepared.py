@@ -24,6 +24,7 @@ from vmacore.files import content, replacing
 
 FORMAT = "vma-characters 1"
 LARGEST = 2**31  # bytes that are read, and pixels
+MOST_LEVELS = 255  # of a pixel, which is a byte
 
 
 def write_prepared(path: Path, characters: Characters, preparation: str) -> None:
@@ -45,7 +46,14 @@ def write_prepared(path: Path, characters: Characters, preparation: str) -> None
     content = (pixels if characters.levels > 1 else np.packbits(pixels)).tobytes()
     description["sha256"] = _checksum(description, content)
     deflated = np.frombuffer(zlib.compress(content, 9), dtype=np.uint8).copy()
-    write_atomically(path, save({"bits": torch.from_numpy(deflated)}, metadata=description))
+    write_atomically(path, _in_order(save({"bits": torch.from_numpy(deflated)}, metadata=description)))
+
+
+def _in_order(stored: bytes) -> bytes:
+    """A safetensors file whose description is in order, so that the same content has the same bytes."""
+    start = 8 + int.from_bytes(stored[:8], "little")
+    words = json.dumps(json.loads(stored[8:start]), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return stored[:8] + words.ljust(start - 8) + stored[start:]
 
 
 def write_splits(path: Path, splits: Mapping[str, Characters], preparation: str) -> None:
@@ -114,7 +122,8 @@ def _read(path: Path, preparation: str) -> Characters:
     height, width = json.loads(description["size"])
     levels = int(json.loads(description.get("levels", "1")))
     pixels = int(counts.sum()) * height * width
-    if not 0 <= pixels <= LARGEST:
+    # Without pixels nothing would bound the number of drawings.
+    if not 0 <= pixels <= LARGEST or min(height, width) < 1 or not 1 <= levels <= MOST_LEVELS:
         raise _Refused("its size is none that a data set has")
     n_bytes = pixels if levels > 1 else math.ceil(pixels / 8)
     bits = zlib.decompressobj().decompress(deflated, n_bytes + 1)  # no more than that, whatever it would unfold to
