@@ -144,8 +144,15 @@ def folder_for(path: Path) -> Iterator[None]:
 
     Raises whatever the block does, and OSError where the system refuses.
     """
+    with no_empty_folders(path):
+        path.mkdir(parents=True, exist_ok=True)
+        yield
+
+
+@contextmanager
+def no_empty_folders(path: Path) -> Iterator[None]:
+    """Of a folder and those above it, those that the block makes and leaves empty go again at its end."""
     absent = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:

@@ -106,7 +106,7 @@ def test_failures_leave_nothing_and_say_the_way_out(
         f"could not download {server.url}one.bin: {said}; if you have the files, run `vma download pair --from PATH`"
     )
     assert server.asked == ["one.bin"] * tries
-    assert not os.listdir(tmp_path / "pair")
+    assert not os.listdir(tmp_path)
 
 
 def test_what_was_fetched_before_a_failure_is_kept(server: Server, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
     assert "No space left on device" in refusal(server, tmp_path)
-    assert not os.listdir(tmp_path / "pair")
+    assert not os.listdir(tmp_path)
 
 
 def test_files_brought_by_hand_are_not_fetched(server: Server, tmp_path: Path) -> None:
@@ -244,6 +244,12 @@ def test_leftovers_of_killed_downloads_go(server: Server, tmp_path: Path) -> Non
         os.utime(folder / name, (time.time() - age, time.time() - age))
     download("pair", tmp_path, remotes=remotes(server.url))
     assert {path.name for path in folder.glob("tmp*")} == {"tmpabcd_124", "tmp-notes.txt", "tmpabcd_1234"}
+
+
+def test_an_import_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="absent"):
+        download("pair", tmp_path / "new" / "data", tmp_path / "absent", remotes=remotes(""))
+    assert not os.listdir(tmp_path)
 
 
 def test_a_data_folder_that_is_none_is_told_before_the_import(tmp_path: Path) -> None:

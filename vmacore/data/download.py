@@ -15,7 +15,7 @@ import pooch
 import requests
 
 from vmacore.errors import VmaError, reason
-from vmacore.files import check_writable
+from vmacore.files import check_writable, no_empty_folders
 from vmacore.shelf import DATASETS
 
 LARGEST = 2**28  # bytes of a file; the largest of those published has 79 million
@@ -97,15 +97,17 @@ def download(
             return Downloaded(folder, remote.reader.describe(Path(data_dir)))
         except VmaError:
             pass  # missing or damaged: either way it is to be made anew
-        if not offline:
-            _discard_unreadable(remote, folder, Path(data_dir))
-        _fetch(remote, name, folder, progress, offline, base_url or remote.base_url, retries)
-    else:
-        try:
-            check_writable(folder / "any")
-        except OSError as error:
-            raise VmaError(f"can't write in {folder}: {reason(error)}; choose another --data-dir") from error
-    remote.reader.import_from(Path(source or folder), Path(data_dir))
+    with no_empty_folders(folder):
+        if source is None:
+            if not offline:
+                _discard_unreadable(remote, folder, Path(data_dir))
+            _fetch(remote, name, folder, progress, offline, base_url or remote.base_url, retries)
+        else:
+            try:
+                check_writable(folder / "any")
+            except OSError as error:
+                raise VmaError(f"can't write in {folder}: {reason(error)}; choose another --data-dir") from error
+        remote.reader.import_from(Path(source or folder), Path(data_dir))
     return Downloaded(folder, remote.reader.describe(Path(data_dir)))
 
 
