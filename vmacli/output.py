@@ -22,7 +22,7 @@ from rich.text import Text
 from vmacli.interrupts import INTERRUPTED
 from vmacli.session import Session
 from vmacli.stderr import Stderr
-from vmacore.errors import cut
+from vmacore.errors import VmaError, cut, reason
 from vmacore.files import as_json
 
 LONGEST_ERROR = 2000  # letters
@@ -47,14 +47,23 @@ class Output:
         self._err.print(Text.assemble(("error: ", "bold red"), cut(line, LONGEST_ERROR)), soft_wrap=True)
 
     def result(self, document: Mapping[str, Any], shown: Sequence[RenderableType], bare: str) -> None:
-        """The result, once: a JSON document, what people read, or the bare values, by mode."""
-        if self.as_json:
-            typer.echo(as_json(document))
-        elif self.quiet:
-            typer.echo(bare)  # rich would turn tabs into spaces
-        else:
-            for part in shown:
-                self._out.print(part, soft_wrap=isinstance(part, str))
+        """The result, once: a JSON document, what people read, or the bare values, by mode.
+
+        Raises:
+            VmaError: standard output cannot be written.
+        """
+        try:
+            if self.as_json:
+                typer.echo(as_json(document))
+            elif self.quiet:
+                typer.echo(bare)  # rich would turn tabs into spaces
+            else:
+                for part in shown:
+                    self._out.print(part, soft_wrap=isinstance(part, str))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise VmaError(f"cannot write to standard output: {reason(error)}; what was saved stays") from error
 
     @property
     def width(self) -> int:
@@ -150,7 +159,7 @@ def _count(number: float) -> str:
 @contextmanager
 def reporting(session: Session) -> Iterator[Output]:
     """Runs a command: a foreseen failure becomes one line and exit code 1, an interrupt exit code 130."""
-    from vmacore.errors import VmaError, short_of_memory
+    from vmacore.errors import short_of_memory
 
     output = Output(as_json=session.as_json, quiet=session.quiet)
     try:
@@ -173,8 +182,8 @@ def reporting(session: Session) -> Iterator[Output]:
 
 
 def _explain(error: OSError) -> str:
-    where = f" {error.filename}" if error.filename else ""
-    return f"cannot use{where}: {error.strerror or error}; choose another path, or make room there"
+    what = f"use {error.filename}" if error.filename else "read or write a file"
+    return f"cannot {what}: {error.strerror or error}; choose another path, or make room there"
 
 
 def table(*columns: str, title: str | None = None) -> Table:

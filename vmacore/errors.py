@@ -79,12 +79,20 @@ def reason(error: Exception) -> str:
             words = "it is not text in UTF-8"
         case KeyError():
             words = f"no {error}"
+        case ValueError() if "integer string conversion" in str(error):
+            words = "it holds a number of too many digits"
         case _:
             words = str(error)
     return cut(words) or type(error).__name__
 
 
 def cut(text: str, most: int = LONGEST) -> str:
-    """A text on one line that is printable and not long."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text[: 4 * most].split()))
-    return line if len(line) <= most else line[:most] + "…"
+    """A text on one line that is printable and not long; a long one loses its middle, since its end says what to do.
+
+    most: letters.
+    """
+    if len(text) > 8 * most:
+        text = text[: 4 * most] + text[-4 * most :]
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    half = most // 2
+    return line if len(line) <= most else f"{line[:half]}…{line[-half:]}"

@@ -47,6 +47,16 @@ def test_training_goes_on_where_its_log_is_full(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "a" / "latest").read_text() == "20"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("mode", ["--json", "--quiet", None])
+def test_a_result_that_cannot_be_written_is_told(tmp_path: Path, mode: str | None) -> None:
+    command = [sys.executable, "-m", "vmacli", "info", *([mode] if mode else [])]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write to standard output: No space left on device; what was saved stays\n"
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 def test_a_terminal_that_hangs_up_asks_for_a_save() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
