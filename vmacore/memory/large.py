@@ -17,15 +17,16 @@ from typing import BinaryIO
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from vmacore.addressing import query_side, slot_side
-from vmacore.errors import VmaError, writing
+from vmacore.errors import VmaError, cut, reason, writing
 from vmacore.files import replacing
 from vmacore.finite import finite
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.memory.regions import header_of, write_at
+from vmacore.memory.stored import check_slots
 from vmacore.memory.streamed import Segments, StreamedAddressing
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -214,18 +215,23 @@ def read_memory(
         with safe_open(path, framework="pt", device=str(device)) as file:
             described = file.metadata() or {}
             if described.get("format") != FORMAT:
-                raise VmaError(f"{path} has format {described.get('format')!r}, not {FORMAT!r}: write the memory again")
+                raise VmaError(
+                    f"{path} has format {cut(repr(described.get('format')))}, not {FORMAT!r}: write the memory again"
+                )
             names = set(file.keys())
             stored = {name: file.get_tensor(name) for name in names}
-        height, width = json.loads(described["size"])
+        size, classes = json.loads(described["size"]), int(described["classes"])
+        check_slots(stored, size, classes)
         memory = LargeMemory(
             slots=stored["slots"],
             keys=stored["keys"],
             log_prior=stored["log_prior"],
-            size=(height, width),
+            size=(size[0], size[1]),
             labels=stored.get("labels"),
-            classes=int(described["classes"]),
+            classes=classes,
         )
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise VmaError(f"{path} is missing or damaged: write the memory again") from error
+    except VmaError:
+        raise
+    except Exception as error:  # whatever a damaged file makes the parsers meet
+        raise VmaError(f"{path} is missing or damaged ({reason(error)}): write the memory again") from error
     return described, memory, stored

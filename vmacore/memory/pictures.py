@@ -16,12 +16,13 @@ from torch import Tensor
 from vmacore.addressing import address_prior, slot_side
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.pictures import LEVELS, Preparation
-from vmacore.errors import VmaError, writing
+from vmacore.errors import VmaError, reading, writing
 from vmacore.files import check_writable, replacing
 from vmacore.finite import finite
 from vmacore.memory.calibration import Calibration, calibrate
 from vmacore.memory.large import EMBEDDED, FORMAT, LargeMemory, fingerprint, pack, read_memory, unpack
 from vmacore.memory.regions import header_of, write_at
+from vmacore.memory.stored import CHECKSUM, check_names, check_sum, checksum
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 
@@ -117,7 +118,8 @@ class PictureMemory:
         Raises:
             VmaError: other weights made the keys.
         """
-        if self.made_by != fingerprint(model):
+        same = self.slots.keys.shape[1] == model.config.embedding and self.slots.size == model.size
+        if not same or self.made_by != fingerprint(model):
             raise VmaError(f"{path} holds keys made by other weights than {self.run} is now: {_BUILD}")
 
     def joined(self, other: PictureMemory) -> PictureMemory:
@@ -206,6 +208,7 @@ class PictureMemory:
             "preparation": json.dumps(self.preparation.to_dict()),
             "temperature": repr(self.calibration.temperature),
         }
+        described[CHECKSUM] = checksum(described, tensors)
         header, offsets = header_of(regions, described)
         with writing(path, "choose another path"), replacing(path) as file:
             file.write(header)
@@ -264,8 +267,10 @@ def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemo
     described, slots, stored = read_memory(path, device)
     if "names" not in stored:
         raise VmaError(f"{path} holds no names of classes and files: {_BUILD}")
-    try:
-        names = json.loads(stored["names"].cpu().numpy().tobytes())
+    with reading(path, _BUILD, "is damaged"):
+        check_sum(described, stored)
+        names, temperature = json.loads(stored["names"].cpu().numpy().tobytes()), float(described["temperature"])
+        check_names(names, stored, temperature)
         return PictureMemory(
             slots=slots,
             views=stored["views"].cpu() if "views" in stored else None,
@@ -274,10 +279,8 @@ def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemo
             preparation=Preparation.from_dict(json.loads(described["preparation"])),
             run=described["run"],
             made_by=described["weights"],
-            calibration=Calibration(stored["cosines"], stored["nearest"], float(described["temperature"])),
+            calibration=Calibration(stored["cosines"], stored["nearest"], temperature),
         )
-    except (KeyError, ValueError, TypeError) as error:
-        raise VmaError(f"{path} is damaged: {_BUILD}") from error
 
 
 @torch.no_grad()
