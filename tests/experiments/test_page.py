@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,47 @@ def test_a_result_with_little_in_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [(None, "run `vma reproduce` first"), ("{", "not a result"), ("1", "not a")]
+    ("text", "words"),
+    [(None, "run `vma reproduce` first"), ("{", "not a result"), ("1", "not a"), ("[" * 10_000, "not a")],
 )
 def test_what_cannot_be_read(tmp_path: Path, text: str | None, words: str) -> None:
     if text is not None:
         (tmp_path / "result.json").write_text(text)
     with pytest.raises(VmaError, match=words):
         read(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"figures": ["../../precious.png"]},
+        {"figures": ["/etc/precious.png"]},
+        {"figures": [".precious.png"]},
+        {"figures": [5]},
+        {"figures": 5},
+        {"id": "../precious"},
+        {"id": None},
+        {"rows": [{"group": {}}]},
+        {"rows": {"a": 1}},
+        {"notes": 5},
+        {"seconds": "long"},
+        {"versions": []},
+        {"invocation": "'"},
+    ],
+    ids=str,
+)
+def test_a_result_that_somebody_else_wrote(source: Path, changes: dict[str, Any]) -> None:
+    (source / "result.json").write_text(json.dumps({**document(source), **changes}))
+    with pytest.raises(VmaError, match="is not a result of `vma reproduce`") as caught:
+        document(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_page_that_cannot_be_read_is_not_written_over(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "fig.md").write_bytes(b"\xff my only copy")
+    with pytest.raises(VmaError, match=r"cannot be kept .*move it away"):
+        write_page(document(source), source, tmp_path)
+    assert (tmp_path / "fig.md").read_bytes() == b"\xff my only copy"
 
 
 def test_a_figure_that_is_gone(source: Path, tmp_path: Path) -> None:

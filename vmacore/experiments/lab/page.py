@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, reading
 from vmacore.experiments.lab.result import Row, cells, grouped
-from vmacore.files import replace
+from vmacore.files import content, replace
 
 BEGIN = "<!-- What it says: written by hand, kept when the page is written again -->"
 END = "<!-- end -->"
 COLUMNS = ("", "paper", "here", "difference", "± s.e.", "steps/full", "note")
+LARGEST = 2**26  # bytes of a result or a page
 PLACES = ("--out", "--data-dir", "--runs-dir")  # options that name folders of the machine that measured
 
 
@@ -25,15 +26,15 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         VmaError: there is no such file, or it is no result.
     """
-    try:
-        document: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        if {"id", "title", "rows", "figures"} <= document.keys():
-            return document
-    except OSError:
-        raise VmaError(f"there is no {path}; run `vma reproduce` first, or name its folder with --out") from None
-    except (ValueError, AttributeError):
-        pass
-    raise VmaError(f"{path} is not a result of `vma reproduce`; run it again")
+    if not path.exists():
+        raise VmaError(f"there is no {path}; run `vma reproduce` first, or name its folder with --out")
+    with reading(path, "run it again", "is not a result of `vma reproduce`"):
+        document: dict[str, Any] = json.loads(content(path, LARGEST))
+        for name in (document["id"], *document["figures"]):
+            if name != Path(name).name or name.startswith("."):
+                raise ValueError("it names files elsewhere")
+        page(document)
+    return document
 
 
 def write_page(document: Mapping[str, Any], source: Path, folder: Path) -> Path:
@@ -46,8 +47,9 @@ def write_page(document: Mapping[str, Any], source: Path, folder: Path) -> Path:
         VmaError: a file cannot be read or written.
     """
     path = folder / f"{document['id']}.md"
+    with reading(path, "move it away", "cannot be kept"):
+        said = by_hand(content(path, LARGEST).decode()) if path.exists() else ""
     try:
-        said = by_hand(path.read_text("utf-8")) if path.exists() else ""
         replace(path, page(document, said).encode())
         for name in pictures(document):
             if source.resolve() != folder.resolve():
