@@ -19,6 +19,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from vmacli.console import HarmlessConsole, harmless
 from vmacli.interrupts import INTERRUPTED
 from vmacli.session import Session
 from vmacli.stderr import Stderr
@@ -34,8 +35,8 @@ class Output:
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self.as_json = as_json
         self.quiet = quiet
-        self._out = Console(highlight=False, markup=False, emoji=False)
-        self._err = Console(file=cast(IO[str], Stderr()), highlight=False, markup=False, emoji=False)
+        self._out = HarmlessConsole(highlight=False, markup=False, emoji=False)
+        self._err = HarmlessConsole(file=cast(IO[str], Stderr()), highlight=False, markup=False, emoji=False)
 
     def note(self, line: str) -> None:
         """A line beside the result: which run is used, what was saved."""
@@ -56,7 +57,7 @@ class Output:
             if self.as_json:
                 typer.echo(as_json(document))
             elif self.quiet:
-                typer.echo(bare)  # rich would turn tabs into spaces
+                typer.echo(harmless(bare) if self._out.is_terminal else bare)  # rich would turn tabs into spaces
             else:
                 for part in shown:
                     self._out.print(part, soft_wrap=isinstance(part, str))
