@@ -19,16 +19,25 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image
+
 from tests.data.drawings import ALPHABETS, drawing_files
 from tests.data.test_omniglot_burda import SIZES, matrices
 from tests.data.test_omniglot_burda import mat as mat_file
 from tests.hostile_commands import command_lines
+from tests.memory.test_pictures import characters, make_memory, make_model
 from tests.small_runs import DATASET, create_run, files_of, metrics_of, save_weights
 from tests.soak import soak
 from vmacore.config import Config
+from vmacore.data.pictures import Preparation
 from vmacore.data.prepared import read_prepared, write_prepared
 from vmacore.data.sets import omniglot, omniglot_burda
 from vmacore.errors import VmaError
+from vmacore.evaluation.identify import Identifier
+from vmacore.experiments.lab import page
+from vmacore.experiments.lab.result import Result, Row, write
+from vmacore.memory.pictures import open_pictures
+from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs import metrics
 from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import find_run, list_runs, settled
@@ -199,6 +208,10 @@ def fuzz(bench: Bench, small: bool) -> tuple[int, list[str]]:
     (folder / "burda").mkdir()
     (folder / "burda" / "chardata.mat").write_bytes(mat_file(matrices()))
     write_prepared(folder / "prepared", DATASET.train, "p")
+    model = make_model()
+    make_memory(model).save(folder / "memory")
+    Image.linear_gradient("L").save(folder / "picture.png")
+    write(folder / "result", Result([Row("a", 1.0)], [], [folder / "a.png"]), {"id": "a", "title": "A"}, "vma")
     checkpoint = run.checkpoint(3)
     targets: dict[Path, tuple[Callable[[], object], int]] = {
         run.path / "config.toml": (lambda: list_runs(folder / "runs") and find_run("a", runs_dir=folder / "runs"), 4),
@@ -211,6 +224,9 @@ def fuzz(bench: Bench, small: bool) -> tuple[int, list[str]]:
             lambda: omniglot.import_from(folder / "omniglot", folder / "data", ALPHABETS),
             1,
         ),
+        folder / "memory": (lambda: asked(folder / "memory", model), 4),
+        folder / "picture.png": (lambda: Preparation().read(folder / "picture.png"), 4),
+        folder / "result" / "result.json": (lambda: page.read(folder / "result" / "result.json"), 4),
         folder / "burda" / "chardata.mat": (lambda: omniglot_burda.import_from(folder / "burda", folder, SIZES), 1),
     }
     draw, count, wrong = random.Random(0), 0, []
@@ -227,6 +243,13 @@ def fuzz(bench: Bench, small: bool) -> tuple[int, list[str]]:
         wrong += filter(None, [_reads(lambda text=text: run.config.with_overrides([text]))])  # type: ignore[misc]
         wrong += filter(None, [_reads(lambda text=text: Config.from_toml(text))])  # type: ignore[misc]
     return count, wrong
+
+
+def asked(file: Path, model: VariationalMemoryAddressing) -> object:
+    """Ask a memory in a file."""
+    memory = open_pictures(file)
+    memory.check(model, file)
+    return Identifier(model, memory).drawings(characters().images, characters().files)
 
 
 def _reads(read: Callable[[], object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -279,6 +280,18 @@ def test_what_is_no_picture_is_named_with_the_way_out(content: bytes, words: str
     assert str(caught.value).startswith(f"{path} can't be used: ")
     assert str(caught.value).endswith("take it out of the folder")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [struct.error("unpack"), ZeroDivisionError(), RecursionError(), NotImplementedError()]
+)
+def test_whatever_a_parser_meets_is_one_line(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(VmaError, match="it is damaged: "):
+        Preparation().read(tmp_path / "picture.png")
 
 
 def test_a_preparation_is_kept_as_json() -> None:

@@ -116,7 +116,9 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
         raise VmaError(f"it has too many pixels, and more than {MOST_PIXELS / 1e6:.0f} million are not read") from error
     except UnidentifiedImageError as error:
         raise VmaError("it is no picture in a format that is read here (PNG, JPEG, GIF, TIFF, BMP, WebP …)") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, MemoryError) as error:
+    except VmaError:
+        raise
+    except Exception as error:  # of a damaged file parsers raise whatever its bytes lead to
         unread = isinstance(error, OSError) and error.errno is not None  # the system refused it; else Pillow did
         raise VmaError(f"it {'cannot be read' if unread else 'is damaged'}: {reason(error)}") from error
 
