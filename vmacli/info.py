@@ -12,8 +12,8 @@ import typer
 from rich.console import RenderableType
 
 from vmacli import completion
+from vmacli.opening import choose_device
 from vmacli.output import Output, reporting
-from vmacli.runs import choose_device
 from vmacli.session import Session, uses
 from vmacli.tables.info import data_table, runs_table
 

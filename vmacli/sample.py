@@ -11,8 +11,8 @@ from rich.console import RenderableType
 
 from vmacli import options
 from vmacli.memories import run_of_memory
+from vmacli.opening import is_path, open_run
 from vmacli.output import reporting
-from vmacli.runs import is_path, open_run
 from vmacli.session import Session, uses
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmacli import completion
+from vmacli.opening import is_path
 from vmacli.output import Output, reporting
 from vmacli.processes import processes, stopping
 from vmacli.resuming import existing, refuse_conflicts
-from vmacli.runs import is_path
 from vmacli.session import Session, uses
 from vmacli.tables.train import document, faster_by, on_what, step_line, summary_table, validation_line
 from vmacli.train_options import SEED, Recipe, of_run, unset
