@@ -16,6 +16,7 @@ from torch import Tensor
 from vmacore.addressing import address_prior, slot_side
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.pictures import LEVELS, Preparation
+from vmacore.data.views import view_in_words
 from vmacore.errors import VmaError, writing
 from vmacore.files import check_writable, replacing
 from vmacore.memory.calibration import Calibration, calibrate
@@ -104,7 +105,7 @@ class PictureMemory:
             name=name,
             protocol=self.preparation.frame,
             preparation=self.preparation.in_words(),
-            binarisation="shades" if test.finer else "none: ink where any of 2×2 has some",
+            binarisation=view_in_words(finer=test.finer),
             train=none,
             validation=none,
             test=test,
