@@ -65,8 +65,8 @@ class Wanted:
         typer.Option(
             "--dataset",
             metavar="NAME|PATH",
-            help="Take the newest run on this data set, or any weights on a folder with a folder of pictures for each "
-            "class.",
+            help="What is read: a data set, or a folder with a folder of pictures for each class. Without RUN by the "
+            "newest run on it, on a folder else by any weights.",
             show_default=False,
             callback=dataset_or_folder,
             autocompletion=completion.datasets,

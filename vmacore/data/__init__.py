@@ -11,7 +11,7 @@ from vmacore.data.characters import SPLITS, Characters, Dataset
 from vmacore.errors import VmaError
 from vmacore.shelf import DATASETS
 
-__all__ = ["DATASETS", "SPLITS", "Characters", "Dataset", "load_dataset"]
+__all__ = ["DATASETS", "SPLITS", "Characters", "Dataset", "drawings_of", "load_dataset"]
 
 
 def load_dataset(
@@ -50,7 +50,10 @@ def load_dataset(
     folder = Path(os.environ.get("VMA_DATA") or "data") if data_dir is None else Path(data_dir)
     if view == "finer" and not hasattr(module, "open_finer"):
         having = [other for other in DATASETS if hasattr(DATASETS[other], "open_finer")]
-        raise VmaError(f"{name} has no finer view: set model.view to pixels; {', '.join(having)} have one")
+        raise VmaError(
+            f"{name} has no finer view, which this model reads: take one with model.view = pixels, or a data set that "
+            f"has it ({', '.join(having)})"
+        )
     opened = module.open_finer if view == "finer" else module.open_set
     dataset: Dataset = opened(folder, protocol, seed)
     if dataset.train.levels > 1 and view == "pixels":
@@ -62,3 +65,12 @@ def load_dataset(
             how = f"{dataset.binarisation}: fixed by seed {seed} for evaluation, resampled each step for training"
             dataset = replace(dataset, binarisation=how)
     return dataset
+
+
+def drawings_of(name: str) -> set[str]:
+    """The data sets whose drawings a data set holds: those that its file names, else itself.
+
+    Raises:
+        VmaError: there is no such data set.
+    """
+    return set(getattr(DATASETS[name], "DRAWINGS_OF", (name,)))
