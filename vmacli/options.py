@@ -24,12 +24,17 @@ def dataset_or_folder(value: str | None) -> str | None:
     """The name of a data set as it is, the path of a folder in full."""
     if value is None or value in DATASETS:
         return value
-    if "/" in value or os.sep in value or os.path.isdir(value):
+    if is_folder(value):
         return str(Path(value).resolve())
     try:
         return DATASETS.check(value)
     except VmaError as error:
         raise typer.BadParameter(f"{error}, or a folder of pictures by its path, such as ./{value}") from None
+
+
+def is_folder(value: str) -> bool:
+    """Whether a word is the path of a folder: of one that is there, or with a separator in it."""
+    return "/" in value or os.sep in value or os.path.isdir(value)
 
 
 Frame = Annotated[

@@ -10,6 +10,7 @@ from vmacore.data import folders
 from vmacore.data.characters import SPLITS, Characters, Dataset
 from vmacore.errors import VmaError
 from vmacore.shelf import DATASETS
+from vmacore.spelling import choose_one_of
 
 __all__ = ["DATASETS", "SPLITS", "Characters", "Dataset", "drawings_of", "load_dataset"]
 
@@ -44,7 +45,7 @@ def load_dataset(
     module = folders if own else DATASETS[name]
     protocol = protocol or module.PROTOCOLS[0]
     if protocol not in module.PROTOCOLS:
-        raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(module.PROTOCOLS)}")
+        raise VmaError(f"{name} has no protocol {protocol!r}; {choose_one_of(protocol, module.PROTOCOLS)}")
     if own:
         return folders.load(Path(name), protocol, size, finer=view == "finer")
     folder = Path(os.environ.get("VMA_DATA") or "data") if data_dir is None else Path(data_dir)

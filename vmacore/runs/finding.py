@@ -11,6 +11,7 @@ from typing import TypeVar
 from vmacore.config import Config
 from vmacore.errors import Gone, VmaError, cut
 from vmacore.runs.directory import STATE, RunDirectory, read_state
+from vmacore.spelling import did_you_mean, nearest
 
 T = TypeVar("T")
 TRIES = 20  # a training removes a checkpoint after two more saves
@@ -132,9 +133,15 @@ def _named_run(name: str | Path, runs_dir: Path) -> Location:
     for path in (Path(name), runs_dir / name):
         if path.exists():
             raise VmaError(f"{path} is not a run: it has no readable config.toml")
-    known = [run.path.name for run in list_runs(runs_dir)] + list(shipped_weights())
-    raise VmaError(
-        f"there is no run {cut(str(name))!r}" + (f"; known: {', '.join(known)}" if known else f" in {runs_dir}")
+    raise no_such_run(name, runs_dir)
+
+
+def no_such_run(name: str | Path, runs_dir: Path, *, shipped: bool = True) -> VmaError:
+    """The error about a name that is no run's. shipped: whether weights that come with the package would do."""
+    known = [run.path.name for run in list_runs(runs_dir)] + list(shipped_weights() if shipped else ())
+    meant = did_you_mean(nearest(Path(name).name, known))
+    return VmaError(
+        f"there is no run {cut(str(name))!r}" + (f"; {meant}known: {', '.join(known)}" if known else f" in {runs_dir}")
     )
 
 
