@@ -43,7 +43,8 @@ class WithDefault(TyperGroup):
     default: ClassVar[str]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """The same with a command in front."""
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+        """The same with a command in front; not while the shell completes one."""
+        first = args[0] if args else ""
+        if (first.startswith("-") and first not in ctx.help_option_names) or not (args or ctx.resilient_parsing):
             args = [self.default, *args]
         return super().parse_args(ctx, args)

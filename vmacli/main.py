@@ -17,6 +17,7 @@ from vmacli.inspect import inspect
 from vmacli.memory import memory
 from vmacli.report import report
 from vmacli.reproduce import reproduce
+from vmacli.runs import runs
 from vmacli.sample import sample
 from vmacli.score import score
 from vmacli.train import train
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (download, train, score, sample, classify, identify, inspect, report, export, reproduce, info):
     app.command()(command)
+app.add_typer(runs, name="runs")
 app.add_typer(memory, name="memory")
 app.add_typer(bench, name="bench")
 

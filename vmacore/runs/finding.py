@@ -32,6 +32,11 @@ class Location:
     kind: str
 
     @property
+    def folder(self) -> Path | None:
+        """The run directory with configuration and metrics; None of weights that came without it."""
+        return None if self.kind == "shipped" else self.path.parent.parent
+
+    @property
     def source(self) -> Path:
         """What leads to the same run again, or to the same weights."""
         return self.path.parent.parent if self.kind == "run" else self.path
@@ -60,17 +65,27 @@ def settled(read: Callable[[], T]) -> T:
 
 def list_runs(runs_dir: Path) -> list[RunDirectory]:
     """All runs under a folder, the most recently trained first; what is no run is passed over."""
+    runs = []
+    for path in run_folders(runs_dir):
+        with suppress(VmaError):
+            runs.append(RunDirectory.open(path))
+    return sorted(runs, key=last_saved, reverse=True)
+
+
+def run_folders(runs_dir: Path) -> list[Path]:
+    """Everything in a folder that may be a run, by name."""
     if not runs_dir.is_dir():
         return []
-    runs = []
-    for path in sorted(runs_dir.iterdir()):
-        if path.name.startswith(".") or not path.name.isprintable():  # half-made, or made to deceive
-            continue
-        try:
-            runs.append(RunDirectory.open(path))
-        except VmaError:
-            continue
-    return sorted(runs, key=_last_saved, reverse=True)
+    # Other names are half-made, or made to deceive.
+    return sorted(path for path in runs_dir.iterdir() if not path.name.startswith(".") and path.name.isprintable())
+
+
+def last_saved(run: RunDirectory) -> float:
+    """When a run was saved last, or, if it never was, made: in seconds since 1970; 0 where it has gone meanwhile."""
+    for file in ("latest", "config.toml"):
+        with suppress(OSError):
+            return (run.path / file).stat().st_mtime
+    return 0.0
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -155,8 +170,3 @@ def _of_run(run: RunDirectory) -> Location:
 
 def _of_folder(path: Path, config: Config, name: str, kind: str) -> Location:
     return Location(path, name, read_state(path)["step"], config, kind)
-
-
-def _last_saved(run: RunDirectory) -> float:
-    latest = run.path / "latest"
-    return (latest if latest.exists() else run.path / "config.toml").stat().st_mtime
