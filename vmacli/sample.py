@@ -35,9 +35,20 @@ class Grid:
         typer.Option("--pixels", help="Show Bernoulli means, or pixels drawn from them."),
     ] = "mean"
     temperature: Annotated[
-        float,
-        typer.Option("--temperature", min=0, help="Of every latent: below 1, samples are more alike; 1 is the model."),
-    ] = 1.0
+        float | None,
+        typer.Option(
+            "--temperature",
+            min=0,
+            help="Of every latent: below 1, samples are more alike; 1 is the model.",
+            show_default="as validation chose",
+        ),
+    ] = None
+    candidates: Annotated[
+        int,
+        typer.Option(
+            "--candidates", min=1, max=100, help="Of so many images one is kept, by its q(a); 1 is the model."
+        ),
+    ] = 4
 
 
 SOURCES = ("train", "validation", "test", "learned")
@@ -85,7 +96,7 @@ def sample(
 ) -> None:
     """Sample a grid of images: the left column is the memory slot, the row is drawn from it."""
     with reporting(session) as output:
-        from vmacore.evaluation.sampling import check_picture, preview, sample_grid, save_grid
+        from vmacore.evaluation.sampling import check_picture, preview, sample_grid, save_grid, usual_temperature
 
         folder = None
         if memory_from not in SOURCES:
@@ -99,6 +110,7 @@ def sample(
             opened = open_run(output, replace(wanted, dataset=folder or wanted.dataset), session)
         image = out or Path(f"samples-{opened.location.run.replace('/', '-')}.png")
         check_picture(image)
+        temperature = usual_temperature(opened.model) if layout.temperature is None else layout.temperature
         grid = sample_grid(
             opened.model,
             None if memory_from == "learned" else opened.with_at_least(memory_from, shots, output),
@@ -110,7 +122,8 @@ def sample(
             device=opened.device,
             address=layout.address,
             pixels=layout.pixels,
-            temperature=layout.temperature,
+            temperature=temperature,
+            candidates=layout.candidates,
         )
         shape = save_grid(grid, image)
         document = opened.document("sample", split=memory_from) | {
@@ -118,7 +131,8 @@ def sample(
             "samples": layout.columns,
             "address": layout.address,
             "pixels": layout.pixels,
-            "temperature": layout.temperature,
+            "temperature": temperature,
+            "candidates": layout.candidates,
             "image": str(image),
             "grid": list(shape),
         }
@@ -127,6 +141,7 @@ def sample(
             "learned memory" if memory_from == "learned" else f"memory {classes} classes × {shots} drawings",
             "left: the slot in memory, right: "
             + ("Bernoulli means" if layout.pixels == "mean" else "pixels drawn from their Bernoulli means"),
+            f"temperature {temperature:g}, one of {layout.candidates} kept",
             "each row's slot in turn" if layout.address == "shared" else "each row's slot drawn from p(a)",
         )
         shown: list[RenderableType] = [preview(grid, output.width), heading, str(image)]

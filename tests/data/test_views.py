@@ -13,7 +13,7 @@ from vmacore.config import ModelConfig, load_recipe
 from vmacore.data import load_dataset
 from vmacore.data.characters import Characters
 from vmacore.data.sets import glyphs
-from vmacore.data.views import pixels_of
+from vmacore.data.views import finer_of, pixels_of
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import Classifier
@@ -123,3 +123,9 @@ def test_refusals(tmp_path: Path) -> None:
         load_recipe("omniglot-vae").with_overrides(["model.view=finer"])
     with pytest.raises(VmaError, match="is not in"):
         load_dataset("omniglot", view="finer", data_dir=tmp_path)
+
+
+def test_pixels_and_the_finer_view_made_of_them() -> None:
+    pixels = torch.rand(5, 1, 8, 6, generator=torch.Generator().manual_seed(0)).round()
+    assert finer_of(pixels).shape == (5, 1, 16, 12)
+    assert torch.equal(pixels_of(finer_of(pixels)), pixels)

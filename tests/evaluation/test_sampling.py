@@ -13,12 +13,23 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from tests import synthetic
+from vmacore.addressing import Addressing
 from vmacore.config import ModelConfig
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
-from vmacore.evaluation.sampling import SCALE, Grid, preview, sample_grid, save_grid
+from vmacore.evaluation.sampling import (
+    CANDIDATES,
+    ONE_LATENT,
+    SCALE,
+    Grid,
+    draw_means,
+    preview,
+    sample_grid,
+    save_grid,
+    usual_temperature,
+)
 from vmacore.latents import Latents
-from vmacore.memory.encoded import EncodedSlots
+from vmacore.memory.encoded import EncodedMemory, EncodedSlots
 from vmacore.models.vma import VariationalMemoryAddressing
 
 CHARACTERS = synthetic.characters([6] * 8)
@@ -36,6 +47,7 @@ def _model(config: ModelConfig = synthetic.MODEL) -> VariationalMemoryAddressing
 
 def _grid(model: VariationalMemoryAddressing, **changes: Any) -> Grid:
     arguments = {"characters": CHARACTERS, "classes": 3, "shots": 2, "columns": 4, "seed": 5}
+    arguments |= {"temperature": 1.0, "candidates": 1}  # the model
     return sample_grid(model, **{**arguments, **changes})
 
 
@@ -105,6 +117,48 @@ def test_the_temperature_scales_all_latents() -> None:
     assert spread[0] < 0.7 * spread[1] < 0.5 * spread[2]
     with pytest.raises(VmaError, match="the temperature is -1"):
         _grid(model, temperature=-1)
+
+
+def test_of_several_candidates_one_is_kept_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two candidates x and y, each one of three images, x is kept with probability q(x) / (q(x) + q(y))."""
+    model, q = _model(), torch.tensor([0.9, 0.3, 0.05])
+    other_slots = torch.tensor([[0.5, 0.1, 0.2], [0.05, 0.6, 0.3]])
+
+    def generate(memory: EncodedMemory, address: Tensor, generator: torch.Generator, temperature: float) -> Tensor:
+        kind = torch.randint(3, address.shape, generator=generator)
+        return 8.0 * torch.nn.functional.one_hot(kind, 64) - 4
+
+    def address(targets: Tensor, memory: EncodedMemory) -> Addressing:
+        kind = targets.flatten(1).argmax(1)
+        assert torch.equal(targets.flatten(1), torch.nn.functional.one_hot(kind, 64).float())
+        log_q = torch.stack([other_slots[0], q, other_slots[1]]).T[kind].log()
+        return Addressing(log_q, memory.log_prior)
+
+    monkeypatch.setattr(model, "generate", generate)
+    monkeypatch.setattr(model, "address", address)
+    with torch.no_grad():
+        memory = model.read(_slots(3, 1))
+    rng = torch.Generator().manual_seed(0)
+    kept = draw_means(model, memory, torch.full((9_000,), 1), rng, 1.0, candidates=2).argmax(1)
+    expected = (q[:, None] / (q[:, None] + q)).sum(1) * 2 / 9
+    assert chisquare(kept.bincount(minlength=3).numpy(), 9_000 * (expected / expected.sum()).numpy()).pvalue > 1e-3
+    alone = draw_means(model, memory, torch.full((9_000,), 1), rng, 1.0).argmax(1)
+    assert chisquare(alone.bincount(minlength=3).numpy()).pvalue > 1e-3
+
+
+def test_candidates_and_temperature_that_validation_chose() -> None:
+    model = _model()
+    assert usual_temperature(model) == ONE_LATENT
+    assert torch.equal(
+        _grid(model, temperature=None, candidates=CANDIDATES).samples,
+        sample_grid(model, CHARACTERS, classes=3, shots=2, columns=4, seed=5).samples,
+    )
+    vectors = _model(FLAT.model_copy(update={"learned_slots": 5, "slot": 10}))
+    assert usual_temperature(vectors) == 1
+    drawn = [sample_grid(vectors, None, columns=3, candidates=candidates).samples for candidates in (1, 4)]
+    assert torch.equal(*drawn)
+    with pytest.raises(VmaError, match="candidates must be at least 1"):
+        _grid(model, candidates=0)
 
 
 def test_pixels_are_means_or_samples() -> None:

@@ -189,7 +189,7 @@ def small_experiments(tiny_recipes: None, monkeypatch: pytest.MonkeyPatch) -> No
             "BEST": own,
             "MEASURED": (own, *samples.MEASURED[1:]),
             "JUDGE": plans.Plan("omniglot-addresses", "judge", (*BEST[:7], "episode.shots=2")),
-            "TEMPERATURES": (1.0, 0.5),
+            "DRAWN": ((1.0, 1), (0.5, 1), (1.0, 4)),
             "EPISODES": 3,
         },
     }

@@ -58,13 +58,13 @@ def test_every_row_is_measured_and_the_figure_drawn(lab: Lab, experiment: str) -
 def test_samples_of_every_system_at_every_temperature(lab: Lab) -> None:
     result = run("samples", lab)
     assert all(one.ours is not None and math.isfinite(one.ours) for one in result.rows)
-    for group in ("recognised as their class", "diversity, real drawings 100 %"):
-        labels = [one.label for one in result.rows if one.group == group]
-        assert labels[0] == "real drawings"
-        assert labels[1:] == [
-            f"{name}, temperature {t}" for name in ("omniglot-best", "VMA", "plain VAE") for t in ("1", "0.5")
-        ]
-    assert number(result, "real drawings", "diversity, real drawings 100 %") == pytest.approx(100)
+    drawn = ["temperature 1", "temperature 0.5", "temperature 1, one of 4"]
+    for split in ("test", "validation"):
+        for group in (f"recognised as their class, {split}", f"diversity, real drawings 100 %, {split}"):
+            labels = [one.label for one in result.rows if one.group == group]
+            expected = [f"{name}, {how}" for name in ("omniglot-best", "VMA") for how in drawn]
+            assert labels == ["real drawings", *expected, "plain VAE, temperature 1"]
+        assert number(result, "real drawings", f"diversity, real drawings 100 %, {split}") == pytest.approx(100)
 
 
 def test_fig5a_measures_above_the_optimum(lab: Lab) -> None:

@@ -180,7 +180,7 @@ def _sampling(config: Config, model: VariationalMemoryAddressing, sizes: Sizes, 
     characters = Characters(drawings, labels, tuple(map(str, range(classes))))
 
     def ours() -> None:
-        sample_grid(model, characters, classes=classes, shots=shots, columns=C, device=device)
+        sample_grid(model, characters, classes=classes, shots=shots, columns=C, device=device, candidates=1)
 
     P = sizes.reference_images
 

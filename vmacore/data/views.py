@@ -23,6 +23,11 @@ def pixels_of(finer: Tensor) -> Tensor:
     return F.max_pool2d((finer > FAINTEST).to(finer.dtype), ZOOM)
 
 
+def finer_of(pixels: Tensor) -> Tensor:
+    """A finer view [N, 1, 2H, 2W] of x [N, 1, H, W] that was drawn in no other: `pixels_of` it is x."""
+    return F.interpolate(pixels, scale_factor=ZOOM, mode="nearest")
+
+
 def quarters(ink: NDArray[Any]) -> NDArray[np.uint8]:
     """Shades 0 … 4 [..., H, W] of ink 0 or 1 [..., 2H, 2W]: how many pixels of each block of 2×2 have ink."""
     *lead, H, W = ink.shape

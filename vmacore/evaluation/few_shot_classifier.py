@@ -25,7 +25,7 @@ from vmacore.data.pictures import LEVELS
 from vmacore.errors import VmaError
 from vmacore.evaluation.identify import Identifier
 from vmacore.evaluation.large_memory import memory_bounds
-from vmacore.evaluation.sampling import draw_means
+from vmacore.evaluation.sampling import CANDIDATES, draw_means, usual_temperature
 from vmacore.memory.large import fingerprint
 from vmacore.memory.pictures import PictureMemory
 from vmacore.runs.devices import find_device
@@ -157,11 +157,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         indices = self._rows[judged.slot]
         return (np.maximum(1 - judged.cosine, 0), indices) if return_distance else indices
 
-    def sample(self, n: int = 1, *, classes: Any = None, temperature: float = 1.0, random_state: int = 0) -> Numbers:
+    def sample(
+        self, n: int = 1, *, classes: Any = None, temperature: float | None = None, random_state: int = 0
+    ) -> Numbers:
         """New pictures [C, n, H, W] of each class, or of those asked for: how dark pixels are on average, 0 to 1.
 
-        Each is drawn from an example, the latents from their prior: z ~ p(z|m_a). temperature: factor of the standard
-        deviation of every latent.
+        Each is drawn from an example, the latents from their prior: z ~ p(z|m_a), and of four so drawn one is kept that
+        the model takes for its own example's rather than for another's (`vmacore.evaluation.sampling.draw_means`).
+        temperature: factor of the standard deviation of every latent; 1 is the model, None what validation chose.
 
         Raises:
             VmaError: a class that is not in memory, fewer than one picture, or weights that were trained on addresses
@@ -178,7 +181,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         weights = torch.stack([memory.labels.cpu() == c for c in self._columns[np.searchsorted(self.classes_, asked)]])
         slots = weights.double().multinomial(n, True, generator=generator(random_state, 0, Stream.EPISODE)).flatten()
         used, address = slots.to(reader.device).unique(return_inverse=True)
-        means = draw_means(model, model.read(memory.images(used)), address, rng, temperature)
+        temperature = usual_temperature(model) if temperature is None else temperature
+        means = draw_means(model, model.read(memory.images(used)), address, rng, temperature, CANDIDATES)
         return np.asarray(means.view(len(asked), n, *model.size).cpu().numpy())
 
     def log_prob(self, X: Any, n_samples: int = 100, random_state: int = 0) -> Numbers:

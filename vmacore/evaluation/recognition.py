@@ -15,6 +15,7 @@ from torch import Tensor
 from vmacore.data.characters import Characters
 from vmacore.data.views import pixels_of
 from vmacore.episodes.few_shot import EpisodeSampler
+from vmacore.evaluation.sampling import draw_means
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
@@ -38,6 +39,7 @@ def recognise(
     model: GenerativeModel | None = None,
     *,
     temperature: float = 1.0,
+    candidates: int = 1,
     episodes: int = 25,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -60,11 +62,11 @@ def recognise(
         if model is not None:
             noise = generator(seed, index, Stream.NOISE, device)
             slot = torch.arange(WAY, device=shown.device).repeat_interleave(EACH)
-            logits = model.generate(model.read(episode.memory), slot, noise, temperature)
-            shown = (logits > 0).float().view_as(shown)
-        means = embedded(judge, drawings[:, :REFERENCES].flatten(0, 1)).unflatten(0, (WAY, REFERENCES)).mean(1)
+            means = draw_means(model, model.read(episode.memory), slot, noise, temperature, candidates)
+            shown = (means > 0.5).float().view_as(shown)
+        references = embedded(judge, drawings[:, :REFERENCES].flatten(0, 1)).unflatten(0, (WAY, REFERENCES)).mean(1)
         found = embedded(judge, shown)
-        nearest = (found @ F.normalize(means, dim=1).T).argmax(1)
+        nearest = (found @ F.normalize(references, dim=1).T).argmax(1)
         own = torch.arange(WAY, device=nearest.device).repeat_interleave(EACH)
         of_class = found.unflatten(0, (WAY, EACH))
         cosines = of_class @ of_class.transpose(1, 2)  # [WAY, EACH, EACH]

@@ -14,18 +14,24 @@ from torchvision.utils import make_grid, save_image
 from vmacore.addressing import Addressing
 from vmacore.data.braille import braille
 from vmacore.data.characters import Characters
+from vmacore.data.views import finer_of
 from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError, writing
 from vmacore.evaluation.likelihood import check_size
 from vmacore.files import check_writable, replacing
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
+from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.networks.layers import rows as gather
 from vmacore.seeds import Stream, generator
 
 SOURCES = ("train", "validation", "test", "learned")
 SCALE = 3  # screen pixels a drawn pixel takes in the PNG
 GREY = 0.75  # of the lines between pictures
+# Settled on Omniglot's validation classes, where samples then vary about as much as people's drawings of a class do
+# (`vma reproduce samples`): images tried for each that is kept, and temperatures with one latent and with finer ones.
+CANDIDATES = 4
+ONE_LATENT, FINER_LATENTS = 0.75, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +61,8 @@ def sample_grid(
     device: torch.device | str = "cpu",
     address: str = "shared",
     pixels: str = "mean",
-    temperature: float = 1.0,
+    temperature: float | None = None,
+    candidates: int = CANDIDATES,
 ) -> Grid:
     """Draw z ~ p(z|m_a) and x ~ p(x|z, m_a), `columns` times for each row's slot.
 
@@ -65,17 +72,19 @@ def sample_grid(
     characters: the split that memory is drawn from, `classes` × `shots` slots; None: the model's learned memory.
     address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address
     from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: None is one a slot. temperature:
-    factor of the standard deviation of every latent; 1 is the model.
+    factor of the standard deviation of every latent, 1 is the model; None: `usual_temperature`. candidates: of so many
+    images one is kept (`draw_means`); 1 is the model.
 
     Raises:
         VmaError: an unknown choice, no learned memory, more than the split holds, or images of another size.
     """
     if address not in ("shared", "prior") or pixels not in ("mean", "sample"):
         raise VmaError(f"address is shared or prior, not {address!r}; pixels are mean or sample, not {pixels!r}")
+    temperature = usual_temperature(model) if temperature is None else temperature
     if not 0 <= temperature < math.inf:
         raise VmaError(f"the temperature is {temperature}: choose 0 or more")
-    if columns < 1 or classes < 1 or shots < 1 or (rows is not None and rows < 1):
-        raise VmaError("classes, shots, rows and columns must be at least 1")
+    if min(columns, classes, shots, candidates) < 1 or (rows is not None and rows < 1):
+        raise VmaError("classes, shots, rows, columns and candidates must be at least 1")
     slots = _slots(model, characters, classes, shots, seed, device)
     memory = model.read(slots)
     noise = generator(seed, 0, Stream.NOISE, device)
@@ -92,7 +101,7 @@ def sample_grid(
         addresses = torch.arange(rows, device=slots.device)
 
     row = addresses.repeat_interleave(columns)
-    drawn = draw_means(model, memory, row, noise, temperature)
+    drawn = draw_means(model, memory, row, noise, temperature, candidates)
     if pixels == "sample":
         drawn = torch.bernoulli(drawn, generator=noise)
     shown = gather(model.pixels(slots), addresses)
@@ -101,13 +110,40 @@ def sample_grid(
     return Grid(shown[:, 0].cpu(), drawn.view(rows, columns, *model.size).cpu(), addresses.cpu())
 
 
+def usual_temperature(model: GenerativeModel) -> float:
+    """The temperature that samples are drawn at unless another is asked for; 1 where no image in memory is varied."""
+    if not model.addressed or model.config.vector_slots:
+        return 1.0
+    return FINER_LATENTS if model.config.finer_latents else ONE_LATENT
+
+
 @torch.no_grad()
 def draw_means(
-    model: GenerativeModel, memory: EncodedMemory, address: Tensor, rng: torch.Generator, temperature: float = 1.0
+    model: GenerativeModel,
+    memory: EncodedMemory,
+    address: Tensor,
+    rng: torch.Generator,
+    temperature: float = 1.0,
+    candidates: int = 1,
 ) -> Tensor:
-    """Bernoulli means [P, D] of images drawn from the slots at addresses [P] of a memory that was read."""
+    """Bernoulli means [P, D] of images drawn from the slots at addresses [P] of a memory that was read.
+
+    candidates: of so many images for each address one is kept, with a probability proportional to the q(a|x, M) that
+    its own slot gets of it: importance resampling from p(x|m_a) towards p(x|m_a) q(a|x, M) (Rubin 1987). x is 1 where a
+    mean is above a half. A model that draws no address, or has no images in memory, keeps the first.
+    """
     chunk = max(1, 2**28 // model.bytes_per_sample)
-    return torch.cat([model.generate(memory, part, rng, temperature).sigmoid() for part in address.split(chunk)])
+    if candidates == 1 or not isinstance(model, VariationalMemoryAddressing) or model.config.vector_slots:
+        return torch.cat([model.generate(memory, part, rng, temperature).sigmoid() for part in address.split(chunk)])
+    kept = []
+    for part in address.split(max(1, chunk // candidates)):
+        tried = model.generate(memory, part.repeat_interleave(candidates), rng, temperature).sigmoid()
+        x = (tried > 0.5).to(tried.dtype).view(-1, 1, *model.size)
+        log_q = model.address(finer_of(x) if model.config.view == "finer" else x, memory).log_q
+        own = log_q.view(len(part), candidates, -1).take_along_dim(part[:, None, None], 2)[..., 0]
+        choice = torch.multinomial(own.softmax(1), 1, generator=rng)
+        kept.append(tried.view(len(part), candidates, -1).take_along_dim(choice[..., None], 1)[:, 0])
+    return torch.cat(kept)
 
 
 def _slots(

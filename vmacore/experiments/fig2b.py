@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from vmacore.addressing import Addressing
@@ -27,11 +29,10 @@ def run(lab: Lab) -> Result:
     if model is not None:
         assert isinstance(model, VariationalMemoryAddressing)
         # By p(a): slots that it never draws were never trained to mean anything.
-        shown = sample_grid(model, None, rows=ROWS, columns=COLUMNS, seed=SEED, device=lab.device, address="prior")
+        how: dict[str, Any] = {"rows": ROWS, "columns": COLUMNS, "seed": SEED, "device": lab.device, "address": "prior"}
+        shown = sample_grid(model, None, **how)
         written = figures.save(grid_figure(shown, "slot"), lab.out / "fig2b")
-        drawn = sample_grid(
-            model, None, rows=ROWS, columns=COLUMNS, seed=SEED, device=lab.device, address="prior", pixels="sample"
-        )
+        drawn = sample_grid(model, None, pixels="sample", **how)
         rows = [
             Row.of(trained, "pixels in which two samples of a slot differ", within(drawn), unit="%"),
             Row.of(trained, "pixels in which samples of two slots differ", across(drawn), unit="%"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from matplotlib.figure import Figure
 
@@ -28,10 +30,17 @@ def run(lab: Lab) -> Result:
     model = trained.model
     if model is not None:
         assert isinstance(model, VariationalMemoryAddressing)
-        shown = sample_grid(model, test, classes=ROWS, columns=COLUMNS, seed=SEED, device=lab.device)
+        how: dict[str, Any] = {
+            "columns": COLUMNS,
+            "seed": SEED,
+            "device": lab.device,
+            "temperature": 1,
+            "candidates": 1,
+        }
+        shown = sample_grid(model, test, classes=ROWS, **how)
         written = figures.save(grid_figure(shown, "slot"), lab.out / "fig4a")
         slots = min(MEASURED, test.n_classes)
-        drawn = sample_grid(model, test, classes=slots, columns=COLUMNS, seed=SEED, device=lab.device, pixels="sample")
+        drawn = sample_grid(model, test, classes=slots, pixels="sample", **how)
         real = real_grid(drawn, test)
         chance = f"{100 / slots:.1f} by chance"
         rows = [
