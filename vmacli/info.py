@@ -12,10 +12,11 @@ import typer
 from rich.console import RenderableType
 
 from vmacli import completion
+from vmacli.opening import choose_device
 from vmacli.output import Output, reporting
-from vmacli.runs import choose_device
 from vmacli.session import Session, uses
-from vmacli.tables.info import data_table, runs_table
+from vmacli.tables.info import data_table
+from vmacli.tables.runs import no_runs
 
 
 @uses("data_dir", "runs_dir", "device")
@@ -66,9 +67,9 @@ def info(
         ]
         shown: list[RenderableType] = [*head, data_table(data, session.data_dir)]
         if runs:
-            shown.append(runs_table(runs, session.runs_dir))
+            shown.append(f"runs in {session.runs_dir}: {len(runs)}, the newest {runs[0].name}; vma runs lists them")
         else:
-            shown.append(f"no runs in {session.runs_dir}: vma train --dataset glyphs")
+            shown.append(no_runs(session.runs_dir))
         if shipped:
             names = ", ".join(weights.name for weights in shipped)
             shown.append(textwrap.fill(f"shipped weights: {names}", 80, break_on_hyphens=False))

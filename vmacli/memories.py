@@ -10,9 +10,9 @@ import typer
 from rich.console import RenderableType
 
 from vmacli import completion
+from vmacli.opening import OpenRun, choose_device
 from vmacli.options import Wanted
 from vmacli.output import Output, table
-from vmacli.runs import OpenRun, choose_device
 from vmacli.session import Session
 
 if TYPE_CHECKING:

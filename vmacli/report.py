@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from vmacli import options
+from vmacli.opening import open_run
 from vmacli.output import reporting
-from vmacli.runs import open_run
 from vmacli.session import Session, uses
 
 

@@ -9,8 +9,8 @@ import typer
 from rich.console import RenderableType
 
 from vmacli import options
+from vmacli.opening import open_run
 from vmacli.output import reporting
-from vmacli.runs import open_run
 from vmacli.session import Session, uses
 from vmacli.tables.score import breakdown, numbers
 

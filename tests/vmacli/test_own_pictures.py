@@ -51,7 +51,8 @@ def test_a_run_on_a_folder_is_trained_and_resumed(own: Shell, monkeypatch: pytes
 def test_a_run_on_a_folder_is_measured_by_its_name(own: Shell, tmp_path: Path) -> None:
     result = own("classify", "mine", "--episodes", "3", "--way", "3")
     assert "split test is every class of the folder, also those that mine was trained on" in result.stderr
-    assert "pictures framed as they are" in " ".join(result.stdout.split())
+    heading = " ".join(result.stdout.split())
+    assert "26×26, pictures framed as they are; black and white: ink where any of 2×2 finer pixels has ink; " in heading
     validation = own.json("classify", "mine", "--split", "validation", "--way", "2", "--episodes", "3")
     assert (validation["dataset"], validation["protocol"]) == (_folder(own), "image")
     assert len(validation["per_class"]) == 2

@@ -17,6 +17,7 @@ import requests
 from vmacore.errors import VmaError, reason
 from vmacore.files import check_writable
 from vmacore.shelf import DATASETS
+from vmacore.spelling import choose_one_of
 
 LARGEST = 2**28  # bytes of a file; the largest of those published has 79 million
 LONGEST = 3600  # seconds that a file may take
@@ -89,7 +90,7 @@ def download(
             half-written is left, and what was there before stays.
     """
     if name not in remotes:
-        raise VmaError(f"{name!r} can't be downloaded, it is built in or unknown; choose one of {', '.join(remotes)}")
+        raise VmaError(f"{name!r} can't be downloaded, it is built in or unknown; {choose_one_of(name, remotes)}")
     remote = remotes[name]
     folder = Path(data_dir) / remote.folder
     if source is None:

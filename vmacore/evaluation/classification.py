@@ -22,6 +22,7 @@ from vmacore.evaluation.tasks import DECODING, MIXTURE_WEIGHT, RULES, SAMPLES
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
+from vmacore.spelling import choose_one_of
 
 
 class Task(NamedTuple):
@@ -158,7 +159,7 @@ class Classifier:
         """Raises what `measure` would raise, before anything is computed."""
         for rule in rules:
             if rule not in RULES:
-                raise VmaError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
+                raise VmaError(f"there is no rule {rule!r}; {choose_one_of(rule, RULES)}")
         counts = self.characters.counts
         classes, most = len(counts), int(counts.max()) if len(counts) else 0
         if not 2 <= way <= classes:

@@ -16,6 +16,7 @@ from torch import Tensor
 from vmacore.addressing import address_prior, slot_side
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.pictures import LEVELS, Preparation
+from vmacore.data.views import view_in_words
 from vmacore.errors import VmaError, writing
 from vmacore.files import check_writable, replacing
 from vmacore.memory.calibration import Calibration, calibrate
@@ -23,6 +24,7 @@ from vmacore.memory.large import EMBEDDED, FORMAT, LargeMemory, fingerprint, pac
 from vmacore.memory.regions import header_of, write_at
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.spelling import did_you_mean, nearest
 
 PART = 2**14  # slots written at a time
 _BUILD = "build the memory again (vma memory build)"
@@ -104,7 +106,7 @@ class PictureMemory:
             name=name,
             protocol=self.preparation.frame,
             preparation=self.preparation.in_words(),
-            binarisation="shades" if test.finer else "none: ink where any of 2×2 has some",
+            binarisation=view_in_words(finer=test.finer),
             train=none,
             validation=none,
             test=test,
@@ -158,7 +160,8 @@ class PictureMemory:
             elif own:
                 gone[own] = True
             else:
-                raise VmaError(f"the memory holds no class and no file {name!r}: vma memory show lists both")
+                meant = did_you_mean(nearest(name, (*self.classes, *self.files)))
+                raise VmaError(f"the memory holds no class and no file {name!r}: {meant}vma memory show lists both")
         kept = (~gone).nonzero()[:, 0]
         if not len(kept):
             raise VmaError("no picture would be left in memory: delete its file, or add others first")
@@ -236,7 +239,8 @@ class PictureMemory:
 
     def _class(self, name: str) -> int:
         if name not in self.classes:
-            raise VmaError(f"the memory holds no class {name!r}; it holds {', '.join(self.classes)}")
+            meant = did_you_mean(nearest(name, self.classes))
+            raise VmaError(f"the memory holds no class {name!r}; {meant}it holds {', '.join(self.classes)}")
         return self.classes.index(name)
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from vmacore.config import Config
 from vmacore.errors import Gone, VmaError, cut
 from vmacore.runs.directory import STATE, RunDirectory, read_state
+from vmacore.spelling import did_you_mean, nearest
 
 T = TypeVar("T")
 TRIES = 20  # a training removes a checkpoint after two more saves
@@ -29,6 +30,11 @@ class Location:
     step: int
     config: Config
     kind: str
+
+    @property
+    def folder(self) -> Path | None:
+        """The run directory with configuration and metrics; None of weights that came without it."""
+        return None if self.kind == "shipped" else self.path.parent.parent
 
     @property
     def source(self) -> Path:
@@ -59,17 +65,27 @@ def settled(read: Callable[[], T]) -> T:
 
 def list_runs(runs_dir: Path) -> list[RunDirectory]:
     """All runs under a folder, the most recently trained first; what is no run is passed over."""
+    runs = []
+    for path in run_folders(runs_dir):
+        with suppress(VmaError):
+            runs.append(RunDirectory.open(path))
+    return sorted(runs, key=last_saved, reverse=True)
+
+
+def run_folders(runs_dir: Path) -> list[Path]:
+    """Everything in a folder that may be a run, by name."""
     if not runs_dir.is_dir():
         return []
-    runs = []
-    for path in sorted(runs_dir.iterdir()):
-        if path.name.startswith(".") or not path.name.isprintable():  # half-made, or made to deceive
-            continue
-        try:
-            runs.append(RunDirectory.open(path))
-        except VmaError:
-            continue
-    return sorted(runs, key=_last_saved, reverse=True)
+    # Other names are half-made, or made to deceive.
+    return sorted(path for path in runs_dir.iterdir() if not path.name.startswith(".") and path.name.isprintable())
+
+
+def last_saved(run: RunDirectory) -> float:
+    """When a run was saved last, or, if it never was, made: in seconds since 1970; 0 where it has gone meanwhile."""
+    for file in ("latest", "config.toml"):
+        with suppress(OSError):
+            return (run.path / file).stat().st_mtime
+    return 0.0
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -132,9 +148,15 @@ def _named_run(name: str | Path, runs_dir: Path) -> Location:
     for path in (Path(name), runs_dir / name):
         if path.exists():
             raise VmaError(f"{path} is not a run: it has no readable config.toml")
-    known = [run.path.name for run in list_runs(runs_dir)] + list(shipped_weights())
-    raise VmaError(
-        f"there is no run {cut(str(name))!r}" + (f"; known: {', '.join(known)}" if known else f" in {runs_dir}")
+    raise no_such_run(name, runs_dir)
+
+
+def no_such_run(name: str | Path, runs_dir: Path, *, shipped: bool = True) -> VmaError:
+    """The error about a name that is no run's. shipped: whether weights that come with the package would do."""
+    known = [run.path.name for run in list_runs(runs_dir)] + list(shipped_weights() if shipped else ())
+    meant = did_you_mean(nearest(Path(name).name, known))
+    return VmaError(
+        f"there is no run {cut(str(name))!r}" + (f"; {meant}known: {', '.join(known)}" if known else f" in {runs_dir}")
     )
 
 
@@ -148,8 +170,3 @@ def _of_run(run: RunDirectory) -> Location:
 
 def _of_folder(path: Path, config: Config, name: str, kind: str) -> Location:
     return Location(path, name, read_state(path)["step"], config, kind)
-
-
-def _last_saved(run: RunDirectory) -> float:
-    latest = run.path / "latest"
-    return (latest if latest.exists() else run.path / "config.toml").stat().st_mtime

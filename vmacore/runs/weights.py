@@ -28,6 +28,7 @@ from vmacore.runs.directory import (
 )
 from vmacore.runs.finding import Location
 from vmacore.seeds import Stream, generator
+from vmacore.spelling import choose_one_of
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -74,7 +75,7 @@ def weights_file(location: Location, weights: str) -> Path:
         VmaError: a name other than those, or weights that this location does not hold.
     """
     if weights not in WEIGHTS:
-        raise VmaError(f"there are no {weights!r} weights; choose one of {', '.join(WEIGHTS)}")
+        raise VmaError(f"there are no {weights!r} weights; {choose_one_of(weights, WEIGHTS)}")
     file = location.path / WEIGHTS[weights]
     if location.path.is_dir() and not file.exists():
         raise VmaError(f"{location.run} holds no {weights} weights: leave out --weights {weights}")
