@@ -2,12 +2,15 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.data.server import Server
 
 if TYPE_CHECKING:
     from vmacore.runs.directory import RunDirectory
@@ -97,3 +100,22 @@ def _own_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the shell says about folders must not reach the tests."""
     monkeypatch.delenv("VMA_DATA", raising=False)
     monkeypatch.delenv("VMA_RUNS", raising=False)
+
+
+@pytest.fixture
+def server(no_waiting: None) -> Iterator[Server]:
+    """A server to download from."""
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads are tried again at once."""
+    import pooch
+
+    monkeypatch.setattr(pooch.core.time, "sleep", lambda seconds: None)
