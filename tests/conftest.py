@@ -103,6 +103,20 @@ def _own_folders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of weights of an installed package: without those that are published beside it."""
+    from vmacore.runs import shipped
+
+    folder = tmp_path / "site-packages" / "vmacore" / "weights"
+    folder.mkdir(parents=True)
+    for name, path in shipped.shipped_weights().items():
+        if name not in shipped.published():
+            (folder / name).symlink_to(path)
+    monkeypatch.setattr(shipped, "PACKAGE", folder)
+    return folder
+
+
+@pytest.fixture
 def server(no_waiting: None) -> Iterator[Server]:
     """A server to download from."""
     with Server() as server:

@@ -126,10 +126,10 @@ def test_a_wrong_command_would_be_noticed(reader: typer.core.TyperGroup) -> None
 
 
 def test_makefile_has_the_targets() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     for page in pages():
         text = page.read_text("utf-8")
-        named = re.findall(r"`make (\w+)[^`]*`", text) + re.findall(r"^(?:    )?make (\w+)", text, re.M)
+        named = re.findall(r"`make ([\w-]+)[^`]*`", text) + re.findall(r"^(?:    )?make ([\w-]+)", text, re.M)
         assert set(named) <= targets, page
 
 

@@ -9,9 +9,9 @@ import pytest
 from tests.data.pictures import save_classes
 from vmacore.data.folders import read_folder
 from vmacore.errors import VmaError
-from vmacore.runs.finding import preferred_weights, shipped_weights
 from vmacore.runs.opening import open_run, open_run_on_memory
 from vmacore.runs.reader import open_memory_with_reader, open_reader
+from vmacore.runs.shipped import preferred_weights, shipped_weights
 
 
 @pytest.fixture

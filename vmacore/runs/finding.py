@@ -1,4 +1,4 @@
-"""What a user means by RUN: a run directory, a checkpoint folder, or weights that come with the package."""
+"""What a user means by RUN: a run directory, a checkpoint folder, or weights that belong to vma."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TypeVar
 from vmacore.config import Config
 from vmacore.errors import Gone, VmaError, cut
 from vmacore.runs.directory import STATE, RunDirectory, read_state
+from vmacore.runs.shipped import absent_weights, preferred_weights, shipped_weights
 
 T = TypeVar("T")
 TRIES = 20  # a training removes a checkpoint after two more saves
-SHIPPED = Path(__file__).parents[1] / "weights"
 
 
 @dataclass(frozen=True)
@@ -72,51 +72,49 @@ def list_runs(runs_dir: Path) -> list[RunDirectory]:
     return sorted(runs, key=_last_saved, reverse=True)
 
 
-def shipped_weights() -> dict[str, Path]:
-    """Weights that come with the package, by name."""
-    return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{STATE}"))}
-
-
-def preferred_weights() -> list[str]:
-    """Names of shipped weights in the order in which they are taken where none are named."""
-    # Those of a recipe of our own before those of the paper's.
-    return sorted(shipped_weights(), key=lambda name: not name.endswith("-best"))
-
-
 def find_run(
-    name: str | Path | None, *, runs_dir: Path, dataset: str | None = None, any_shipped: bool = False
+    name: str | Path | None,
+    *,
+    runs_dir: Path,
+    data_dir: Path | None = None,
+    dataset: str | None = None,
+    any_shipped: bool = False,
 ) -> Location:
     """What a user means by RUN: a run directory, a checkpoint folder, or shipped weights.
 
     Of a run the best checkpoint on validation is taken, else the latest. Without a name: the
     newest run (of the data set, where one is named) that has a checkpoint and is more than addresses, else shipped
-    weights; any_shipped: whether of any data set.
+    weights; any_shipped: whether of any data set. data_dir: as for `shipped_weights`.
 
     Raises:
         VmaError: nothing found, a run without a checkpoint, or a name of another data set.
     """
     if name is None:
-        return settled(lambda: _default_run(runs_dir, dataset, any_shipped))
-    location = settled(lambda: _named_run(name, runs_dir))
+        return settled(lambda: _default_run(runs_dir, data_dir, dataset, any_shipped))
+    location = settled(lambda: _named_run(name, runs_dir, data_dir))
     if dataset is not None and location.config.data.dataset != dataset:
         raise VmaError(f"{location.run} was trained on {location.config.data.dataset}, not {dataset}")
     return location
 
 
-def _default_run(runs_dir: Path, dataset: str | None, any_shipped: bool) -> Location:
+def _default_run(runs_dir: Path, data_dir: Path | None, dataset: str | None, any_shipped: bool) -> Location:
     for run in list_runs(runs_dir):
         trained = run.newest() is not None and run.config.objective.trains != "addresses"
         if trained and dataset in (None, run.config.data.dataset):
             return _of_run(run)
-    for path in (shipped_weights()[name] for name in preferred_weights()):
+    shipped = shipped_weights(data_dir)
+    for path in (shipped[name] for name in preferred_weights(data_dir)):
         location = _of_folder(path, RunDirectory.open(path).config, path.name, "shipped")
         if any_shipped or dataset in (None, location.config.data.dataset):
             return location
     which = f" for {dataset}" if dataset else ""
-    raise VmaError(f"no trained run{which} in {runs_dir}: train one (vma train --dataset {dataset or 'glyphs'})")
+    way_out = f"train one (vma train --dataset {dataset or 'glyphs'})"
+    for name in [name for name, weights in absent_weights(data_dir).items() if weights.dataset == dataset][:1]:
+        way_out += f", or get weights (vma download weights {name})"
+    raise VmaError(f"no trained run{which} in {runs_dir}: {way_out}")
 
 
-def _named_run(name: str | Path, runs_dir: Path) -> Location:
+def _named_run(name: str | Path, runs_dir: Path, data_dir: Path | None) -> Location:
     for path in (Path(name), runs_dir / name):
         if (path / "config.toml").is_file():
             run = RunDirectory.open(path)
@@ -126,13 +124,15 @@ def _named_run(name: str | Path, runs_dir: Path) -> Location:
         if (path / STATE).is_file() and (path.parent.parent / "config.toml").is_file():
             run = RunDirectory.open(path.parent.parent)
             return _of_folder(path, run.config, f"{run.path.name}/{path.name}", "checkpoint")
-    folder = shipped_weights().get(str(name))
-    if folder is not None:
+    weights = shipped_weights(data_dir)
+    if folder := weights.get(str(name)):
         return _of_folder(folder, RunDirectory.open(folder).config, folder.name, "shipped")
+    if str(name) in absent_weights(data_dir):
+        raise VmaError(f"the weights {name} are not installed: get them (vma download weights {name})")
     for path in (Path(name), runs_dir / name):
         if path.exists():
             raise VmaError(f"{path} is not a run: it has no readable config.toml")
-    known = [run.path.name for run in list_runs(runs_dir)] + list(shipped_weights())
+    known = [run.path.name for run in list_runs(runs_dir)] + list(weights)
     raise VmaError(
         f"there is no run {cut(str(name))!r}" + (f"; known: {', '.join(known)}" if known else f" in {runs_dir}")
     )

@@ -9,7 +9,8 @@ from typing import Any
 
 from vmacore.errors import VmaError
 from vmacore.runs.directory import RunDirectory, read_state
-from vmacore.runs.finding import list_runs, settled, shipped_weights
+from vmacore.runs.finding import list_runs, settled
+from vmacore.runs.shipped import shipped_weights
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class ShippedWeights:
-    """Weights that come with the package."""
+    """Weights that belong to vma, here to be used."""
 
     name: str
     dataset: str
@@ -40,11 +41,11 @@ def run_summaries(runs_dir: Path) -> list[RunSummary]:
     return [_summary(run) for run in list_runs(runs_dir)]
 
 
-def shipped_summaries() -> list[ShippedWeights]:
-    """All weights that come with the package, by name."""
+def shipped_summaries(data_dir: Path | None = None) -> list[ShippedWeights]:
+    """All weights of the package and those downloaded, by name."""
     return [
         ShippedWeights(name, RunDirectory.open(path).config.data.dataset, str(path))
-        for name, path in shipped_weights().items()
+        for name, path in shipped_weights(data_dir).items()
     ]
 
 
