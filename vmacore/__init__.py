@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vmacore.evaluation.few_shot_classifier import FewShotClassifier
     from vmacore.models import GenerativeModel
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["FewShotClassifier", "load"]
 
 
