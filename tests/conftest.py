@@ -43,6 +43,7 @@ SLOW = (
     "tests/test_classifier_checks.py",
     "tests/test_distributed.py",
     "tests/test_python_page.py",
+    "tests/test_release.py",
     "tests/test_torture.py",
 )
 
