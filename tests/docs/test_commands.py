@@ -43,6 +43,8 @@ INCOMPLETE = re.compile("Missing |.* requires an argument")  # what is said wher
 # Commands of README and quick start that are not run, only read, and why.
 READ_ONLY = {
     "vma download omniglot": "fetches",
+    "vma download weights omniglot-45-5": "fetches",
+    "vma download weights --from downloads": "needs what was fetched",
     "vma reproduce fig5a --budget 30m": "trains for half an hour",
     "vma bench": "measures for a minute",
     "vma bench large-memory omniglot-45-5": "makes a million slots",

@@ -109,8 +109,8 @@ def _default_run(runs_dir: Path, data_dir: Path | None, dataset: str | None, any
             return location
     which = f" for {dataset}" if dataset else ""
     way_out = f"train one (vma train --dataset {dataset or 'glyphs'})"
-    for name in [name for name, weights in absent_weights(data_dir).items() if weights.dataset == dataset][:1]:
-        way_out += f", or get weights (vma download weights {name})"
+    if names := [name for name, weights in absent_weights(data_dir).items() if weights.dataset == dataset]:
+        way_out += f", or get weights (vma download weights {names[0]})"
     raise VmaError(f"no trained run{which} in {runs_dir}: {way_out}")
 
 
