@@ -6,9 +6,11 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,14 +54,15 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
     pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([*pip, str(wheel)], check=True, cwd=folder, env=elsewhere)
     (folder / "work" / "home").mkdir(parents=True)
-    return Installed(folder / "venv", folder / "work")
+    yield Installed(folder / "venv", folder / "work")
+    shutil.rmtree(folder / "venv")  # gigabytes, which pytest would keep
 
 
 def test_a_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
