@@ -12,10 +12,9 @@ from vmacore.errors import VmaError
 from vmacore.shelf import DATASETS, ESTIMATORS
 
 if TYPE_CHECKING:
-    DatasetName: TypeAlias = str
     EstimatorName: TypeAlias = str
 else:  # the files there are, read when a command starts
-    DatasetName, EstimatorName = Literal[DATASETS.names()], Literal[ESTIMATORS.names()]
+    EstimatorName = Literal[ESTIMATORS.names()]
 SplitName = Literal["train", "validation", "test"]
 FrameName = Literal["ink", "image"]  # vmacore.data.pictures.FRAMES, which imports numpy
 

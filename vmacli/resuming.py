@@ -23,7 +23,7 @@ def existing(name: str, runs_dir: Path) -> tuple[RunDirectory, int | None]:
                 raise VmaError(f"{path} is not where a training left it: start a new run (--init {path})")
             return run, step
     if not any(path.exists() for path in paths):
-        raise no_such_run(name, runs_dir, shipped=False)
+        raise no_such_run(name, runs_dir)
     return RunDirectory.open(next((path for path in paths if (path / "config.toml").is_file()), paths[-1])), None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +70,8 @@ def train(
         with processes(session) as where:
             leads = rank() == 0
             output.quiet = output.quiet or not leads
-            start = settled(lambda: Start.of(find_run(init, runs_dir=session.runs_dir))) if init is not None else None
+            find = partial(find_run, runs_dir=session.runs_dir, data_dir=session.data_dir)
+            start = settled(lambda: Start.of(find(init))) if init is not None else None
             at: int | None = None
             if resume is None:
                 config = configure(

@@ -13,7 +13,7 @@ import torch
 from tests.small_runs import save_weights
 from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
-from vmacore.runs import finding
+from vmacore.runs import shipped as places
 from vmacore.runs.directory import WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import Location, find_run, list_runs, settled
 from vmacore.runs.weights import export_weights, read_tensors, weights_file
@@ -80,7 +80,7 @@ def test_the_newest_run_of_a_data_set(tmp_path: Path) -> None:
 
 
 def test_no_runs_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "SHIPPED", tmp_path / "weights")  # the folder need not exist
+    monkeypatch.setattr(places, "PACKAGE", tmp_path / "weights")  # the folder need not exist
     assert list_runs(tmp_path / "runs") == []
     message = _refused(None, runs_dir=tmp_path / "runs")
     assert "no trained run in" in message
@@ -106,7 +106,7 @@ def test_a_run_of_another_data_set(run: RunDirectory) -> None:
 
 
 def test_a_half_written_run(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "SHIPPED", run.path / "none")
+    monkeypatch.setattr(places, "PACKAGE", run.path / "none")
     assert "no whole checkpoint yet" in _refused("one", runs_dir=run.path.parent)
     save_weights(run, 1)
     (run.checkpoint(1) / "state.json").unlink()
@@ -124,7 +124,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "digits-small").parent.mkdir()
     (made.path / "moved").rename(folder / "digits-small")
     (made.path / "config.toml").rename(folder / "digits-small" / "config.toml")
-    monkeypatch.setattr(finding, "SHIPPED", folder)
+    monkeypatch.setattr(places, "PACKAGE", folder)
     return folder / "digits-small"
 
 

@@ -12,9 +12,9 @@ from vmacore.data import load_dataset
 from vmacore.data.folders import read_folder
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import classify
-from vmacore.runs.finding import preferred_weights, shipped_weights
 from vmacore.runs.opening import open_run, open_run_on_memory
 from vmacore.runs.reader import open_memory_with_reader, open_reader
+from vmacore.runs.shipped import preferred_weights, shipped_weights
 
 
 @pytest.fixture

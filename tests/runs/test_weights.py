@@ -19,7 +19,8 @@ from tests.runs.conftest import CONFIG
 from tests.small_runs import save_weights
 from vmacore.errors import VmaError
 from vmacore.runs.directory import WEIGHTS, RunDirectory, Taken, read_state
-from vmacore.runs.finding import find_run, list_runs, shipped_weights
+from vmacore.runs.finding import find_run, list_runs
+from vmacore.runs.shipped import shipped_weights
 from vmacore.runs.weights import load_model, load_weights, read_tensors
 
 

@@ -3,16 +3,13 @@
 import io
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from tests.vmacli.conftest import Shell
-from vmacli import options
 from vmacli.main import app
 from vmacli.output import Output, PlainProgress, Progress, duration, figures
-from vmacore.data import DATASETS
 
 # Typer itself imports pydantic, and that importlib.metadata, to check the arguments of a command.
 SLOW = {"torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "safetensors"}
@@ -89,10 +86,6 @@ def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0
     assert result.stdout.startswith("vma ")
-
-
-def test_choices_are_those_of_the_library() -> None:
-    assert get_args(options.DatasetName) == DATASETS.names()
 
 
 def test_info(trained: Shell) -> None:

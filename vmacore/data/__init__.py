@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from vmacore.data import folders
 from vmacore.data.characters import SPLITS, Characters, Dataset
 from vmacore.errors import VmaError
+from vmacore.files import data_folder
 from vmacore.shelf import DATASETS
 from vmacore.spelling import choose_one_of
 
@@ -48,7 +48,7 @@ def load_dataset(
         raise VmaError(f"{name} has no protocol {protocol!r}; {choose_one_of(protocol, module.PROTOCOLS)}")
     if own:
         return folders.load(Path(name), protocol, size, finer=view == "finer")
-    folder = Path(os.environ.get("VMA_DATA") or "data") if data_dir is None else Path(data_dir)
+    folder = data_folder(data_dir)
     if view == "finer" and not hasattr(module, "open_finer"):
         having = [other for other in DATASETS if hasattr(DATASETS[other], "open_finer")]
         raise VmaError(

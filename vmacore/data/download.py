@@ -38,7 +38,7 @@ class Remote:
     """Published files and who reads them."""
 
     title: str
-    base_url: str
+    base_url: str  # "": it is not known
     folder: Path  # below the data folder: where the files are put
     registry: Mapping[str, str | None]  # file → "md5:…", or None where no hash is published: contents are checked
     reader: Reader
@@ -145,6 +145,8 @@ def _fetch(
                 continue
             if offline:
                 raise VmaError(f"{remote.title} is not in {folder} and --offline forbids downloading; {way_out}")
+            if not base_url:
+                raise VmaError(f"no address is known for {remote.title}: name one (--url), or {way_out}")
             with _silent_pooch():
                 store.fetch(file, downloader=_Downloader(progress))
         except (requests.RequestException, _RefusedError) as error:

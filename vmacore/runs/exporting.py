@@ -21,7 +21,9 @@ class Exported:
     bytes: int
 
 
-def export_run(run: str | Path, folder: Path, *, runs_dir: Path = Path("runs")) -> Exported:
+def export_run(
+    run: str | Path, folder: Path, *, runs_dir: Path = Path("runs"), data_dir: Path | None = None
+) -> Exported:
     """Write the averaged weights in float16, with configuration and card; `find_run` takes the folder by its path.
 
     Raises:
@@ -31,7 +33,7 @@ def export_run(run: str | Path, folder: Path, *, runs_dir: Path = Path("runs")) 
         raise VmaError(f"{folder} exists already: name a folder that is not there yet")
 
     def written() -> tuple[Location, str]:
-        location = find_run(run, runs_dir=runs_dir)
+        location = find_run(run, runs_dir=runs_dir, data_dir=data_dir)
         text = card(location, folder.resolve().name)
         export_weights(location, folder)
         return location, text

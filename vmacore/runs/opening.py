@@ -63,7 +63,9 @@ def open_run(
     is_folder = dataset is not None and dataset not in DATASETS and is_path(dataset)
     if dataset is not None and is_folder:
         dataset = str(Path(dataset).resolve())
-    location = find_run(run, runs_dir=runs_dir, dataset=None if run else dataset, any_shipped=is_folder)
+    location = find_run(
+        run, runs_dir=runs_dir, data_dir=data_dir, dataset=None if run else dataset, any_shipped=is_folder
+    )
     config = location.config
     trained_on = config.data.dataset
     read = dataset or trained_on
@@ -111,6 +113,7 @@ def open_run_on_memory(
     *,
     classes: list[str] | None = None,
     runs_dir: Path = RUNS,
+    data_dir: Path | None = None,
     weights: str = "averaged",
     device: torch.device | str = "cpu",
     tell: Tell = lambda line: None,
@@ -121,7 +124,7 @@ def open_run_on_memory(
         VmaError: there is no such memory, class or run, or the run can't read or draw such drawings.
     """
     memory = open_pictures(file)
-    location = find_run(run or memory.run, runs_dir=runs_dir)
+    location = find_run(run or memory.run, runs_dir=runs_dir, data_dir=data_dir)
     check_decodes(location)
     data = memory.as_dataset(str(file), classes, location.config.model.view)
     if data.test.size != location.config.model.size:

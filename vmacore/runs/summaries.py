@@ -12,7 +12,8 @@ from typing import Any
 
 from vmacore.errors import VmaError
 from vmacore.runs.directory import RunDirectory, read_state
-from vmacore.runs.finding import last_saved, list_runs, run_folders, settled, shipped_weights
+from vmacore.runs.finding import last_saved, list_runs, run_folders, settled
+from vmacore.runs.shipped import shipped_weights
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class BrokenRun:
 
 @dataclass(frozen=True)
 class ShippedWeights:
-    """Weights that come with the package."""
+    """Weights that belong to vma, here to be used."""
 
     name: str
     dataset: str
@@ -77,11 +78,11 @@ def broken_runs(runs_dir: Path) -> list[BrokenRun]:
     return broken
 
 
-def shipped_summaries() -> list[ShippedWeights]:
-    """All weights that come with the package, by name."""
+def shipped_summaries(data_dir: Path | None = None) -> list[ShippedWeights]:
+    """All weights of the package and those downloaded, by name."""
     return [
         ShippedWeights(name, RunDirectory.open(path).config.data.dataset, str(path))
-        for name, path in shipped_weights().items()
+        for name, path in shipped_weights(data_dir).items()
     ]
 
 
