@@ -12,6 +12,7 @@ from vmacore.data import load_dataset
 from vmacore.data.folders import read_folder
 from vmacore.errors import VmaError
 from vmacore.evaluation.classification import classify
+from vmacore.runs.finding import find_run
 from vmacore.runs.opening import open_run, open_run_on_memory
 from vmacore.runs.reader import open_memory_with_reader, open_reader
 from vmacore.runs.shipped import preferred_weights, shipped_weights
@@ -71,7 +72,9 @@ def test_a_data_set_that_a_run_cannot_be_measured_on(run: str, dataset: str, wor
 def test_shipped_weights_are_preferred_in_one_order(folder: Path) -> None:
     assert sorted(preferred_weights()) == sorted(shipped_weights())
     assert open_run(dataset="symbols").location.run == preferred_weights()[0]
-    assert open_reader().run == preferred_weights()[0]
+    assert open_reader().run == preferred_weights()[0] == "symbols"
+    # What is asked of a data set is not asked of those that have seen all of it.
+    assert find_run(None, runs_dir=Path("runs")).run == preferred_weights()[1] == "omniglot-best"
 
 
 def test_a_memory_takes_the_place_of_data(folder: Path) -> None:

@@ -45,7 +45,7 @@ def test_an_installed_package_and_the_data_folder(
     }
     assert shipped_weights(tmp_path) == expected
     assert set(absent_weights(tmp_path)) == set(published()) - {"omniglot-vae"}
-    assert preferred_weights(tmp_path) == ["omniglot-best", "omniglot-vae", "symbols"]
+    assert preferred_weights(tmp_path) == ["symbols", "omniglot-best", "omniglot-vae"]
     monkeypatch.setenv("VMA_DATA", str(tmp_path))
     assert shipped_weights() == expected
     model, config = vmacore.load("omniglot-vae", data_dir=tmp_path)

@@ -72,7 +72,7 @@ def test_the_newest_run_on_a_folder_is_taken_else_shipped_weights(own: Shell, tm
     assert named["run"] in ("mine", "symbols-1")
     save_classes(tmp_path / "other", {"a": 3, "b": 3, "c": 1})
     document = own.json("classify", "--dataset", str(tmp_path / "other"), "--way", "3", "--episodes", "2")
-    assert (document["run"], document["dataset"]) == ("omniglot-best", str(tmp_path / "other"))
+    assert (document["run"], document["dataset"]) == ("symbols", str(tmp_path / "other"))
     assert [item["name"] for item in sorted(document["per_class"], key=lambda item: item["name"])] == ["a", "b"]
     out = str(tmp_path / "a.png")
     sampled = own.json(

@@ -171,9 +171,10 @@ def _validated(document: dict[str, Any]) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
+        where = f"{cut(field)}: " if field else ""
         value = "" if isinstance(first["input"], dict) else f" (got {cut(repr(first['input']))})"
         why = cut(first["msg"].removeprefix("Value error, "))
-        raise VmaError(f"configuration: {cut(field)}: {why}{value}") from error
+        raise VmaError(f"configuration: {where}{why}{value}") from error
 
 
 def recipe_names() -> list[str]:

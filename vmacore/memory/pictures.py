@@ -291,7 +291,7 @@ def read_pictures(model: GenerativeModel, characters: Characters, preparation: P
         VmaError: a model that addresses no slots, or whose memory is learned, or that reads drawings of another size.
     """
     if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
-        raise VmaError(f"{run} has no keys for new pictures: take weights of a few-shot model, such as omniglot-best")
+        raise VmaError(f"{run} has no keys for new pictures: take weights of a few-shot model, such as symbols")
     if preparation.size != model.size:
         raise VmaError(f"{run} reads {model.size} pixels, and the pictures are {preparation.size}: {_BUILD}")
     finer = model.config.view == "finer"

@@ -11,7 +11,7 @@ from typing import TypeVar
 from vmacore.config import Config
 from vmacore.errors import Gone, VmaError, cut
 from vmacore.runs.directory import STATE, RunDirectory, read_state
-from vmacore.runs.shipped import absent_weights, preferred_weights, shipped_weights
+from vmacore.runs.shipped import OWN_PICTURES, absent_weights, preferred_weights, shipped_weights
 from vmacore.spelling import did_you_mean, nearest
 
 T = TypeVar("T")
@@ -100,7 +100,8 @@ def find_run(
 
     Of a run the best checkpoint on validation is taken, else the latest. Without a name: the
     newest run (of the data set, where one is named) that has a checkpoint and is more than addresses, else shipped
-    weights; any_shipped: whether of any data set. data_dir: as for `shipped_weights`.
+    weights. any_shipped: whether of any data set, those for own pictures first, which else are not taken. data_dir: as
+    for `shipped_weights`.
 
     Raises:
         VmaError: nothing found, a run without a checkpoint, or a name of another data set.
@@ -121,7 +122,8 @@ def _default_run(runs_dir: Path, data_dir: Path | None, dataset: str | None, any
     shipped = shipped_weights(data_dir)
     for path in (shipped[name] for name in preferred_weights(data_dir)):
         location = _of_folder(path, RunDirectory.open(path).config, path.name, "shipped")
-        if any_shipped or dataset in (None, location.config.data.dataset):
+        wanted = dataset == location.config.data.dataset if dataset else location.run != OWN_PICTURES
+        if any_shipped or wanted:
             return location
     which = f" for {dataset}" if dataset else ""
     way_out = f"train one (vma train --dataset {dataset or 'glyphs'})"

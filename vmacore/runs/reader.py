@@ -94,7 +94,7 @@ def load_reader(location: Location, device: torch.device | str = "cpu") -> Reade
     model = load_model(location, device=device)
     if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
         raise VmaError(
-            f"{location.run} has no keys for new pictures: take weights of a few-shot model (--weights omniglot-best)"
+            f"{location.run} has no keys for new pictures: take weights of a few-shot model (--weights symbols)"
         )
     return Reader(model, location)
 

@@ -15,6 +15,7 @@ from vmacore.files import data_folder
 
 PACKAGE = Path(__file__).parents[1] / "weights"
 CATALOGUE = PACKAGE / "published.toml"  # written by `make weights-hashes`
+OWN_PICTURES = "symbols"  # the weights made for pictures that nobody knows beforehand
 DOWNLOADED = Path("weights")  # below the data folder
 FILES = ("README.md", "averaged.safetensors", "config.toml", "state.json")  # of each
 
@@ -51,9 +52,9 @@ def shipped_weights(data_dir: Path | None = None) -> dict[str, Path]:
 
 
 def preferred_weights(data_dir: Path | None = None) -> list[str]:
-    """Names of weights that are here, in the order in which they are taken where none are named."""
-    # Those of a recipe of our own before those of the paper's.
-    return sorted(shipped_weights(data_dir), key=lambda name: not name.endswith("-best"))
+    """Names of weights that are here, in the order in which they are taken where none are named and any will do."""
+    # Those made for pictures of all kinds first, and those of a recipe of our own before those of the paper's.
+    return sorted(shipped_weights(data_dir), key=lambda name: (name != OWN_PICTURES, not name.endswith("-best")))
 
 
 def absent_weights(data_dir: Path | None = None) -> dict[str, Published]:
