@@ -26,14 +26,14 @@ def _of(name: str) -> Any:
     )
 
 
-@uses("runs_dir")
+@uses("data_dir", "runs_dir")
 def compare(session: Session, a: Annotated[str, _of("A")], b: Annotated[str, _of("B")]) -> None:
     """Compare two runs: the settings that differ, and the results of both."""
     with reporting(session) as output:
         from vmacore.runs.comparing import compare_runs
         from vmacore.runs.finding import find_run
 
-        one, other = (find_run(name, runs_dir=session.runs_dir) for name in (a, b))
+        one, other = (find_run(name, runs_dir=session.runs_dir, data_dir=session.data_dir) for name in (a, b))
         found = compare_runs(one, other)
         names = [f"{place} {location.run}" for place, location in zip("AB", (one, other), strict=True)]
         document = {
