@@ -84,3 +84,11 @@ def cut(text: str, most: int = LONGEST) -> str:
     """A text on one line that is printable and not long."""
     line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text[: 4 * most].split()))
     return line if len(line) <= most else line[:most] + "…"
+
+
+def diverged(what: str) -> VmaError:
+    """The error about numbers that are not finite, which finite weights give after a training that went astray."""
+    return VmaError(
+        f"{what} not finite, as after a training that diverged: take another checkpoint, or train again with a lower "
+        "optimiser.learning_rate or a clip"
+    )

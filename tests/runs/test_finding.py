@@ -175,6 +175,10 @@ def test_weights_that_cannot_be_exported(run: RunDirectory, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(VmaError, match="cannot write"):
         export_weights(location, tmp_path / "file" / "below")
+    save_weights(run, 30, best=30, value=1e6)
+    with pytest.raises(VmaError, match=r"the weights of one in float16 are not finite, .* diverged"):
+        export_weights(find_run("one", runs_dir=run.path.parent), tmp_path / "large")
+    assert not (tmp_path / "large").exists()
     (run.checkpoint(1) / WEIGHTS["averaged"]).unlink()
     with pytest.raises(VmaError, match="missing or damaged"):
         export_weights(location, tmp_path / "new")

@@ -16,7 +16,7 @@ from vmacore.data.braille import braille
 from vmacore.data.characters import Characters
 from vmacore.data.views import finer_of
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.errors import VmaError, writing
+from vmacore.errors import VmaError, diverged, writing
 from vmacore.evaluation.likelihood import check_size
 from vmacore.files import check_writable, replacing
 from vmacore.memory.encoded import EncodedMemory
@@ -131,16 +131,28 @@ def draw_means(
     candidates: of so many images for each address one is kept, with a probability proportional to the q(a|x, M) that
     its own slot gets of it: importance resampling from p(x|m_a) towards p(x|m_a) q(a|x, M) (Rubin 1987). x is 1 where a
     mean is above a half. A model that draws no address, or has no images in memory, keeps the first.
+
+    Raises:
+        VmaError: means or addresses that are not finite.
     """
+
+    def drawn(of: Tensor) -> Tensor:
+        means = model.generate(memory, of, rng, temperature).sigmoid()
+        if not means.isfinite().all():
+            raise diverged("what the model draws is")
+        return means
+
     chunk = max(1, 2**28 // model.bytes_per_sample)
     if candidates == 1 or not isinstance(model, VariationalMemoryAddressing) or model.config.vector_slots:
-        return torch.cat([model.generate(memory, part, rng, temperature).sigmoid() for part in address.split(chunk)])
+        return torch.cat([drawn(part) for part in address.split(chunk)])
     kept = []
     for part in address.split(max(1, chunk // candidates)):
-        tried = model.generate(memory, part.repeat_interleave(candidates), rng, temperature).sigmoid()
+        tried = drawn(part.repeat_interleave(candidates))
         x = (tried > 0.5).to(tried.dtype).view(-1, 1, *model.size)
         log_q = model.address(finer_of(x) if model.config.view == "finer" else x, memory).log_q
         own = log_q.view(len(part), candidates, -1).take_along_dim(part[:, None, None], 2)[..., 0]
+        if not own.isfinite().all():
+            raise diverged("q(a|x, M) is")
         choice = torch.multinomial(own.softmax(1), 1, generator=rng)
         kept.append(tried.view(len(part), candidates, -1).take_along_dim(choice[..., None], 1)[:, 0])
     return torch.cat(kept)

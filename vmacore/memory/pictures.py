@@ -17,7 +17,7 @@ from vmacore.addressing import address_prior, slot_side
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.pictures import LEVELS, Preparation
 from vmacore.data.views import view_in_words
-from vmacore.errors import VmaError, writing
+from vmacore.errors import VmaError, diverged, writing
 from vmacore.files import check_writable, replacing
 from vmacore.memory.calibration import Calibration, calibrate
 from vmacore.memory.large import EMBEDDED, FORMAT, LargeMemory, fingerprint, pack, read_memory, unpack
@@ -288,7 +288,8 @@ def read_pictures(model: GenerativeModel, characters: Characters, preparation: P
     """The memory of drawings in the finer view, not yet calibrated.
 
     Raises:
-        VmaError: a model that addresses no slots, or whose memory is learned, or that reads drawings of another size.
+        VmaError: a model that addresses no slots, or whose memory is learned, or that reads drawings of another size;
+            keys that are not finite.
     """
     if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
         raise VmaError(f"{run} has no keys for new pictures: take weights of a few-shot model, such as symbols")
@@ -303,6 +304,8 @@ def read_pictures(model: GenerativeModel, characters: Characters, preparation: P
         bits.append(pack(model.pixels(images)[:, 0].cpu()))
         keys.append(slot_side(model.keys(images), model.config.similarity).float())
     every = torch.cat(keys)
+    if not every.isfinite().all():
+        raise diverged(f"what {run} makes of these pictures is")
     slots = LargeMemory(
         slots=torch.cat(bits).to(device),
         keys=every,

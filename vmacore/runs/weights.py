@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
-from vmacore.errors import VmaError, cut, reading, reason, writing
+from vmacore.errors import VmaError, cut, diverged, reading, reason, writing
 from vmacore.files import content
 from vmacore.models import GenerativeModel, create_model
 from vmacore.runs.directory import (
@@ -175,9 +175,11 @@ def export_weights(location: Location, folder: Path) -> None:
     """Write the averaged weights in float16, with configuration and step, as a folder that `find_run` takes by path.
 
     Raises:
-        VmaError: the folder exists or cannot be written, or the weights cannot be read.
+        VmaError: the folder exists or cannot be written, or the weights cannot be read or are too large for float16.
     """
     weights = {name: tensor.half() for name, tensor in read_tensors(location.path / WEIGHTS["averaged"]).items()}
+    if not all(tensor.isfinite().all() for tensor in weights.values()):
+        raise diverged(f"the weights of {location.run} in float16 are")
     state = {"step": location.step, "best": read_state(location.path)["best"]}
     run = RunDirectory.create(folder, location.config)
     with writing(folder, "choose another folder"):
