@@ -236,4 +236,10 @@ def test_a_run_that_others_wrote_badly_hides_no_run(run: RunDirectory) -> None:
         assert "\n" not in _refused(folder.name, runs_dir=run.path.parent)
     assert [found.path.name for found in list_runs(run.path.parent)] == ["one"]
     assert find_run(None, runs_dir=run.path.parent).run == "one"
-    assert "known: one" in _refused("typo", runs_dir=run.path.parent)
+    damaged = RunDirectory.create(run.path.parent / "damaged", CONFIG)
+    save_weights(damaged, 2)
+    (damaged.checkpoint(2) / "state.json").write_text("{}")
+    os.utime(damaged.path / "latest", (2**32, 2**32))
+    assert [found.path.name for found in list_runs(run.path.parent)] == ["damaged", "one"]
+    assert find_run(None, runs_dir=run.path.parent).run == "one"
+    assert "known: damaged, one" in _refused("typo", runs_dir=run.path.parent)

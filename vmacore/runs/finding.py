@@ -118,7 +118,12 @@ def _default_run(runs_dir: Path, data_dir: Path | None, dataset: str | None, any
     for run in list_runs(runs_dir):
         trained = run.newest() is not None and run.config.objective.trains != "addresses"
         if trained and dataset in (None, run.config.data.dataset):
-            return _of_run(run)
+            try:
+                return _of_run(run)
+            except Gone:
+                raise
+            except VmaError:  # one that can't be read hides no other
+                continue
     shipped = shipped_weights(data_dir)
     for path in (shipped[name] for name in preferred_weights(data_dir)):
         location = _of_folder(path, RunDirectory.open(path).config, path.name, "shipped")

@@ -121,13 +121,16 @@ def newest_whole(run: RunDirectory) -> tuple[int | None, str]:
     None for a run that has saved nothing.
 
     Raises:
-        VmaError: no checkpoint is whole.
+        VmaError: no checkpoint is whole, or the configuration is of another model than all of them.
     """
     wrong: list[str] = []
+    expected = skeleton(run.config).state_dict() if run.steps() else {}  # a model takes no memory before it is known
     for step in run.steps():
         try:
             for file in (*WEIGHTS.values(), *MOMENTS.values()):
-                read_tensors(run.checkpoint(step) / file)
+                stored = read_tensors(run.checkpoint(step) / file)
+                if file in WEIGHTS.values():
+                    _check_shapes(stored, expected, run.checkpoint(step) / file)
         except VmaError as error:
             wrong.append(str(error))
         else:
