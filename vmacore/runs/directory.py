@@ -131,14 +131,18 @@ class RunDirectory:
         """The first of `steps`; None without any."""
         return next(iter(self.steps()), None)
 
+    def check_place(self) -> None:
+        """Raises VmaError where checkpoints would go, through a link, to a place that others may need."""
+        if self.checkpoint(0).parent.is_symlink():
+            raise VmaError(f"{self.path}/checkpoints is a link, and others may need what it leads to: make it a folder")
+
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
         """Save a checkpoint: `tensors` by file name, `state` as JSON. Drops all but best, latest and the one before.
 
         Raises:
             VmaError: it could not be written, or a weight is not finite; what was saved before is kept.
         """
-        if self.checkpoint(step).parent.is_symlink():
-            raise VmaError(f"{self.path}/checkpoints is a link, and others may need what it leads to: make it a folder")
+        self.check_place()
         for file, named in tensors.items():
             for name, tensor in named.items():
                 if not bool(tensor.isfinite().all()):
@@ -171,11 +175,17 @@ class RunDirectory:
         return "no checkpoint was saved before" if latest is None else f"the checkpoint of step {latest} is kept"
 
     def _prune(self) -> None:
-        """Remove older checkpoints, and what killed saves left; a user's own folders stay."""
+        """Remove older checkpoints, and what killed saves left; what else a user put there stays."""
         keep = {self.checkpoint(step).name for step in (*self.steps()[:2], self.pointed("best")) if step is not None}
         for folder in self.checkpoint(0).parent.iterdir():
-            if OURS.fullmatch(folder.name) and folder.name not in keep:
+            if OURS.fullmatch(folder.name) and folder.name not in keep and _saved(folder):
                 discard(folder)
+
+
+def _saved(folder: Path) -> bool:
+    """Whether a folder holds only what a save writes, so that removing it loses nothing else."""
+    own = all(file.is_file() and (file.name == STATE or file.suffix == ".safetensors") for file in folder.iterdir())
+    return own and not folder.is_symlink()
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:

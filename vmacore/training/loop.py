@@ -109,6 +109,7 @@ def train(
     """
     distributed.check_shares(run.config)
     leads = distributed.rank() == 0
+    run.check_place()  # before the work
     with locked(run.path) if leads else nullcontext():
         stored = run.config
         if start is not None and not resume:
