@@ -81,9 +81,10 @@ def reason(error: Exception) -> str:
 
 
 def cut(text: str, most: int = LONGEST) -> str:
-    """A text on one line that is printable and not long."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text[: 4 * most].split()))
-    return line if len(line) <= most else line[:most] + "…"
+    """A text on one line that is printable and not long: its beginning and its end, where messages tell what to do."""
+    text = text if len(text) <= 8 * most else f"{text[: 4 * most]}{text[-4 * most :]}"
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return line if len(line) <= most else f"{line[: most - most // 3]}…{line[-(most // 3) :]}"
 
 
 def diverged(what: str) -> VmaError:
