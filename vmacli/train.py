@@ -145,7 +145,6 @@ def _load(config: Config, session: Session, output: Output) -> Dataset:
     data = load_data(config, session.data_dir, output.note)
     if not is_path(config.data.dataset):
         return data
-    found = trainable(data, config)
-    output.note(found.in_words())
+    output.note((found := trainable(data, config)).in_words())
     found.check()
     return found.dataset
