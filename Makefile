@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4
 
-.PHONY: help demo test quick torture docs clean
+.PHONY: help demo test quick torture docs release weights-hashes clean
 
 help:
 	@echo "make demo    train, score, sample and classify on built-in data (under six minutes on two cores)"
@@ -13,6 +13,8 @@ help:
 	@echo "make quick   the same without tests that start processes or train through a command"
 	@echo "make torture kill, damage and race on purpose, at full size (an hour on two cores)"
 	@echo "make docs    the documentation as a site: open build/site/index.html"
+	@echo "make release the files of a release in dist/, tried in an empty environment"
+	@echo "make weights-hashes   after weights were replaced: their hashes, which downloads are checked by"
 	@echo "make clean   remove the demo, caches and .venv; other runs and data stay"
 
 # The five commands, on made-up characters. A second `make demo` goes on from where the first one stopped.
@@ -41,8 +43,19 @@ torture: .venv/.installed-dev
 docs: .venv/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# What an earlier build listed in *.egg-info would be packed again.
+release: .venv/.installed-dev
+	rm -rf dist *.egg-info
+	$(BIN)/python -m build
+	$(BIN)/python -m tools.weights pack dist/weights
+	VMA_DIST=$(CURDIR)/dist $(BIN)/pytest --durations 5 tests/test_release.py
+	@ls -l dist dist/weights
+
+weights-hashes: .venv/.installed-dev
+	$(BIN)/python -m tools.weights hashes
+
 clean:
-	rm -rf .venv demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find vmacore vmacli tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed once, and again only when pyproject.toml has changed: the stamps are newer than it until then.

@@ -2,12 +2,15 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.data.server import Server
 
 if TYPE_CHECKING:
     from vmacore.runs.directory import RunDirectory
@@ -40,6 +43,7 @@ SLOW = (
     "tests/test_classifier_checks.py",
     "tests/test_distributed.py",
     "tests/test_python_page.py",
+    "tests/test_release.py",
     "tests/test_torture.py",
 )
 
@@ -97,3 +101,36 @@ def _own_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the shell says about folders must not reach the tests."""
     monkeypatch.delenv("VMA_DATA", raising=False)
     monkeypatch.delenv("VMA_RUNS", raising=False)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of weights of an installed package: without those that are published beside it."""
+    from vmacore.runs import shipped
+
+    folder = tmp_path / "site-packages" / "vmacore" / "weights"
+    folder.mkdir(parents=True)
+    for name, path in shipped.shipped_weights().items():
+        if name not in shipped.published():
+            (folder / name).symlink_to(path)
+    monkeypatch.setattr(shipped, "PACKAGE", folder)
+    return folder
+
+
+@pytest.fixture
+def server(no_waiting: None) -> Iterator[Server]:
+    """A server to download from."""
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads are tried again at once."""
+    import pooch
+
+    monkeypatch.setattr(pooch.core.time, "sleep", lambda seconds: None)

@@ -27,8 +27,8 @@ from vmacore.errors import VmaError
 from vmacore.evaluation.identify import Answer, Identifier
 from vmacore.evaluation.large_memory import score_memory
 from vmacore.runs.directory import RunDirectory
-from vmacore.runs.finding import preferred_weights
 from vmacore.runs.reader import open_memory_with_reader
+from vmacore.runs.shipped import preferred_weights
 from vmacore.training.loop import train
 
 NAMES = np.array(["letter", "curve", "cross"])

@@ -11,7 +11,7 @@ import tomli_w
 from vmacore.config import Config, ModelConfig
 from vmacore.config.migration import migrated, migrated_weight
 from vmacore.errors import VmaError
-from vmacore.runs.finding import SHIPPED
+from vmacore.runs.shipped import PACKAGE
 
 OLD: dict[str, Any] = {
     "data": {"dataset": "glyphs", "refit": False},
@@ -81,7 +81,7 @@ def test_weights_that_were_renamed() -> None:
     assert migrated_weight("decoder.start.weight") == "decoder.start.weight"
 
 
-@pytest.mark.parametrize("folder", sorted(SHIPPED.glob("*/config.toml")), ids=lambda file: file.parent.name)
+@pytest.mark.parametrize("folder", sorted(PACKAGE.glob("*/config.toml")), ids=lambda file: file.parent.name)
 def test_shipped_configurations_are_read_and_stay_what_they_are(folder: Path) -> None:
     config = Config.from_toml(folder.read_text("utf-8"))
     assert Config.from_toml(config.to_toml()) == config

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,12 @@ import vmacore
 from tests import synthetic
 from vmacore.errors import VmaError
 from vmacore.runs.directory import RunDirectory
+from vmacore.runs.shipped import preferred_weights
+from vmacore.runs.shipped import published as to_download
 from vmacore.training.loop import train
+
+ROOT = Path(vmacore.__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -88,18 +93,45 @@ def test_the_library_prints_nothing(runs: Path, capfd: pytest.CaptureFixture[str
     assert capfd.readouterr() == ("", "")
 
 
+# What a wheel holds; `make release` builds one and looks into it (tests/test_release.py).
+
+
+def packed(package: str) -> set[Path]:
+    """Files of a package that are no modules, and that a wheel takes along."""
+    folder = ROOT / package
+    patterns = PROJECT["tool"]["setuptools"]["package-data"][package]
+    each = {pattern: {path for path in folder.glob(pattern) if path.is_file()} for pattern in patterns}
+    assert all(each.values()), f"patterns of pyproject.toml that no file matches: {each}"
+    return {path for paths in each.values() for path in paths}
+
+
 @pytest.mark.parametrize("package", ["vmacore", "vmacli"])
-def test_type_checkers_find_the_types_of_an_installed_package(package: str) -> None:
-    assert resources.files(package).joinpath("py.typed").is_file()
-    project = tomllib.loads((Path(vmacore.__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
-    assert "py.typed" in project["tool"]["setuptools"]["package-data"][package]
+def test_an_installed_package_lacks_nothing_but_weights_to_download(package: str) -> None:
+    files = {path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    others = {path for path in files if path.suffix != ".py"}
+    published = {path for name in to_download() for path in (ROOT / "vmacore" / "weights" / name).iterdir()}
+    assert packed(package) == others - published
+    assert ROOT / package / "py.typed" in others
+    modules = {path.parent for path in files if path.suffix == ".py"}
+    assert all((folder / "__init__.py").is_file() for folder in modules)  # else it would not be packed
 
 
-def test_an_installed_package_holds_the_templates_of_pages() -> None:
-    root = Path(vmacore.__file__).parent
-    project = tomllib.loads((root.parent / "pyproject.toml").read_text("utf-8"))
-    patterns = project["tool"]["setuptools"]["package-data"]["vmacore"]
-    packed = {path for pattern in patterns for path in root.glob(pattern)}
-    templates = set((root / "reports" / "templates").iterdir())
-    assert len(templates) > 3
-    assert templates <= packed
+def test_an_installed_package_is_small() -> None:
+    weights = {path for path in packed("vmacore") if "weights" in path.parts}
+    assert {path.parent.name for path in weights} == {"weights", "omniglot-best", "symbols"}
+    assert sum(path.stat().st_size for path in weights) < 12e6
+
+
+def test_what_the_commands_run_without_a_name_is_in_the_package() -> None:
+    assert not set(preferred_weights()[:2]) & set(to_download())
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = PROJECT["project"]["version"]
+    assert vmacore.__version__ == version
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    heading = re.search(r"^## (\S+), (\S+)$", changes, re.M)
+    assert heading is not None
+    cited = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert heading[1] == version
+    assert f"\nversion: {version}\ndate-released: {heading[2]}\n" in cited

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from vmacli import options
 from vmacli.classify_options import Beside, Choice, Single, Tasks, Unknown
+from vmacli.opening import OpenRun, is_path, open_run
 from vmacli.output import reporting
-from vmacli.runs import OpenRun, is_path, open_run
 from vmacli.session import Session, uses
 from vmacli.tables.classes import by_class
 from vmacli.tables.classify import EMBEDDINGS, INTERVALS, accuracies, by_alphabet, refused

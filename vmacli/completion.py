@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-import vmacore
+from vmacore.runs.shipped import published, shipped_weights
 from vmacore.shelf import DATASETS
 
 
@@ -22,8 +22,12 @@ def own_runs(ctx: typer.Context) -> list[str]:
 
 def all_runs(ctx: typer.Context) -> list[str]:
     """Names of the runs in the runs folder, then of shipped weights."""
-    shipped = Path(vmacore.__file__).parent.glob("weights/*/state.json")
-    return own_runs(ctx) + sorted(file.parent.name for file in shipped)
+    return own_runs(ctx) + list(shipped_weights(ctx.params.get("data_dir")))
+
+
+def published_weights() -> list[str]:
+    """Names of weights that can be downloaded."""
+    return list(published())
 
 
 def datasets() -> list[str]:

@@ -12,7 +12,7 @@ from vmacli.output import reporting
 from vmacli.session import Session, uses
 
 
-@uses("runs_dir")
+@uses("data_dir", "runs_dir")
 def export(
     session: Session,
     run: Annotated[
@@ -33,7 +33,7 @@ def export(
         from vmacore.runs.card import measured_by
         from vmacore.runs.exporting import export_run
 
-        found = export_run(run, folder, runs_dir=session.runs_dir)
+        found = export_run(run, folder, runs_dir=session.runs_dir, data_dir=session.data_dir)
         location = found.location
         document = {
             "command": "export",

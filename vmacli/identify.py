@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vmacore.evaluation.identify import Answer, Unreadable
 
 
-@uses("runs_dir", "device")
+@uses("data_dir", "runs_dir", "device")
 def identify(
     session: Session,
     memory: Annotated[Path, typer.Argument(metavar="MEMORY", help="What vma memory wrote.", show_default=False)],

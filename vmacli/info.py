@@ -5,17 +5,17 @@ from __future__ import annotations
 import platform
 import textwrap
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
 
 from vmacli import completion
+from vmacli.opening import choose_device
 from vmacli.output import Output, reporting
-from vmacli.runs import choose_device
 from vmacli.session import Session, uses
-from vmacli.tables.info import data_table, runs_table
+from vmacli.tables.info import data_table
+from vmacli.tables.runs import no_runs
 
 
 @uses("data_dir", "runs_dir", "device")
@@ -34,7 +34,7 @@ def info(
     """Show versions, devices, data sets and runs."""
     with reporting(session) as output:
         if run is not None:
-            _show_run(output, run, session.runs_dir)
+            _show_run(output, run, session)
             return
 
         from importlib.metadata import version
@@ -43,9 +43,11 @@ def info(
 
         from vmacore.data.available import available
         from vmacore.runs.devices import device_names
+        from vmacore.runs.shipped import absent_weights
         from vmacore.runs.summaries import run_summaries, shipped_summaries
 
-        data, runs, shipped = available(session.data_dir), run_summaries(session.runs_dir), shipped_summaries()
+        data, runs = available(session.data_dir), run_summaries(session.runs_dir)
+        shipped, absent = shipped_summaries(session.data_dir), list(absent_weights(session.data_dir))
         document: dict[str, Any] = {
             "command": "info",
             "vma": version("vma"),
@@ -59,6 +61,7 @@ def info(
             "runs_dir": str(session.runs_dir),
             "runs": [asdict(row) for row in runs],
             "shipped": [asdict(row) for row in shipped],
+            "absent_weights": absent,
         }
         head = [
             f"vma {document['vma']}, Python {document['python']}, torch {document['torch']}",
@@ -66,19 +69,19 @@ def info(
         ]
         shown: list[RenderableType] = [*head, data_table(data, session.data_dir)]
         if runs:
-            shown.append(runs_table(runs, session.runs_dir))
+            shown.append(f"runs in {session.runs_dir}: {len(runs)}, the newest {runs[0].name}; vma runs lists them")
         else:
-            shown.append(f"no runs in {session.runs_dir}: vma train --dataset glyphs")
-        if shipped:
-            names = ", ".join(weights.name for weights in shipped)
-            shown.append(textwrap.fill(f"shipped weights: {names}", 80, break_on_hyphens=False))
+            shown.append(no_runs(session.runs_dir))
+        weights = {"shipped weights": [row.name for row in shipped], "vma download weights": absent}
+        lines = [f"{title}: {', '.join(names)}" for title, names in weights.items() if names]
+        shown += [textwrap.fill(line, 80, break_on_hyphens=False) for line in lines]
         output.result(document, shown, document["vma"])
 
 
-def _show_run(output: Output, name: str, runs_dir: Path) -> None:
+def _show_run(output: Output, name: str, session: Session) -> None:
     from vmacore.runs.finding import find_run
 
-    location = find_run(name, runs_dir=runs_dir)
+    location = find_run(name, runs_dir=session.runs_dir, data_dir=session.data_dir)
     config = location.config
     document = {
         "command": "info",

@@ -2,36 +2,25 @@
 
 import io
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from vmacli.bench import bench
 from vmacli.classify import classify
 from vmacli.download import download
 from vmacli.export import export
+from vmacli.groups import Commands
 from vmacli.identify import identify
 from vmacli.info import info
 from vmacli.inspect import inspect
 from vmacli.memory import memory
 from vmacli.report import report
 from vmacli.reproduce import reproduce
+from vmacli.runs import runs
 from vmacli.sample import sample
 from vmacli.score import score
 from vmacli.train import train
-
-
-class Commands(TyperGroup):
-    """Refuses arguments that are empty: as a path, one would be the current folder."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        for before, argument in zip(["", *args], args, strict=False):
-            if not argument or (argument.startswith("--") and argument.find("=") == len(argument) - 1):
-                name = argument.rstrip("=") or (before if before.startswith("-") else "an argument")
-                ctx.fail(f"the value of {name} is empty: give one, or leave it out")
-        return super().parse_args(ctx, args)
-
 
 app = typer.Typer(
     cls=Commands,
@@ -41,6 +30,7 @@ app = typer.Typer(
 )
 for command in (download, train, score, sample, classify, identify, inspect, report, export, reproduce, info):
     app.command()(command)
+app.add_typer(runs, name="runs")
 app.add_typer(memory, name="memory")
 app.add_typer(bench, name="bench")
 

@@ -10,9 +10,9 @@ import typer
 from rich.console import RenderableType
 
 from vmacli import completion
+from vmacli.opening import OpenRun, choose_device
 from vmacli.options import Wanted
 from vmacli.output import Output, table
-from vmacli.runs import OpenRun, choose_device
 from vmacli.session import Session
 
 if TYPE_CHECKING:
@@ -36,7 +36,13 @@ def open_reader(output: Output, session: Session, name: str | None, folder: Path
     """
     from vmacore.runs import reader
 
-    opened = reader.open_reader(name, runs_dir=session.runs_dir, folder=folder, device=choose_device(session.device))
+    opened = reader.open_reader(
+        name,
+        runs_dir=session.runs_dir,
+        data_dir=session.data_dir,
+        folder=folder,
+        device=choose_device(session.device),
+    )
     _say_which(output, opened)
     return opened
 
@@ -49,8 +55,13 @@ def open_memory(output: Output, session: Session, file: Path, weights: str | Non
     """
     from vmacore.runs.reader import open_memory_with_reader
 
-    device = choose_device(session.device)
-    memory, reader = open_memory_with_reader(file, weights, runs_dir=session.runs_dir, device=device)
+    memory, reader = open_memory_with_reader(
+        file,
+        weights,
+        runs_dir=session.runs_dir,
+        data_dir=session.data_dir,
+        device=choose_device(session.device),
+    )
     _say_which(output, reader)
     return memory, reader
 
@@ -76,6 +87,7 @@ def run_of_memory(output: Output, wanted: Wanted, session: Session, file: Path, 
         wanted.run,
         classes=None if name is None else [name],
         runs_dir=session.runs_dir,
+        data_dir=session.data_dir,
         weights=session.weights,
         device=choose_device(session.device),
         tell=output.note,

@@ -12,10 +12,9 @@ from vmacore.errors import VmaError
 from vmacore.shelf import DATASETS, ESTIMATORS
 
 if TYPE_CHECKING:
-    DatasetName: TypeAlias = str
     EstimatorName: TypeAlias = str
 else:  # the files there are, read when a command starts
-    DatasetName, EstimatorName = Literal[DATASETS.names()], Literal[ESTIMATORS.names()]
+    EstimatorName = Literal[ESTIMATORS.names()]
 SplitName = Literal["train", "validation", "test"]
 FrameName = Literal["ink", "image"]  # vmacore.data.pictures.FRAMES, which imports numpy
 
@@ -24,12 +23,17 @@ def dataset_or_folder(value: str | None) -> str | None:
     """The name of a data set as it is, the path of a folder in full."""
     if value is None or value in DATASETS:
         return value
-    if "/" in value or os.sep in value or os.path.isdir(value):
+    if is_folder(value):
         return str(Path(value).resolve())
     try:
         return DATASETS.check(value)
     except VmaError as error:
         raise typer.BadParameter(f"{error}, or a folder of pictures by its path, such as ./{value}") from None
+
+
+def is_folder(value: str) -> bool:
+    """Whether a word is the path of a folder: of one that is there, or with a separator in it."""
+    return "/" in value or os.sep in value or os.path.isdir(value)
 
 
 Frame = Annotated[
@@ -65,8 +69,8 @@ class Wanted:
         typer.Option(
             "--dataset",
             metavar="NAME|PATH",
-            help="Take the newest run on this data set, or any weights on a folder with a folder of pictures for each "
-            "class.",
+            help="What is read: a data set, or a folder with a folder of pictures for each class. Without RUN by the "
+            "newest run on it, on a folder else by any weights.",
             show_default=False,
             callback=dataset_or_folder,
             autocompletion=completion.datasets,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vmacli.interrupts import interrupts
-from vmacli.runs import choose_device
+from vmacli.opening import choose_device
 from vmacli.session import Session
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from vmacli import options
+from vmacli.opening import open_run
 from vmacli.output import reporting
-from vmacli.runs import open_run
 from vmacli.session import Session, uses
 
 
@@ -33,7 +33,7 @@ def report(
         from vmacore.reports.run import run_page
         from vmacore.runs.finding import find_run
 
-        location = find_run(run, runs_dir=session.runs_dir)
+        location = find_run(run, runs_dir=session.runs_dir, data_dir=session.data_dir)
         page = out or Path(f"report-{location.run.replace('/', '-')}.html")
         check_page(page)
         asked = Asked(split, session.weights, episodes, targets, session.seed)

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from vmacli.opening import choose_device
 from vmacli.output import Output, reporting
 from vmacli.processes import stopping
-from vmacli.runs import choose_device
 from vmacli.session import Session, uses
 from vmacli.tables.reproduce import experiments, row_name, shown_result
 

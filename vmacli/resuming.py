@@ -13,6 +13,7 @@ def existing(name: str, runs_dir: Path) -> tuple[RunDirectory, int | None]:
     """The run of that name or path, looked for in the order in which other commands look; of a checkpoint its step."""
     from vmacore.errors import VmaError
     from vmacore.runs.directory import STATE, RunDirectory, read_state
+    from vmacore.runs.finding import no_such_run
 
     paths = (Path(name), runs_dir / name)
     for path in paths:
@@ -21,6 +22,8 @@ def existing(name: str, runs_dir: Path) -> tuple[RunDirectory, int | None]:
             if path.name != run.checkpoint(step).name:
                 raise VmaError(f"{path} is not where a training left it: start a new run (--init {path})")
             return run, step
+    if not any(path.exists() for path in paths):
+        raise no_such_run(name, runs_dir)
     return RunDirectory.open(next((path for path in paths if (path / "config.toml").is_file()), paths[-1])), None
 
 

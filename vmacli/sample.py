@@ -11,9 +11,10 @@ from rich.console import RenderableType
 
 from vmacli import options
 from vmacli.memories import run_of_memory
+from vmacli.opening import open_run
 from vmacli.output import reporting
-from vmacli.runs import is_path, open_run
 from vmacli.session import Session, uses
+from vmacore.spelling import choose_one_of
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,12 @@ def _split_or_folder(value: str) -> str:
         return value
     if Path(value).is_file():
         return str(Path(value).resolve())
-    folder = options.dataset_or_folder(value)
-    if folder == value and not is_path(value):
-        raise typer.BadParameter(f"choose {', '.join(SOURCES)}, or the path of a folder or memory, such as ./{value}")
-    return folder or value
+    if not options.is_folder(value):
+        raise typer.BadParameter(
+            f"there is no {value!r}; {choose_one_of(value, SOURCES)}, or give the path of a folder or memory, such as "
+            f"./{value}"
+        )
+    return str(Path(value).resolve())
 
 
 @uses("data_dir", "runs_dir", "device", "seed", "weights", "offline")

@@ -9,8 +9,8 @@ import typer
 from rich.console import RenderableType
 
 from vmacli import options
+from vmacli.opening import open_run
 from vmacli.output import reporting
-from vmacli.runs import open_run
 from vmacli.session import Session, uses
 from vmacli.tables.score import breakdown, numbers
 
@@ -28,7 +28,7 @@ def score(
 ) -> None:
     """Score a run: the K-sample bound in nats per image, and the ELBO with its parts."""
     with reporting(session) as output:
-        from vmacore.errors import VmaError
+        from vmacore.errors import diverged
         from vmacore.evaluation.likelihood import score as measure
 
         opened = open_run(output, wanted, session)
@@ -46,10 +46,7 @@ def score(
                 progress=progress.update,
             )
         if not (math.isfinite(found.nll) and math.isfinite(found.elbo)):
-            raise VmaError(
-                f"the NLL of {opened.location.run} is not finite, its training diverged: score another checkpoint, or "
-                "train again with a lower optimiser.learning_rate or a clip"
-            )
+            raise diverged(f"the NLL of {opened.location.run} is")
         document = {
             **opened.document("score", split=split),
             "memory": {"classes": classes, "shots": shots, "slots": found.slots},

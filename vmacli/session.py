@@ -27,7 +27,7 @@ common = partial(typer.Option, rich_help_panel=COMMON)
 class Session:
     """The common options as they were given. An option that the command does not offer has its default here."""
 
-    data_dir: Annotated[Path, common("--data-dir", envvar="VMA_DATA", help="Where data sets are.")] = Path("data")
+    data_dir: Annotated[Path, common("--data-dir", envvar="VMA_DATA", help="Where downloads are.")] = Path("data")
     runs_dir: Annotated[Path, common("--runs-dir", envvar="VMA_RUNS", help="Where runs are.")] = Path("runs")
     device: Annotated[DeviceName, common("--device", help="Where to compute; auto prefers an accelerator.")] = "auto"
     seed: Annotated[int, common("--seed", min=0, max=LARGEST_SEED, help="Decides episodes and noise.")] = 0

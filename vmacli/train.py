@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vmacli import completion
+from vmacli.next_commands import next_commands
+from vmacli.opening import is_path
 from vmacli.output import Output, reporting
 from vmacli.processes import processes, stopping
 from vmacli.resuming import existing, refuse_conflicts
-from vmacli.runs import is_path
 from vmacli.session import Session, uses
-from vmacli.tables.train import document, faster_by, on_what, step_line, summary_table, validation_line
+from vmacli.tables.train import document, ending, faster_by, following, on_what, step_line, validation_line
 from vmacli.train_options import SEED, Recipe, of_run, unset
 
 if TYPE_CHECKING:
@@ -55,7 +58,9 @@ def train(
     with reporting(session) as output:
         from vmacore.config.choosing import Wanted, configure
         from vmacore.distributed import rank
+        from vmacore.runs.directory import RunDirectory
         from vmacore.runs.finding import find_run, settled
+        from vmacore.runs.summaries import run_summary
         from vmacore.runs.weights import newest_whole
         from vmacore.training.loop import train as fit
         from vmacore.training.new import begin, kept_if_started
@@ -65,7 +70,8 @@ def train(
         with processes(session) as where:
             leads = rank() == 0
             output.quiet = output.quiet or not leads
-            start = settled(lambda: Start.of(find_run(init, runs_dir=session.runs_dir))) if init is not None else None
+            find = partial(find_run, runs_dir=session.runs_dir, data_dir=session.data_dir)
+            start = settled(lambda: Start.of(find(init))) if init is not None else None
             at: int | None = None
             if resume is None:
                 config = configure(
@@ -83,7 +89,7 @@ def train(
                     if wrong:
                         output.note(f"{wrong}; going on from step {at}")
             config, part = run.config, run.config.objective.trains
-            done, total = at or 0, wanted.steps or config.training.steps
+            began, done, total = time.monotonic(), at or 0, wanted.steps or config.training.steps
             output.note(on_what(data, run.path, done, total, where))
             if resume is None and (faster := faster_by(config, where)):
                 output.note(faster)
@@ -120,7 +126,11 @@ def train(
                     stop=stop,
                 )
             if leads:
-                output.result(document(summary, data, config), [summary_table(summary, part)], str(summary.run))
+                stands = run_summary(RunDirectory.open(run.path))  # its steps may be others than when it was made
+                shown = ending(stands, data, (summary.step - done, time.monotonic() - began), summary)
+                if not summary.interrupted:
+                    shown += following(next_commands(run.path, config, data, session))
+                output.result(document(summary, data, config), shown, str(summary.run))
             if summary.interrupted:
                 output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path}")
         if summary.interrupted:  # only now that all are done: torchrun ends the others when one ends so
@@ -135,7 +145,6 @@ def _load(config: Config, session: Session, output: Output) -> Dataset:
     data = load_data(config, session.data_dir, output.note)
     if not is_path(config.data.dataset):
         return data
-    found = trainable(data, config)
-    output.note(found.in_words())
+    output.note((found := trainable(data, config)).in_words())
     found.check()
     return found.dataset

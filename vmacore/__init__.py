@@ -10,14 +10,21 @@ if TYPE_CHECKING:
     from vmacore.evaluation.few_shot_classifier import FewShotClassifier
     from vmacore.models import GenerativeModel
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["FewShotClassifier", "load"]
 
 
 def load(
-    run: str | Path, *, runs_dir: str | Path = "runs", weights: str = "averaged", device: str = "cpu"
+    run: str | Path,
+    *,
+    runs_dir: str | Path = "runs",
+    data_dir: str | Path | None = None,
+    weights: str = "averaged",
+    device: str = "cpu",
 ) -> tuple[GenerativeModel, Config]:
     """The model of a run directory, a checkpoint folder or shipped weights, with the configuration it was trained by.
+
+    data_dir: where downloaded weights lie; None: what VMA_DATA names, else data.
 
     Raises:
         VmaError: there is no such run, or its weights cannot be read.
@@ -27,7 +34,8 @@ def load(
     from vmacore.runs.weights import load_model
 
     def read() -> tuple[GenerativeModel, Config]:
-        location = find_run(run, runs_dir=Path(runs_dir))
+        downloads = None if data_dir is None else Path(data_dir)
+        location = find_run(run, runs_dir=Path(runs_dir), data_dir=downloads)
         return load_model(location, weights=weights, device=device), location.config
 
     return settled(read)

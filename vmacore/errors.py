@@ -29,7 +29,7 @@ class Blank(VmaError):
 
 
 class Diverged(VmaError):
-    """Weights that are numbers, and give none."""
+    """Numbers that are not finite, of weights that are."""
 
 
 class Gone(VmaError):
@@ -87,12 +87,15 @@ def reason(error: Exception) -> str:
 
 
 def cut(text: str, most: int = LONGEST) -> str:
-    """A text on one line that is printable and not long; a long one loses its middle, since its end says what to do.
-
-    most: letters.
-    """
-    if len(text) > 8 * most:
-        text = text[: 4 * most] + text[-4 * most :]
+    """A text on one line that is printable and not long: its beginning and its end, where messages tell what to do."""
+    text = text if len(text) <= 8 * most else f"{text[: 4 * most]}{text[-4 * most :]}"
     line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
-    half = most // 2
-    return line if len(line) <= most else f"{line[:half]}…{line[-half:]}"
+    return line if len(line) <= most else f"{line[: most - most // 3]}…{line[-(most // 3) :]}"
+
+
+def diverged(what: str) -> Diverged:
+    """The error about numbers that are not finite, which finite weights give after a training that went astray."""
+    return Diverged(
+        f"{what} not finite, as after a training that diverged: take another checkpoint, or train again with a lower "
+        "optimiser.learning_rate or a clip"
+    )

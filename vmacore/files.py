@@ -28,6 +28,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_swept.clear)
 
 
+def data_folder(named: Path | None = None) -> Path:
+    """Where data sets and downloaded weights lie: the folder named, else what VMA_DATA names, else data."""
+    return Path(os.environ.get("VMA_DATA") or "data") if named is None else Path(named)
+
+
 def content(path: Path, most: int) -> bytes:
     """The bytes of a regular file, never waiting for any.
 

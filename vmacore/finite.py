@@ -1,12 +1,10 @@
-"""What comes out of a model is told in one line where it is no number, before anything is made of it."""
+"""What comes out of a model is told in one line where it is not finite, before anything is made of it."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from vmacore.errors import Diverged
-
-WAY_OUT = "take another checkpoint, or train again with a lower optimiser.learning_rate or a clip"
+from vmacore.errors import diverged
 
 
 def finite(numbers: Tensor, what: str) -> Tensor:
@@ -18,5 +16,5 @@ def finite(numbers: Tensor, what: str) -> Tensor:
         Diverged: one is infinite, or none at all.
     """
     if not bool(numbers.isfinite().all()):
-        raise Diverged(f"{what} are not finite, the training of these weights diverged: {WAY_OUT}")
+        raise diverged(f"{what} are")
     return numbers

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from vmacore.errors import VmaError
+from vmacore.spelling import choose_one_of
 
 
 class Shelf:
@@ -46,7 +47,7 @@ class Shelf:
             VmaError: it is none; the message lists the names.
         """
         if name not in self.names():
-            raise VmaError(f"there is no {self.what} {name!r}; choose one of {', '.join(self.names())}")
+            raise VmaError(f"there is no {self.what} {name!r}; {choose_one_of(name, self.names())}")
         return name
 
     def _folders(self) -> list[Path]:

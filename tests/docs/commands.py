@@ -17,7 +17,14 @@ def pages() -> list[Path]:
     """All pages but the diary, whose commands are those of their day."""
     docs = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "notes" not in page.parts]
     cards = sorted((ROOT / "vmacore" / "weights").glob("*/README.md"))
-    return [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "data" / "README.md", *docs, *cards]
+    return [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        ROOT / "data" / "README.md",
+        *docs,
+        *cards,
+    ]
 
 
 def shown(page: Path) -> list[str]:

@@ -335,3 +335,13 @@ def _dots(text: str) -> np.ndarray:
 def test_the_preview_of_sizes_that_fill_no_character() -> None:
     lines = preview(_pictures(1, 2, height=5, width=7), 80).splitlines()
     assert [len(line) for line in lines] == [4 + 2 + 2 * 5, 4 + 2 + 2 * 5]
+
+
+@pytest.mark.parametrize("candidates", [1, 4])
+def test_a_model_that_diverged_is_told(candidates: int) -> None:
+    model = _model()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e20)
+    with pytest.raises(VmaError, match="not finite, as after a training that diverged: take another checkpoint"):
+        _grid(model, candidates=candidates)

@@ -233,7 +233,7 @@ def shipped_in_place_of_runs(lab: Lab, trained: Trained, folder: Path, monkeypat
     for file in ("averaged.safetensors", "state.json"):
         shutil.copy(trained.location.path / file, folder)
     shutil.copy(lab.runs_dir / trained.plan.run / "config.toml", folder)
-    monkeypatch.setattr(plans, "shipped_weights", lambda: {"shipped": folder})
+    monkeypatch.setattr(plans, "shipped_weights", lambda data_dir: {"shipped": folder})
     shutil.rmtree(lab.runs_dir)
 
 
@@ -277,7 +277,7 @@ def test_shipped_weights_are_passed_over_where_others_cannot_come_as_far(
     shutil.copytree(lab.runs_dir / "one" / "checkpoints" / f"step-{STEPS:08d}", folder)
     (folder / "state.json").write_text(json.dumps({"format": 1, "step": 10**6, "best": {}}))
     shutil.copy(lab.runs_dir / "one" / "config.toml", folder)
-    monkeypatch.setattr(plans, "shipped_weights", lambda: {"shipped": folder})
+    monkeypatch.setattr(plans, "shipped_weights", lambda data_dir: {"shipped": folder})
     shutil.rmtree(lab.runs_dir / "one")
     found = make_lab(steps=10**6, budget=4.0).trained(DIGITS, OTHER)
     assert comparable(found)

@@ -206,6 +206,11 @@ def test_what_is_no_memory_of_these_weights_is_refused(tmp_path: Path) -> None:
         memory.characters(["z"])
     with pytest.raises(VmaError, match="reads"):
         read_pictures(model, characters(), Preparation((9, 9)), "some-run")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e20)
+    with pytest.raises(VmaError, match="some-run makes of these pictures are not finite"):
+        read_pictures(model, characters(), PREPARATION, "some-run")
     (tmp_path / "folder").write_text("")
     with pytest.raises(VmaError, match="cannot write"):
         memory.save(tmp_path / "folder" / "m")

@@ -196,8 +196,16 @@ def test_a_save_leaves_alone_what_is_not_its_own(run: RunDirectory) -> None:
         shutil.copytree(run.checkpoint(1), run.path / "checkpoints" / name)
     save_weights(run, 2)
     assert _checkpoints(run) == sorted([*own, "step-00000001", "step-00000002"])
+    for name, file in (("step-20241127", "thesis.tex"), ("step-00000001", "notes.txt")):
+        (run.path / "checkpoints" / name).mkdir(exist_ok=True)
+        (run.path / "checkpoints" / name / file).write_text("years of work")
+    for step in (3, 4, 5):
+        save_weights(run, step)
+    assert (run.path / "checkpoints" / "step-20241127" / "thesis.tex").exists()
+    assert (run.path / "checkpoints" / "step-00000001" / "notes.txt").exists()
+    assert not run.checkpoint(2).exists()
     (run.path / "latest").unlink()  # the copies are no checkpoints to resume from, either
-    assert run.newest() == 2
+    assert run.newest() == 5
 
 
 def test_what_a_user_keeps_under_the_name_of_a_checkpoint_stays(run: RunDirectory, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import torch
 from tests.small_runs import save_weights
 from vmacore.config import Config, DataConfig
 from vmacore.errors import VmaError
-from vmacore.runs import finding, weights
+from vmacore.runs import shipped as places
+from vmacore.runs import weights
 from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import Location, find_run, list_runs, settled
 from vmacore.runs.weights import export_weights, read_tensors, weights_file
@@ -80,7 +81,7 @@ def test_the_newest_run_of_a_data_set(tmp_path: Path) -> None:
 
 
 def test_no_runs_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "SHIPPED", tmp_path / "weights")  # the folder need not exist
+    monkeypatch.setattr(places, "PACKAGE", tmp_path / "weights")  # the folder need not exist
     assert list_runs(tmp_path / "runs") == []
     message = _refused(None, runs_dir=tmp_path / "runs")
     assert "no trained run in" in message
@@ -106,7 +107,7 @@ def test_a_run_of_another_data_set(run: RunDirectory) -> None:
 
 
 def test_a_half_written_run(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "SHIPPED", run.path / "none")
+    monkeypatch.setattr(places, "PACKAGE", run.path / "none")
     assert "no whole checkpoint yet" in _refused("one", runs_dir=run.path.parent)
     save_weights(run, 1)
     (run.checkpoint(1) / "state.json").unlink()
@@ -124,7 +125,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "digits-small").parent.mkdir()
     (made.path / "moved").rename(folder / "digits-small")
     (made.path / "config.toml").rename(folder / "digits-small" / "config.toml")
-    monkeypatch.setattr(finding, "SHIPPED", folder)
+    monkeypatch.setattr(places, "PACKAGE", folder)
     return folder / "digits-small"
 
 
@@ -175,6 +176,10 @@ def test_weights_that_cannot_be_exported(run: RunDirectory, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(VmaError, match="cannot write"):
         export_weights(location, tmp_path / "file" / "below")
+    save_weights(run, 30, best=30, value=1e6)
+    with pytest.raises(VmaError, match=r"the weights of one in float16 are not finite, .* diverged"):
+        export_weights(find_run("one", runs_dir=run.path.parent), tmp_path / "large")
+    assert not (tmp_path / "large").exists()
     (run.checkpoint(1) / WEIGHTS["averaged"]).unlink()
     with pytest.raises(VmaError, match="missing or damaged"):
         export_weights(location, tmp_path / "new")
@@ -245,7 +250,13 @@ def test_a_run_that_others_wrote_badly_hides_no_run(run: RunDirectory) -> None:
         assert "\n" not in _refused(folder.name, runs_dir=run.path.parent)
     assert [found.path.name for found in list_runs(run.path.parent)] == ["one"]
     assert find_run(None, runs_dir=run.path.parent).run == "one"
-    assert "known: one" in _refused("typo", runs_dir=run.path.parent)
+    damaged = RunDirectory.create(run.path.parent / "damaged", CONFIG)
+    save_weights(damaged, 2)
+    (damaged.checkpoint(2) / "state.json").write_text("{}")
+    os.utime(damaged.path / "latest", (2**32, 2**32))
+    assert [found.path.name for found in list_runs(run.path.parent)] == ["damaged", "one"]
+    assert find_run(None, runs_dir=run.path.parent).run == "one"
+    assert "known: damaged, one" in _refused("typo", runs_dir=run.path.parent)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"[" * 10_000], ids=["empty", "zeros", "deep"])

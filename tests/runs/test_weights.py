@@ -19,8 +19,9 @@ from tests.runs.conftest import CONFIG
 from tests.small_runs import save_weights
 from vmacore.errors import VmaError
 from vmacore.runs.directory import WEIGHTS, RunDirectory, Taken, read_state
-from vmacore.runs.finding import find_run, list_runs, shipped_weights
-from vmacore.runs.weights import load_model, load_weights, read_tensors
+from vmacore.runs.finding import find_run, list_runs
+from vmacore.runs.shipped import shipped_weights
+from vmacore.runs.weights import load_model, load_weights, newest_whole, read_tensors
 
 
 def _linear(outputs: int = 2) -> nn.Module:
@@ -173,6 +174,8 @@ def test_a_model_that_would_be_larger_than_its_weights_is_not_built(run: RunDire
         with pytest.raises(VmaError) as caught:
             load_model(find_run("one", runs_dir=run.path.parent))
         assert "\n" not in str(caught.value)
+        with pytest.raises(VmaError):
+            newest_whole(RunDirectory.open(run.path))
 
 
 def test_a_state_of_another_format(run: RunDirectory) -> None:

@@ -162,7 +162,7 @@ def test_quiet_prints_accuracies_alone(trained: Shell) -> None:
     [
         (("--way", "11"), "10 classes"),
         (("--shot", "1000"), "drawings"),
-        (("tiny", "--dataset", "mnist"), "trained on digits"),
+        (("tiny", "--dataset", "mnist"), "vma download mnist"),
         (("--device", "cuda"), "--device auto"),
     ],
 )

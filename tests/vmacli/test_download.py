@@ -5,30 +5,42 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+import vmacore
+from tests.data.pictures import save_classes
 from tests.vmacli.conftest import Shell
 from vmacli.download import download
 from vmacore.data import download as sources
+from vmacore.shelf import DATASETS
+
+CHECKOUT = Path(vmacore.__file__).parent / "weights"
 
 
 def test_says_what_landed_where(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def pretended(
-        name: str, data_dir: Path, source: Path | None, progress: sources.ReportProgress, *, offline: bool
+        name: str,
+        data_dir: Path,
+        source: Path | None,
+        progress: sources.ReportProgress,
+        *,
+        offline: bool,
+        base_url: str,
     ) -> sources.Downloaded:
-        assert (source, offline) == (None, False)
+        assert (source, offline, base_url) == (None, False, "https://nowhere.invalid")
         progress(1_000_000, None)
         progress(9_000_000, 9_000_000)
         return sources.Downloaded(data_dir / name, "1623 characters")
 
     monkeypatch.setattr(sources, "download", pretended)
     landed = str(shell.folder / "data" / "omniglot")
-    document = shell.json("download", "omniglot")
+    place = ("--url", "https://nowhere.invalid")
+    document = shell.json("download", "omniglot", *place)
     assert document["dataset"] == "omniglot"
     assert document["path"] == landed
     assert document["description"] == "1623 characters"
-    text = shell("download", "omniglot").stdout
+    text = shell("download", "omniglot", *place).stdout
     assert "1623 characters" in text
     assert landed in text
-    assert shell("download", "omniglot", "--quiet").stdout == f"{landed}\n"
+    assert shell("download", "omniglot", "--quiet", *place).stdout == f"{landed}\n"
 
 
 @pytest.mark.parametrize(
@@ -46,8 +58,10 @@ def test_imports_real_data(shell: Shell, real_data: Path, name: str, folder: str
     assert {row["name"]: row["found"] for row in shell.json("info")["data"]}[name]
 
 
-def test_what_can_be_downloaded_is_what_the_library_fetches() -> None:
-    assert set(sources.FETCHABLE) < set(get_args(get_type_hints(download)["name"]))  # others are built in
+def test_the_choices_are_those_of_the_library() -> None:
+    choices = get_args(get_type_hints(download)["what"])
+    assert choices == (*DATASETS.names(), "weights")
+    assert set(sources.FETCHABLE) < set(choices)  # others are built in
 
 
 @pytest.mark.parametrize("name", sources.FETCHABLE)
@@ -59,6 +73,48 @@ def test_foreseen_failures(shell: Shell, tmp_path: Path, name: str) -> None:
     assert "empty" in shell.refused("download", name, "--from", str(tmp_path / "empty"))
 
 
-@pytest.mark.parametrize("arguments", [(), ("absent",), ("omniglot", "mnist")])
+@pytest.mark.usefixtures("installed")
+def test_weights(shell: Shell, tmp_path: Path) -> None:
+    assert "vma download weights omniglot-vae" in shell.refused("info", "omniglot-vae")
+    assert "omniglot-vae" in shell.json("info")["absent_weights"]
+    packed = "vma download weights: omniglot-45-5, omniglot-gmn-best, omniglot-soft-attention,"
+    assert packed in shell("info").stdout
+    given = ("download", "weights", "omniglot-vae", "--from", str(CHECKOUT))
+    (row,) = shell.json(*given, "--offline")["weights"]
+    landed = tmp_path / "data" / "weights" / "omniglot-vae"
+    assert row == {"name": "omniglot-vae", "path": str(landed), "description": "step 65,000 on omniglot, 1.7 MB"}
+    assert shell(*given, "--quiet").stdout == f"{landed}\n"
+    assert "omniglot-vae: step 65,000" in shell(*given).stdout
+    assert shell.json("info", "omniglot-vae")["checkpoint"] == str(landed)
+    assert "omniglot-vae" in {row["name"] for row in shell.json("info")["shipped"]}
+    assert shell.json("export", "omniglot-vae", str(tmp_path / "given"))["step"] == 65_000
+    assert "not installed" in shell.refused("info", "omniglot-vae", "--data-dir", str(tmp_path / "elsewhere"))
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_memory_by_weights_that_were_downloaded(shell: Shell, tmp_path: Path) -> None:
+    save_classes(tmp_path / "symbols", {"a": 2, "b": 2})
+    memory, symbols = str(tmp_path / "a.mem"), str(tmp_path / "symbols")
+    build = ("memory", "build", memory, symbols, "--weights", "omniglot-45-5")
+    assert "vma download weights omniglot-45-5" in shell.refused(*build)
+    shell("download", "weights", "omniglot-45-5", "--from", str(CHECKOUT))
+    shell(*build)
+    assert shell.json("memory", "show", memory)["weights"] == "omniglot-45-5"
+    assert len(shell.json("identify", memory, symbols)["results"]) == 4
+    shell("memory", "remove", memory, "b")
+    shell("memory", "add", memory, symbols)
+
+
+def test_weights_that_cannot_be_had(shell: Shell, tmp_path: Path) -> None:
+    assert "no address is known" in shell.refused("download", "weights", "omniglot-vae")
+    assert "--offline forbids" in shell.refused("download", "weights", "--offline")
+    for name in ("omniglot-best", "absent"):
+        said = shell.refused("download", "weights", name)
+        assert "in the package or unknown; choose from omniglot-45-5, omniglot-gmn-best" in said
+    assert "absent" in shell.refused("download", "weights", "--from", str(tmp_path / "absent"))
+    assert "give --from or --url" in shell.misused("download", "weights", "--from", "a", "--url", "b")
+
+
+@pytest.mark.parametrize("arguments", [(), ("absent",), ("omniglot", "mnist"), ("glyphs", "omniglot-vae")])
 def test_wrong_usage(shell: Shell, arguments: tuple[str, ...]) -> None:
     shell.misused("download", *arguments)

@@ -23,14 +23,14 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     (made.folder / "symbols" / "ring" / "broken.png").write_bytes(b"text")
     result = made("memory", "build", f"{made.folder}/symbols.mem", f"{made.folder}/symbols")
     assert "broken.png can't be used" in " ".join(result.stderr.split())
-    assert "shipped omniglot-best" in result.stderr
+    assert "shipped symbols" in result.stderr
     return made
 
 
 def test_show(own: Shell) -> None:
     document = own.json("memory", "show", f"{own.folder}/symbols.mem")
     assert {item["name"]: item["slots"] for item in document["classes"]} == CLASSES
-    assert (document["slots"], document["weights"]) == (10, "omniglot-best")
+    assert (document["slots"], document["weights"]) == (10, "symbols")
     assert document["preparation"]["frame"] == "ink"
     shown = own("memory", "show", f"{own.folder}/symbols.mem", "--files").stdout
     assert "ring/0.png" in shown.replace("\n", "").replace(" ", "")
@@ -41,7 +41,7 @@ def test_show(own: Shell) -> None:
 def test_identify(own: Shell, tmp_path: Path) -> None:
     asked = (f"{own.folder}/symbols.mem", f"{own.folder}/new", "--reject", "0")
     document = own.json("identify", *asked, "--top", "2", "--csv", str(tmp_path / "a.csv"))
-    assert (document["memory"], document["weights"]) == (asked[0], "omniglot-best")
+    assert (document["memory"], document["weights"]) == (asked[0], "symbols")
     results = document["results"]
     assert len(results) == 18
     right = [item["label"] == Path(item["file"]).parent.name for item in results]
@@ -132,7 +132,7 @@ def test_sample_from_a_memory(own: Shell, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(own.folder)
     out = ("--out", f"{tmp_path}/a.png", "--columns", "2")
     document = own.json("sample", "--memory-from", "symbols.mem", *out)
-    assert (document["run"], document["grid"]) == ("omniglot-best", [4, 2])
+    assert (document["run"], document["grid"]) == ("symbols", [4, 2])
     assert document["memory"]["from"] == f"{own.folder}/symbols.mem"
     assert own.json("sample", "--memory-from", "symbols.mem", "--class", "cross", *out)["grid"] == [1, 2]
     asked = ("--memory-from", "symbols.mem", "--class", "cross", "--shots", "3", *out)
@@ -152,7 +152,7 @@ def test_a_memory_remembers_a_run_by_its_path(trained: Shell, tmp_path: Path, mo
     assert answer["duplicates"] == [f"{tmp_path}/symbols/ring/0.png"]
     assert "in memory too: 1 of the pictures" in trained("identify", "m.mem", "symbols/ring").stderr
     trained("memory", "build", f"{tmp_path}/n.mem", f"{tmp_path}/symbols")  # the newest run is of other data
-    assert trained.json("memory", "show", f"{tmp_path}/n.mem")["weights"] == "omniglot-best"
+    assert trained.json("memory", "show", f"{tmp_path}/n.mem")["weights"] == "symbols"
     refused = trained.refused("sample", "omniglot-best", "--memory-from", "m.mem")
     assert "finer view" in refused
     learned = trained.refused("memory", "build", "a.mem", "symbols", "--weights", "omniglot-vae")

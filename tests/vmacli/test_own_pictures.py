@@ -51,7 +51,8 @@ def test_a_run_on_a_folder_is_trained_and_resumed(own: Shell, monkeypatch: pytes
 def test_a_run_on_a_folder_is_measured_by_its_name(own: Shell, tmp_path: Path) -> None:
     result = own("classify", "mine", "--episodes", "3", "--way", "3")
     assert "split test is every class of the folder, also those that mine was trained on" in result.stderr
-    assert "pictures framed as they are" in " ".join(result.stdout.split())
+    heading = " ".join(result.stdout.split())
+    assert "26×26, pictures framed as they are; black and white: ink where any of 2×2 finer pixels has ink; " in heading
     validation = own.json("classify", "mine", "--split", "validation", "--way", "2", "--episodes", "3")
     assert (validation["dataset"], validation["protocol"]) == (_folder(own), "image")
     assert len(validation["per_class"]) == 2
@@ -71,7 +72,7 @@ def test_the_newest_run_on_a_folder_is_taken_else_shipped_weights(own: Shell, tm
     assert named["run"] in ("mine", "symbols-1")
     save_classes(tmp_path / "other", {"a": 3, "b": 3, "c": 1})
     document = own.json("classify", "--dataset", str(tmp_path / "other"), "--way", "3", "--episodes", "2")
-    assert (document["run"], document["dataset"]) == ("omniglot-best", str(tmp_path / "other"))
+    assert (document["run"], document["dataset"]) == ("symbols", str(tmp_path / "other"))
     assert [item["name"] for item in sorted(document["per_class"], key=lambda item: item["name"])] == ["a", "b"]
     out = str(tmp_path / "a.png")
     sampled = own.json(

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tests.vmacli.conftest import TINY, Shell
+from vmacli.opening import choose_device
 from vmacli.processes import Stop
-from vmacli.runs import choose_device
 from vmacore.distributed import AnotherFailed
 
 TOGETHER = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "vmacli", "train")

@@ -73,7 +73,7 @@ def test_a_page_of_pictures_classified(shell: Shell, tmp_path: Path) -> None:
     result = shell("classify", *asked)
     assert f"the report is {page}" in result.stderr
     root = checked(page.read_text("utf-8"))
-    assert root.one("h1").text == "symbols classified by omniglot-best"
+    assert root.one("h1").text == "symbols classified by symbols"
     assert "broken.png can't be used" in root.text
     cards = root.all("article")
     assert 1 < len(cards) <= 8

@@ -133,7 +133,7 @@ def test_quiet_prints_the_bound_alone(trained: Shell) -> None:
     [
         (("absent",), "known: tiny"),
         (("--dataset", "glyphs"), "vma train --dataset glyphs"),
-        (("tiny", "--dataset", "glyphs"), "trained on digits, not glyphs"),
+        (("tiny", "--dataset", "glyphs"), "trained on images of 8×8, but glyphs here is 26×26"),
         (("--classes", "11"), "11 classes"),
         (("--shots", "1000"), "1000"),
     ],

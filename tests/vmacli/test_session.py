@@ -23,10 +23,10 @@ OFFERED = {
     "score": READING,
     "sample": READING,
     "classify": READING,
-    "identify": ["--runs-dir", "--device", *OUTPUT],
+    "identify": ["--data-dir", "--runs-dir", "--device", *OUTPUT],
     "inspect": OUTPUT,
     "report": READING,
-    "export": ["--runs-dir", *OUTPUT],
+    "export": ["--data-dir", "--runs-dir", *OUTPUT],
     "reproduce": ["--data-dir", "--runs-dir", "--device", "--json", "--quiet", "--offline", "--debug"],
     "info": ["--data-dir", "--runs-dir", "--device", *OUTPUT],
 }
@@ -38,14 +38,15 @@ BENCHES = {
     "rates": ["--device", *OUTPUT],
 }
 MEMORY = {
-    "build": ["--runs-dir", "--device", *OUTPUT],
-    "add": ["--runs-dir", "--device", *OUTPUT],
-    "remove": ["--runs-dir", "--device", *OUTPUT],
+    "build": ["--data-dir", "--runs-dir", "--device", *OUTPUT],
+    "add": ["--data-dir", "--runs-dir", "--device", *OUTPUT],
+    "remove": ["--data-dir", "--runs-dir", "--device", *OUTPUT],
     "show": OUTPUT,
 }
+RUNS: dict[str, list[str]] = {"compare": ["--data-dir", "--runs-dir", *OUTPUT]}
 ALL = {(command,): offered for command, offered in OFFERED.items()} | {
     (group, kind): offered
-    for group, kinds in (("bench", BENCHES), ("memory", MEMORY))
+    for group, kinds in (("runs", RUNS), ("bench", BENCHES), ("memory", MEMORY))
     for kind, offered in kinds.items()
 }
 
@@ -86,7 +87,7 @@ def _called(*arguments: str) -> object:
 
 def test_every_command_is_in_the_table() -> None:
     assert [command.callback.__name__ for command in app.registered_commands if command.callback] == list(OFFERED)
-    assert [group.name for group in app.registered_groups] == ["memory", "bench"]
+    assert [group.name for group in app.registered_groups] == ["runs", "memory", "bench"]
     assert [command.name for command in bench.registered_commands] == list(BENCHES)
 
 

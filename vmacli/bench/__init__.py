@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import typer
-from typer.core import TyperGroup
 
+from vmacli.groups import WithDefault
 from vmacore.shelf import Shelf
 
 KINDS = Shelf("vmacli.bench", "benchmark")
 DEFAULT = "rates"
 
 
-class Kinds(TyperGroup):
-    """A group that takes options without a kind as those of the default one."""
+class Kinds(WithDefault):
+    """Without a kind, the default one."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """The same with a kind in front."""
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
-            args = [DEFAULT, *args]
-        return super().parse_args(ctx, args)
+    default = DEFAULT
 
 
 bench = typer.Typer(

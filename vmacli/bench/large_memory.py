@@ -13,8 +13,8 @@ import typer
 from rich.table import Table
 
 from vmacli import options
+from vmacli.opening import open_run
 from vmacli.output import Output, figures, reporting, table
-from vmacli.runs import open_run
 from vmacli.session import Session, uses
 
 if TYPE_CHECKING:

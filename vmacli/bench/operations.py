@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
+from vmacli.opening import choose_device
 from vmacli.output import figures, reporting, table
-from vmacli.runs import choose_device
 from vmacli.session import Session, uses
 
 if TYPE_CHECKING:

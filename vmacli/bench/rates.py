@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from vmacli.opening import choose_device
 from vmacli.output import figures, reporting, table
-from vmacli.runs import choose_device
 from vmacli.session import Session, uses
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from vmacli.output import reporting
 from vmacli.session import Session, uses
 
 
-@uses("runs_dir", "device")
+@uses("data_dir", "runs_dir", "device")
 def add(
     session: Session,
     file: MemoryFile,

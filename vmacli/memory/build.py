@@ -13,7 +13,7 @@ from vmacli.output import reporting
 from vmacli.session import Session, uses
 
 
-@uses("runs_dir", "device")
+@uses("data_dir", "runs_dir", "device")
 def build(
     session: Session,
     file: MemoryFile,

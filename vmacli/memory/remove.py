@@ -11,7 +11,7 @@ from vmacli.output import reporting
 from vmacli.session import Session, uses
 
 
-@uses("runs_dir", "device")
+@uses("data_dir", "runs_dir", "device")
 def remove(
     session: Session,
     file: MemoryFile,

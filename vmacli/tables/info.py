@@ -1,4 +1,4 @@
-"""The tables of `vma info`."""
+"""The table of `vma info`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from vmacli.output import table
 
 if TYPE_CHECKING:
     from vmacore.data.available import Available
-    from vmacore.runs.summaries import RunSummary
 
 
 def data_table(rows: Sequence[Available], data_dir: Path) -> Table:
@@ -23,25 +22,3 @@ def data_table(rows: Sequence[Available], data_dir: Path) -> Table:
     for row in rows:
         made.add_row(row.name, "yes" if row.found else "no", row.description)
     return made
-
-
-def runs_table(rows: Sequence[RunSummary], runs_dir: Path) -> Table:
-    """A row for each run."""
-    made = table("run", "step", "of", "best", "NLL", title=f"runs in {runs_dir}; best by NLL on validation")
-    made.columns[0].no_wrap, made.columns[0].overflow = False, "fold"  # long names give way, not numbers
-    made.add_column("data", no_wrap=True)
-    for row in rows:
-        nll = row.best_validation_nll
-        made.add_row(
-            row.name,
-            _or_dash(row.step),
-            str(row.steps),
-            _or_dash(row.best_step),
-            "–" if nll is None else f"{nll:.2f}",
-            " ".join(filter(None, (Path(row.dataset).name, row.protocol))),
-        )
-    return made
-
-
-def _or_dash(number: int | None) -> str:
-    return "–" if number is None else str(number)

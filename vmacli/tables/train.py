@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from vmacli.output import figures, nats, table
+from vmacli.output import duration, figures, nats
 
 if TYPE_CHECKING:
     import torch
 
     from vmacore.config import Config
     from vmacore.data.characters import Dataset
+    from vmacore.runs.summaries import RunSummary
     from vmacore.training.loop import StepReport, TrainingSummary, ValidationReport
 
 
@@ -71,12 +71,15 @@ def step_line(report: StepReport, part: str) -> str:
 
 def validation_line(report: ValidationReport, part: str) -> str:
     """A note for each validation."""
-    accuracy = "" if report.accuracy is None else f", 5-way 1-shot accuracy {report.accuracy:.1%}"
     kl_z = "" if part == "addresses" else f", KL_z {nats(report.kl_latent)}"
     return (
         f"step {report.step}: validation {_nll(part)} {nats(report.nll)}, KL_a {nats(report.kl_address)}"
-        f"{kl_z}{accuracy}{', the best' if report.is_best else ''}"
+        f"{kl_z}{_accuracy(report.accuracy)}{', the best' if report.is_best else ''}"
     )
+
+
+def _accuracy(accuracy: float | None) -> str:
+    return "" if accuracy is None else f", 5-way 1-shot accuracy {accuracy:.1%}"
 
 
 def _nll(part: str) -> str:
@@ -84,15 +87,24 @@ def _nll(part: str) -> str:
     return "NLL of the class" if part == "addresses" else "NLL"
 
 
-def summary_table(summary: TrainingSummary, part: str) -> Table:
-    """Where the run stands at the end."""
-    made = table("run", "step", "steps/s", _nll(part), "KL_a", "KL_z")
-    made.add_row(
-        summary.run.name,
-        str(summary.step),
-        figures(summary.steps_per_second),
-        nats(summary.nll),
-        nats(summary.kl_address),
-        nats(summary.kl_latent),
-    )
-    return made
+def ending(run: RunSummary, data: Dataset, taken: tuple[int, float], summary: TrainingSummary) -> list[str]:
+    """What was trained, how far and how well, and where it lies. taken: steps and seconds since the command began."""
+    recipe = f", recipe {run.recipe}" if run.recipe else ""
+    steps, seconds = taken
+    now = "" if steps == summary.step else f", the last {steps} now"
+    time = f" in {duration(seconds)}, {figures(summary.steps_per_second)} steps/s" if steps else ""
+    best = "none: nothing was validated"
+    if run.best_step is not None and run.best_validation_nll is not None:
+        best = f"step {run.best_step}, validation {_nll(run.trains)} {nats(run.best_validation_nll)}"
+        best += _accuracy(run.best_validation_accuracy)
+    return [
+        f"trained  {run.system} on {Path(data.name).name} {data.protocol}{recipe}",
+        f"steps    {summary.step} of {run.steps}{now}{time}",
+        f"best     {best}",
+        f"in       {summary.run}",
+    ]
+
+
+def following(commands: Sequence[str]) -> list[str]:
+    """The commands that may come next, one a line."""
+    return [f"{'' if number else 'next':<9}{command}" for number, command in enumerate(commands)]

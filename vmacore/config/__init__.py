@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, get_args
 
@@ -24,6 +24,7 @@ from vmacore.config.sections import (
 )
 from vmacore.errors import VmaError, cut, reason
 from vmacore.shelf import ESTIMATORS, MODELS
+from vmacore.spelling import choose_one_of, did_you_mean, nearest
 
 __all__ = [
     "Config", "DataConfig", "EpisodeConfig", "LabelsConfig", "ModelConfig", "ObjectiveConfig", "OptimiserConfig",
@@ -88,7 +89,7 @@ class Config(Section):
             section, _, field = key.strip().rpartition(".")
             place = document.get(section) if section else document
             if not equals or not isinstance(place, dict):
-                raise VmaError(_cannot_set(setting))
+                raise VmaError(_cannot_set(setting, near=_nearest_keys(key.strip(), document) if equals else ()))
             if not section and field in PROVENANCE:
                 raise VmaError(
                     _cannot_set(setting, "it tells where a run comes from, and is set by what it comes from")
@@ -106,7 +107,8 @@ class Config(Section):
                 holder = KIND_SECTIONS[section].chosen(place)
             if field not in holder.model_fields or isinstance(place.get(field), dict):
                 readers = KIND_SECTIONS[section].readers(field) if section in KIND_SECTIONS else ""
-                raise VmaError(_cannot_set(setting, of_another_kind(field, readers) if readers else ""))
+                why, near = (of_another_kind(field, readers), []) if readers else ("", _nearest_keys(key, document))
+                raise VmaError(_cannot_set(setting, why, near))
             place[field] = _value(text, get_args(holder.model_fields[field].annotation))
         return _validated(document)
 
@@ -130,8 +132,25 @@ class Config(Section):
             raise VmaError(f"not a configuration: {reason(error)}") from error
 
 
-def _cannot_set(setting: str, why: str = "") -> str:
-    return f"cannot set {cut(setting)!r}: {why or 'write section.field=value, such as model.latent=32'}"
+def _cannot_set(setting: str, why: str = "", near: Sequence[str] = ()) -> str:
+    why = why or f"{did_you_mean(near)}write section.field=value, such as model.latent=32"
+    return f"cannot set {cut(setting)!r}: {why}"
+
+
+def _nearest_keys(key: str, document: Mapping[str, Any]) -> list[str]:
+    """Keys of a configuration that are spelled nearly so: of the section that is told, else of any."""
+    keys = []
+    for section, about in Config.model_fields.items():
+        holder = about.annotation
+        if isinstance(holder, type) and issubclass(holder, Section):
+            holder = KIND_SECTIONS[section].chosen(document[section]) if section in KIND_SECTIONS else holder
+            keys += [(section, field) for field in holder.model_fields]
+    told, _, name = key.rpartition(".")
+    if told and told not in dict(keys):
+        return nearest(key, [".".join(parts) for parts in keys])
+    keys = [(section, field) for section, field in keys if told in ("", section)]
+    near = nearest(name, {field for _, field in keys})
+    return [f"{section}.{field}" for section, field in keys if field in near]
 
 
 def _value(text: str, words: tuple[Any, ...]) -> Any:
@@ -152,8 +171,10 @@ def _validated(document: dict[str, Any]) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
+        where = f"{cut(field)}: " if field else ""
         value = "" if isinstance(first["input"], dict) else f" (got {cut(repr(first['input']))})"
-        raise VmaError(f"configuration: {cut(field)}: {cut(first['msg'])}{value}") from error
+        why = cut(first["msg"].removeprefix("Value error, "))
+        raise VmaError(f"configuration: {where}{why}{value}") from error
 
 
 def recipe_names() -> list[str]:
@@ -169,6 +190,6 @@ def load_recipe(name: str) -> Config:
         VmaError: there is no such recipe.
     """
     if name not in recipe_names():
-        raise VmaError(f"there is no recipe {name!r}; choose one of {', '.join(recipe_names())}")
+        raise VmaError(f"there is no recipe {name!r}; {choose_one_of(name, recipe_names())}")
     text = resources.files("vmacore").joinpath("recipes", f"{name}.toml").read_text("utf-8")
     return _validated({"recipe": name, **tomllib.loads(text)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,5 +57,5 @@ def configure(wanted: Wanted, init: Config | None = None) -> Config:
         ("training.seed", wanted.seed),
     ):
         if value is not None:
-            changes.append(f"{key}={value}")
+            changes.append(f"{key}={json.dumps(value, ensure_ascii=False)}")  # 45_5 is no number here
     return config.with_overrides([*changes, *wanted.settings])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from vmacore.data import folders
 from vmacore.data.characters import SPLITS, Characters, Dataset
 from vmacore.errors import VmaError
+from vmacore.files import data_folder
 from vmacore.shelf import DATASETS
+from vmacore.spelling import choose_one_of
 
-__all__ = ["DATASETS", "SPLITS", "Characters", "Dataset", "load_dataset"]
+__all__ = ["DATASETS", "SPLITS", "Characters", "Dataset", "drawings_of", "load_dataset"]
 
 
 def load_dataset(
@@ -44,13 +45,16 @@ def load_dataset(
     module = folders if own else DATASETS[name]
     protocol = protocol or module.PROTOCOLS[0]
     if protocol not in module.PROTOCOLS:
-        raise VmaError(f"{name} has no protocol {protocol!r}; choose one of {', '.join(module.PROTOCOLS)}")
+        raise VmaError(f"{name} has no protocol {protocol!r}; {choose_one_of(protocol, module.PROTOCOLS)}")
     if own:
         return folders.load(Path(name), protocol, size, finer=view == "finer")
-    folder = Path(os.environ.get("VMA_DATA") or "data") if data_dir is None else Path(data_dir)
+    folder = data_folder(data_dir)
     if view == "finer" and not hasattr(module, "open_finer"):
         having = [other for other in DATASETS if hasattr(DATASETS[other], "open_finer")]
-        raise VmaError(f"{name} has no finer view: set model.view to pixels; {', '.join(having)} have one")
+        raise VmaError(
+            f"{name} has no finer view, which this model reads: take one with model.view = pixels, or a data set that "
+            f"has it ({', '.join(having)})"
+        )
     opened = module.open_finer if view == "finer" else module.open_set
     dataset: Dataset = opened(folder, protocol, seed)
     if dataset.train.levels > 1 and view == "pixels":
@@ -62,3 +66,12 @@ def load_dataset(
             how = f"{dataset.binarisation}: fixed by seed {seed} for evaluation, resampled each step for training"
             dataset = replace(dataset, binarisation=how)
     return dataset
+
+
+def drawings_of(name: str) -> set[str]:
+    """The data sets whose drawings a data set holds: those that its file names, else itself.
+
+    Raises:
+        VmaError: there is no such data set.
+    """
+    return set(getattr(DATASETS[name], "DRAWINGS_OF", (name,)))

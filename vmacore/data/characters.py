@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vmacore.data.views import ZOOM, pixels_of
 from vmacore.errors import VmaError
+from vmacore.spelling import choose_one_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -139,6 +140,6 @@ class Dataset:
             VmaError: there is no such split.
         """
         if name not in SPLITS:
-            raise VmaError(f"there is no split {name!r}; choose one of {', '.join(SPLITS)}")
+            raise VmaError(f"there is no split {name!r}; {choose_one_of(name, SPLITS)}")
         characters: Characters = getattr(self, name)
         return characters

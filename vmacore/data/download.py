@@ -17,6 +17,7 @@ import requests
 from vmacore.errors import VmaError, reason
 from vmacore.files import check_writable, no_empty_folders
 from vmacore.shelf import DATASETS
+from vmacore.spelling import choose_one_of
 
 LARGEST = 2**28  # bytes of a file; the largest of those published has 79 million
 LONGEST = 3600  # seconds that a file may take
@@ -37,7 +38,7 @@ class Remote:
     """Published files and who reads them."""
 
     title: str
-    base_url: str
+    base_url: str  # "": it is not known
     folder: Path  # below the data folder: where the files are put
     registry: Mapping[str, str | None]  # file → "md5:…", or None where no hash is published: contents are checked
     reader: Reader
@@ -89,7 +90,7 @@ def download(
             half-written is left, and what was there before stays.
     """
     if name not in remotes:
-        raise VmaError(f"{name!r} can't be downloaded, it is built in or unknown; choose one of {', '.join(remotes)}")
+        raise VmaError(f"{name!r} can't be downloaded, it is built in or unknown; {choose_one_of(name, remotes)}")
     remote = remotes[name]
     folder = Path(data_dir) / remote.folder
     if source is None:
@@ -146,6 +147,8 @@ def _fetch(
                 continue
             if offline:
                 raise VmaError(f"{remote.title} is not in {folder} and --offline forbids downloading; {way_out}")
+            if not base_url:
+                raise VmaError(f"no address is known for {remote.title}: name one (--url), or {way_out}")
             with _silent_pooch():
                 store.fetch(file, downloader=_Downloader(progress))
         except (requests.RequestException, _RefusedError) as error:

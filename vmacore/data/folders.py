@@ -13,6 +13,7 @@ import torch
 from vmacore.data.characters import SPLITS, Characters, Dataset
 from vmacore.data.pictures import FRAMES, LEVELS, Preparation, Shades
 from vmacore.data.splits import validation_classes
+from vmacore.data.views import view_in_words
 from vmacore.errors import VmaError
 
 PROTOCOLS = FRAMES  # what a run on a folder has to keep: how pictures are framed
@@ -105,7 +106,7 @@ def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> Folde
         name=str(path),
         protocol=frame,
         preparation=preparation.in_words(),
-        binarisation="shades" if finer else "none: ink where any of 2×2 has some",
+        binarisation=view_in_words(finer=finer),
         left_out=tuple(left_out),
         train=train,
         validation=validation,

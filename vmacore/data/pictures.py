@@ -17,6 +17,7 @@ from scipy import ndimage
 from vmacore.data.ink import BETWEEN_EIGHT, Floats, ink_of
 from vmacore.data.views import ZOOM
 from vmacore.errors import VmaError, reason
+from vmacore.spelling import choose_one_of
 
 LEVELS = 255  # full ink in the finer view
 FRAMES = ("ink", "image")
@@ -44,7 +45,7 @@ class Preparation:
 
     def __post_init__(self) -> None:
         if self.frame not in FRAMES:
-            raise VmaError(f"there is no frame {self.frame!r}; choose one of {', '.join(FRAMES)}")
+            raise VmaError(f"there is no frame {self.frame!r}; {choose_one_of(self.frame, FRAMES)}")
         if min(self.size) < 1 or not 0 < self.fill <= 1:
             raise VmaError(f"a drawing is {self.size} pixels and {self.fill} of it full: choose 1 or more, and 0 to 1")
 

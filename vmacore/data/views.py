@@ -32,3 +32,8 @@ def quarters(ink: NDArray[Any]) -> NDArray[np.uint8]:
     """Shades 0 … 4 [..., H, W] of ink 0 or 1 [..., 2H, 2W]: how many pixels of each block of 2×2 have ink."""
     *lead, H, W = ink.shape
     return ink.reshape(*lead, H // 2, 2, W // 2, 2).sum(axis=(-3, -1), dtype=np.uint8)
+
+
+def view_in_words(*, finer: bool) -> str:
+    """How pictures that were read twice as fine are seen, for what stands beside numbers."""
+    return "grey, twice as fine" if finer else "black and white: ink where any of 2×2 finer pixels has ink"

@@ -23,6 +23,7 @@ from vmacore.finite import finite
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
+from vmacore.spelling import choose_one_of
 
 
 class Task(NamedTuple):
@@ -160,7 +161,7 @@ class Classifier:
         """Raises what `measure` would raise, before anything is computed."""
         for rule in rules:
             if rule not in RULES:
-                raise VmaError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
+                raise VmaError(f"there is no rule {rule!r}; {choose_one_of(rule, RULES)}")
         counts = self.characters.counts
         classes, most = len(counts), int(counts.max()) if len(counts) else 0
         if not 2 <= way <= classes:

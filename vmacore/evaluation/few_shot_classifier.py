@@ -29,8 +29,9 @@ from vmacore.evaluation.sampling import CANDIDATES, draw_means, usual_temperatur
 from vmacore.memory.large import fingerprint
 from vmacore.memory.pictures import PictureMemory
 from vmacore.runs.devices import find_device
-from vmacore.runs.finding import check_decodes, preferred_weights
+from vmacore.runs.finding import check_decodes
 from vmacore.runs.reader import Reader, find_reader, load_reader
+from vmacore.runs.shipped import preferred_weights
 from vmacore.runs.weights import weights_file
 from vmacore.seeds import Stream, generator
 

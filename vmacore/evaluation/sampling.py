@@ -16,10 +16,9 @@ from vmacore.data.braille import braille
 from vmacore.data.characters import Characters
 from vmacore.data.views import finer_of
 from vmacore.episodes.few_shot import EpisodeSampler
-from vmacore.errors import VmaError, writing
+from vmacore.errors import VmaError, diverged, writing
 from vmacore.evaluation.likelihood import check_size
 from vmacore.files import check_writable, replacing
-from vmacore.finite import finite
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
@@ -77,8 +76,7 @@ def sample_grid(
     images one is kept (`draw_means`); 1 is the model.
 
     Raises:
-        VmaError: an unknown choice, no learned memory, more than the split holds, images of another size, or weights
-            that give no numbers.
+        VmaError: an unknown choice, no learned memory, more than the split holds, or images of another size.
     """
     if address not in ("shared", "prior") or pixels not in ("mean", "sample"):
         raise VmaError(f"address is shared or prior, not {address!r}; pixels are mean or sample, not {pixels!r}")
@@ -135,21 +133,29 @@ def draw_means(
     mean is above a half. A model that draws no address, or has no images in memory, keeps the first.
 
     Raises:
-        Diverged: the model gives no numbers.
+        VmaError: means or addresses that are not finite.
     """
+
+    def drawn(of: Tensor) -> Tensor:
+        means = model.generate(memory, of, rng, temperature).sigmoid()
+        if not means.isfinite().all():
+            raise diverged("what the model draws is")
+        return means
+
     chunk = max(1, 2**28 // model.bytes_per_sample)
     if candidates == 1 or not isinstance(model, VariationalMemoryAddressing) or model.config.vector_slots:
-        drawn = [model.generate(memory, part, rng, temperature).sigmoid() for part in address.split(chunk)]
-        return finite(torch.cat(drawn), "its samples")
+        return torch.cat([drawn(part) for part in address.split(chunk)])
     kept = []
     for part in address.split(max(1, chunk // candidates)):
-        tried = model.generate(memory, part.repeat_interleave(candidates), rng, temperature).sigmoid()
+        tried = drawn(part.repeat_interleave(candidates))
         x = (tried > 0.5).to(tried.dtype).view(-1, 1, *model.size)
         log_q = model.address(finer_of(x) if model.config.view == "finer" else x, memory).log_q
         own = log_q.view(len(part), candidates, -1).take_along_dim(part[:, None, None], 2)[..., 0]
-        choice = torch.multinomial(finite(own.softmax(1), "its probabilities q(a|x)"), 1, generator=rng)
+        if not own.isfinite().all():
+            raise diverged("q(a|x, M) is")
+        choice = torch.multinomial(own.softmax(1), 1, generator=rng)
         kept.append(tried.view(len(part), candidates, -1).take_along_dim(choice[..., None], 1)[:, 0])
-    return finite(torch.cat(kept), "its samples")
+    return torch.cat(kept)
 
 
 def _slots(

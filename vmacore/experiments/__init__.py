@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmacore.errors import VmaError
+from vmacore.spelling import choose_one_of
 
 if TYPE_CHECKING:
     from vmacore.experiments.lab.lab import Lab
@@ -155,8 +156,8 @@ def about(experiment: str) -> About:
     for one in EXPERIMENTS:
         if one.id == experiment:
             return one
-    names = ", ".join(one.id for one in EXPERIMENTS)
-    raise VmaError(f"there is no experiment {experiment!r}; choose one of {names}")
+    names = [one.id for one in EXPERIMENTS]
+    raise VmaError(f"there is no experiment {experiment!r}; {choose_one_of(experiment, names)}")
 
 
 def run(experiment: str, lab: Lab) -> Result:

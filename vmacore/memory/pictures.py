@@ -16,6 +16,7 @@ from torch import Tensor
 from vmacore.addressing import address_prior, slot_side
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.pictures import LEVELS, Preparation
+from vmacore.data.views import view_in_words
 from vmacore.errors import VmaError, reading, writing
 from vmacore.files import check_writable, replacing
 from vmacore.finite import finite
@@ -25,6 +26,7 @@ from vmacore.memory.regions import header_of, write_at
 from vmacore.memory.stored import CHECKSUM, check_names, check_sum, checksum
 from vmacore.models.base import GenerativeModel
 from vmacore.models.vma import VariationalMemoryAddressing
+from vmacore.spelling import did_you_mean, nearest
 
 PART = 2**14  # slots written at a time
 _BUILD = "build the memory again (vma memory build)"
@@ -106,7 +108,7 @@ class PictureMemory:
             name=name,
             protocol=self.preparation.frame,
             preparation=self.preparation.in_words(),
-            binarisation="shades" if test.finer else "none: ink where any of 2×2 has some",
+            binarisation=view_in_words(finer=test.finer),
             train=none,
             validation=none,
             test=test,
@@ -161,7 +163,8 @@ class PictureMemory:
             elif own:
                 gone[own] = True
             else:
-                raise VmaError(f"the memory holds no class and no file {name!r}: vma memory show lists both")
+                meant = did_you_mean(nearest(name, (*self.classes, *self.files)))
+                raise VmaError(f"the memory holds no class and no file {name!r}: {meant}vma memory show lists both")
         kept = (~gone).nonzero()[:, 0]
         if not len(kept):
             raise VmaError("no picture would be left in memory: delete its file, or add others first")
@@ -240,7 +243,8 @@ class PictureMemory:
 
     def _class(self, name: str) -> int:
         if name not in self.classes:
-            raise VmaError(f"the memory holds no class {name!r}; it holds {', '.join(self.classes)}")
+            meant = did_you_mean(nearest(name, self.classes))
+            raise VmaError(f"the memory holds no class {name!r}; {meant}it holds {', '.join(self.classes)}")
         return self.classes.index(name)
 
 
@@ -288,11 +292,11 @@ def read_pictures(model: GenerativeModel, characters: Characters, preparation: P
     """The memory of drawings in the finer view, not yet calibrated.
 
     Raises:
-        VmaError: a model that addresses no slots, or whose memory is learned, that reads drawings of another size, or
-            whose keys are no numbers.
+        VmaError: a model that addresses no slots, or whose memory is learned, or that reads drawings of another size;
+            keys that are not finite.
     """
     if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
-        raise VmaError(f"{run} has no keys for new pictures: take weights of a few-shot model, such as omniglot-best")
+        raise VmaError(f"{run} has no keys for new pictures: take weights of a few-shot model, such as symbols")
     if preparation.size != model.size:
         raise VmaError(f"{run} reads {model.size} pixels, and the pictures are {preparation.size}: {_BUILD}")
     finer = model.config.view == "finer"
@@ -303,7 +307,7 @@ def read_pictures(model: GenerativeModel, characters: Characters, preparation: P
         images = part[:, None].to(device).float() / seen.levels
         bits.append(pack(model.pixels(images)[:, 0].cpu()))
         keys.append(slot_side(model.keys(images), model.config.similarity).float())
-    every = finite(torch.cat(keys), f"keys by {run}")
+    every = finite(torch.cat(keys), f"keys that {run} makes of these pictures")
     slots = LargeMemory(
         slots=torch.cat(bits).to(device),
         keys=every,

@@ -70,11 +70,11 @@ class RunReport:
 def described(location: Location, asked: Asked) -> RunReport:
     """What a run's folder tells without its data: learning curves and the hash of its weights."""
     report = RunReport(location, asked)
-    if location.kind == "shipped":
+    if location.folder is None:
         report.missing.append(("Learning curves", "these weights come without the run that they were trained in"))
     else:
-        run = location.source if location.kind == "run" else location.path.parent.parent
-        report.curves = report.attempt("Learning curves", partial(curves, run, location.config.objective.trains))
+        trains = location.config.objective.trains
+        report.curves = report.attempt("Learning curves", partial(curves, location.folder, trains))
     weights = report.attempt("Hash of the weights", partial(hash_of_weights, location, asked.weights))
     report.hashes += [weights] if weights else []
     return report

@@ -39,8 +39,8 @@ STATE = "state.json"
 CHECKSUMS = "sha256"  # of the files beside, in the state
 LAST_STEP = 10**12
 LARGEST = {"config.toml": 2**14, STATE: 2**16, "pointer": 12, "weights": 2**36}  # bytes that are read
-OURS = re.compile(r"step-[0-9]{8,}|\.step-[0-9]{8,}\..+\.tmp")  # folders that a save makes
 SAVED = {*WEIGHTS.values(), *MOMENTS.values(), STATE}  # files that a save makes
+OURS = re.compile(r"step-[0-9]{8,}|\.step-[0-9]{8,}\..+\.tmp")  # folders that a save makes
 
 
 class Taken(VmaError):
@@ -133,6 +133,20 @@ class RunDirectory:
         """The first of `steps`; None without any."""
         return next(iter(self.steps()), None)
 
+    def check_place(self) -> None:
+        """Find out, before hours of work, whether checkpoints can be saved.
+
+        Raises:
+            VmaError: they cannot, or would go, through a link, to a place that others may need.
+        """
+        self._check_no_link()
+        with writing(self.path / "checkpoints", "make room there, or start a new run elsewhere (--runs-dir)"):
+            check_writable(self.checkpoint(0).parent / STATE)
+
+    def _check_no_link(self) -> None:
+        if self.checkpoint(0).parent.is_symlink():
+            raise VmaError(f"{self.path}/checkpoints is a link, and others may need what it leads to: make it a folder")
+
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
         """Save a checkpoint: `tensors` by file name, `state` as JSON. Drops all but best, latest and the one before.
 
@@ -159,20 +173,6 @@ class RunDirectory:
             ) from error
         self._prune()
 
-    def check_saves(self) -> None:
-        """Find out, before hours of work, whether checkpoints can be saved.
-
-        Raises:
-            VmaError: they cannot.
-        """
-        self._check_no_link()
-        with writing(self.path / "checkpoints", "make room there, or start a new run elsewhere (--runs-dir)"):
-            check_writable(self.checkpoint(0).parent / STATE)
-
-    def _check_no_link(self) -> None:
-        if self.checkpoint(0).parent.is_symlink():
-            raise VmaError(f"{self.path}/checkpoints is a link, and others may need what it leads to: make it a folder")
-
     def way_back(self) -> str:
         """How to go on after a training that diverged: from the best, since later ones may be half ruined already."""
         best = self.pointed("best")
@@ -187,21 +187,21 @@ class RunDirectory:
         return "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
 
     def _prune(self) -> None:
-        """Remove older checkpoints, and what killed saves left; a user's own folders and files stay."""
+        """Remove older checkpoints, and what killed saves left; what else a user put there stays."""
         keep = {self.checkpoint(step).name for step in (*self.steps()[:2], self.pointed("best")) if step is not None}
         for folder in self.checkpoint(0).parent.iterdir():
-            if OURS.fullmatch(folder.name) and folder.name not in keep and _only_saved(folder):
+            if OURS.fullmatch(folder.name) and folder.name not in keep and _saved(folder):
                 discard(folder)
 
     def _put_aside(self, folder: Path) -> None:
         """Rename what a user has put where a save goes."""
-        if folder.exists() and not _only_saved(folder):
+        if folder.exists() and not _saved(folder):
             names = (folder.with_name(f"{folder.name}-kept-{number}") for number in itertools.count(1))
             folder.rename(next(name for name in names if not name.exists()))
 
 
-def _only_saved(folder: Path) -> bool:
-    """Whether this is a folder that holds nothing but what saves write."""
+def _saved(folder: Path) -> bool:
+    """Whether this is a folder that holds only what a save writes, so that removing it loses nothing else."""
     return folder.is_dir() and not folder.is_symlink() and SAVED.issuperset(path.name for path in folder.iterdir())
 
 

@@ -20,7 +20,9 @@ class Exported:
     bytes: int
 
 
-def export_run(run: str | Path, folder: Path, *, runs_dir: Path = Path("runs")) -> Exported:
+def export_run(
+    run: str | Path, folder: Path, *, runs_dir: Path = Path("runs"), data_dir: Path | None = None
+) -> Exported:
     """Write the averaged weights in float16, with configuration and card; `find_run` takes the folder by its path.
 
     Raises:
@@ -28,7 +30,7 @@ def export_run(run: str | Path, folder: Path, *, runs_dir: Path = Path("runs")) 
     """
 
     def written() -> Location:
-        location = find_run(run, runs_dir=runs_dir)
+        location = find_run(run, runs_dir=runs_dir, data_dir=data_dir)
         export_weights(location, folder, {"README.md": card(location, folder.resolve().name)})
         return location
 

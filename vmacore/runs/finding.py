@@ -1,8 +1,8 @@
-"""What a user means by RUN: a run directory, a checkpoint folder, or weights that come with the package."""
+"""What a user means by RUN: a run directory, a checkpoint folder, or weights that belong to vma."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import TypeVar
 from vmacore.config import Config
 from vmacore.errors import Gone, VmaError, cut
 from vmacore.runs.directory import STATE, RunDirectory, read_state
+from vmacore.runs.shipped import OWN_PICTURES, absent_weights, preferred_weights, shipped_weights
+from vmacore.spelling import did_you_mean, nearest
 
 T = TypeVar("T")
 TRIES = 20  # a training removes a checkpoint after two more saves
-SHIPPED = Path(__file__).parents[1] / "weights"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Location:
     step: int
     config: Config
     kind: str
+
+    @property
+    def folder(self) -> Path | None:
+        """The run directory with configuration and metrics; None of weights that came without it."""
+        return None if self.kind == "shipped" else self.path.parent.parent
 
     @property
     def source(self) -> Path:
@@ -59,51 +65,56 @@ def settled(read: Callable[[], T]) -> T:
 
 def list_runs(runs_dir: Path) -> list[RunDirectory]:
     """All runs under a folder, the most recently trained first; what is no run is passed over."""
+    runs = []
+    for path in run_folders(runs_dir):
+        with suppress(VmaError):
+            runs.append(RunDirectory.open(path))
+    return sorted(runs, key=last_saved, reverse=True)
+
+
+def run_folders(runs_dir: Path) -> list[Path]:
+    """Everything in a folder that may be a run, by name."""
     if not runs_dir.is_dir():
         return []
-    runs = []
-    for path in sorted(runs_dir.iterdir()):
-        if path.name.startswith(".") or not path.name.isprintable():  # half-made, or made to deceive
-            continue
-        try:
-            runs.append(RunDirectory.open(path))
-        except VmaError:
-            continue
-    return sorted(runs, key=_last_saved, reverse=True)
+    # Other names are half-made, or made to deceive.
+    return sorted(path for path in runs_dir.iterdir() if not path.name.startswith(".") and path.name.isprintable())
 
 
-def shipped_weights() -> dict[str, Path]:
-    """Weights that come with the package, by name."""
-    return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{STATE}"))}
-
-
-def preferred_weights() -> list[str]:
-    """Names of shipped weights in the order in which they are taken where none are named."""
-    # Those of a recipe of our own before those of the paper's.
-    return sorted(shipped_weights(), key=lambda name: not name.endswith("-best"))
+def last_saved(run: RunDirectory) -> float:
+    """When a run was saved last, or, if it never was, made: in seconds since 1970; 0 where it has gone meanwhile."""
+    for file in ("latest", "config.toml"):
+        with suppress(OSError):
+            return (run.path / file).stat().st_mtime
+    return 0.0
 
 
 def find_run(
-    name: str | Path | None, *, runs_dir: Path, dataset: str | None = None, any_shipped: bool = False
+    name: str | Path | None,
+    *,
+    runs_dir: Path,
+    data_dir: Path | None = None,
+    dataset: str | None = None,
+    any_shipped: bool = False,
 ) -> Location:
     """What a user means by RUN: a run directory, a checkpoint folder, or shipped weights.
 
     Of a run the best checkpoint on validation is taken, else the latest. Without a name: the
-    newest run (of the data set, where one is named) that has a whole checkpoint and is more than addresses, else
-    shipped weights; any_shipped: whether of any data set.
+    newest run (of the data set, where one is named) that has a checkpoint and is more than addresses, else shipped
+    weights. any_shipped: whether of any data set, those for own pictures first, which else are not taken. data_dir: as
+    for `shipped_weights`.
 
     Raises:
         VmaError: nothing found, a run without a checkpoint, or a name of another data set.
     """
     if name is None:
-        return settled(lambda: _default_run(runs_dir, dataset, any_shipped))
-    location = settled(lambda: _named_run(name, runs_dir))
+        return settled(lambda: _default_run(runs_dir, data_dir, dataset, any_shipped))
+    location = settled(lambda: _named_run(name, runs_dir, data_dir))
     if dataset is not None and location.config.data.dataset != dataset:
         raise VmaError(f"{location.run} was trained on {location.config.data.dataset}, not {dataset}")
     return location
 
 
-def _default_run(runs_dir: Path, dataset: str | None, any_shipped: bool) -> Location:
+def _default_run(runs_dir: Path, data_dir: Path | None, dataset: str | None, any_shipped: bool) -> Location:
     wrong: VmaError | None = None
     for run in list_runs(runs_dir):
         trained = run.newest() is not None and run.config.objective.trains != "addresses"
@@ -112,19 +123,24 @@ def _default_run(runs_dir: Path, dataset: str | None, any_shipped: bool) -> Loca
                 return _of_run(run)
             except Gone:
                 raise
-            except VmaError as error:  # others may be whole
+            except VmaError as error:  # one that can't be read hides no other
                 wrong = wrong or error
-    if wrong is not None:
+    if wrong is not None:  # nobody asked for shipped weights
         raise wrong
-    for path in (shipped_weights()[name] for name in preferred_weights()):
+    shipped = shipped_weights(data_dir)
+    for path in (shipped[name] for name in preferred_weights(data_dir)):
         location = _of_folder(path, RunDirectory.open(path).config, path.name, "shipped")
-        if any_shipped or dataset in (None, location.config.data.dataset):
+        wanted = dataset == location.config.data.dataset if dataset else location.run != OWN_PICTURES
+        if any_shipped or wanted:
             return location
     which = f" for {dataset}" if dataset else ""
-    raise VmaError(f"no trained run{which} in {runs_dir}: train one (vma train --dataset {dataset or 'glyphs'})")
+    way_out = f"train one (vma train --dataset {dataset or 'glyphs'})"
+    if names := [name for name, weights in absent_weights(data_dir).items() if weights.dataset == dataset]:
+        way_out += f", or get weights (vma download weights {names[0]})"
+    raise VmaError(f"no trained run{which} in {runs_dir}: {way_out}")
 
 
-def _named_run(name: str | Path, runs_dir: Path) -> Location:
+def _named_run(name: str | Path, runs_dir: Path, data_dir: Path | None) -> Location:
     for path in (Path(name), runs_dir / name):
         if (path / "config.toml").is_file():
             run = RunDirectory.open(path)
@@ -134,15 +150,23 @@ def _named_run(name: str | Path, runs_dir: Path) -> Location:
         if (path / STATE).is_file() and (path.parent.parent / "config.toml").is_file():
             run = RunDirectory.open(path.parent.parent)
             return _of_folder(path, run.config, f"{run.path.name}/{path.name}", "checkpoint")
-    folder = shipped_weights().get(str(name))
-    if folder is not None:
+    weights = shipped_weights(data_dir)
+    if folder := weights.get(str(name)):
         return _of_folder(folder, RunDirectory.open(folder).config, folder.name, "shipped")
+    if str(name) in absent_weights(data_dir):
+        raise VmaError(f"the weights {name} are not installed: get them (vma download weights {name})")
     for path in (Path(name), runs_dir / name):
         if path.exists():
             raise VmaError(f"{path} is not a run: it has no readable config.toml")
-    known = [run.path.name for run in list_runs(runs_dir)] + list(shipped_weights())
-    raise VmaError(
-        f"there is no run {cut(str(name))!r}" + (f"; known: {', '.join(known)}" if known else f" in {runs_dir}")
+    raise no_such_run(name, runs_dir, weights)
+
+
+def no_such_run(name: str | Path, runs_dir: Path, weights: Iterable[str] = ()) -> VmaError:
+    """The error about a name that is no run's. weights: names of those that would do as well."""
+    known = [*(run.path.name for run in list_runs(runs_dir)), *weights]
+    meant = did_you_mean(nearest(Path(name).name, known))
+    return VmaError(
+        f"there is no run {cut(str(name))!r}" + (f"; {meant}known: {', '.join(known)}" if known else f" in {runs_dir}")
     )
 
 
@@ -156,8 +180,3 @@ def _of_run(run: RunDirectory) -> Location:
 
 def _of_folder(path: Path, config: Config, name: str, kind: str) -> Location:
     return Location(path, name, read_state(path)["step"], config, kind)
-
-
-def _last_saved(run: RunDirectory) -> float:
-    latest = run.path / "latest"
-    return (latest if latest.exists() else run.path / "config.toml").stat().st_mtime

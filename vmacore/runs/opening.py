@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from vmacore.config import Config
-from vmacore.data import load_dataset
+from vmacore.data import drawings_of, load_dataset
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.folders import FolderDataset, in_words, is_path
 from vmacore.errors import VmaError
@@ -51,32 +51,40 @@ def open_run(
 ) -> OpenRun:
     """A run by its name, or the newest on a data set, else shipped weights, as `find_run` says, with its data.
 
-    dataset: of the run that is wanted; the path of a folder of pictures takes the place of the run's data, whatever
-    weights these are. frame: of a folder's pictures, "ink" or "image"; None: as the run was trained, where that was on
-    this folder, else "ink". addresses_suffice: whether h and h_q alone will do.
+    dataset: what is read in place of the run's data, where a run is named: another data set, or a folder of pictures by
+    its path. Without a run the newest on this data set is taken; on a folder, else any shipped weights. frame: of a
+    folder's pictures, "ink" or "image"; None: as the run was trained, where that was on this folder, else "ink".
+    addresses_suffice: whether h and h_q alone will do.
 
     Raises:
-        VmaError: there is no such run, it is of another data set, its data are missing, or it was trained on addresses
-            alone and these do not suffice.
+        VmaError: there is no such run, its data are missing, the data set is of other sizes or shares drawings with the
+            one that the run was trained on, or it was trained on addresses alone and these do not suffice.
     """
-    folder = None
-    if dataset is not None and dataset not in DATASETS and is_path(dataset):
-        dataset = folder = str(Path(dataset).resolve())
+    is_folder = dataset is not None and dataset not in DATASETS and is_path(dataset)
+    if dataset is not None and is_folder:
+        dataset = str(Path(dataset).resolve())
     location = find_run(
-        run, runs_dir=runs_dir, dataset=None if folder and run else dataset, any_shipped=folder is not None
+        run, runs_dir=runs_dir, data_dir=data_dir, dataset=None if run else dataset, any_shipped=is_folder
     )
     config = location.config
     trained_on = config.data.dataset
-    if frame and not Path(folder or trained_on).is_absolute():
-        raise VmaError(f"{trained_on} is prepared as it is: give --frame with a folder of pictures (--dataset PATH)")
-    if folder or frame:
-        protocol = frame or (config.data.protocol if folder == trained_on else None)
-        data = config.data.model_copy(update={"dataset": folder or trained_on, "protocol": protocol})
+    read = dataset or trained_on
+    if frame and not Path(read).is_absolute():
+        raise VmaError(f"{read} is prepared as it is: give --frame with a folder of pictures (--dataset PATH)")
+    if frame or read != trained_on:
+        protocol = frame or (config.data.protocol if read == trained_on else None)
+        data = config.data.model_copy(update={"dataset": read, "protocol": protocol})
         config = config.model_copy(update={"data": data})
     if not addresses_suffice:
         check_decodes(location)
+    elsewhere = read != trained_on and not is_folder
+    if elsewhere:
+        _check_apart(location, read)
     device = torch.device(device)
     tell(_in_words(location, weights, device))
+    if elsewhere:
+        began = f", and started from {config.init}" if config.init else ""
+        tell(f"{location.run} was trained on {trained_on}{began}; here it reads {read}")
     found = load_data(config, data_dir, tell)
     if found.name == trained_on and set(found.train.files) & set(found.test.files):
         tell(
@@ -89,11 +97,11 @@ def open_run(
             f"{_size(found.test.size)}: name another run"
         )
 
-    def read() -> tuple[Location, GenerativeModel]:
+    def load() -> tuple[Location, GenerativeModel]:
         newest = find_run(location.source, runs_dir=runs_dir)
         return newest, load_model(newest, weights=weights, device=device)
 
-    newest, model = settled(read)
+    newest, model = settled(load)
     if newest.step != location.step:
         tell(_in_words(newest, weights, device, ", saved meanwhile"))
     return OpenRun(replace(location, path=newest.path, step=newest.step), model, found, device)
@@ -105,6 +113,7 @@ def open_run_on_memory(
     *,
     classes: list[str] | None = None,
     runs_dir: Path = RUNS,
+    data_dir: Path | None = None,
     weights: str = "averaged",
     device: torch.device | str = "cpu",
     tell: Tell = lambda line: None,
@@ -115,7 +124,7 @@ def open_run_on_memory(
         VmaError: there is no such memory, class or run, or the run can't read or draw such drawings.
     """
     memory = open_pictures(file)
-    location = find_run(run or memory.run, runs_dir=runs_dir)
+    location = find_run(run or memory.run, runs_dir=runs_dir, data_dir=data_dir)
     check_decodes(location)
     data = memory.as_dataset(str(file), classes, location.config.model.view)
     if data.test.size != location.config.model.size:
@@ -144,6 +153,20 @@ def load_data(config: Config, data_dir: Path | None = None, tell: Tell = lambda 
     for line in in_words(found.left_out) if isinstance(found, FolderDataset) else ():
         tell(line)
     return found
+
+
+def _check_apart(location: Location, dataset: str) -> None:
+    """Check that the run was trained on no drawing of another data set, for its test classes would not be new.
+
+    Raises:
+        VmaError: they share drawings.
+    """
+    trained_on = location.config.data.dataset
+    if trained_on in DATASETS and drawings_of(trained_on) & drawings_of(dataset):
+        raise VmaError(
+            f"{location.run} was trained on {trained_on}, which has drawings in common with {dataset}: leave out "
+            "--dataset, or name a data set of other drawings"
+        )
 
 
 def _in_words(location: Location, weights: str, device: torch.device, how: str = "") -> str:

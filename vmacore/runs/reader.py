@@ -12,7 +12,8 @@ from vmacore.data.pictures import Preparation
 from vmacore.errors import VmaError
 from vmacore.memory.pictures import PictureMemory, open_pictures, read_pictures
 from vmacore.models.vma import VariationalMemoryAddressing
-from vmacore.runs.finding import Location, find_run, shipped_weights
+from vmacore.runs.finding import Location, find_run
+from vmacore.runs.shipped import shipped_weights
 from vmacore.runs.weights import load_model
 
 
@@ -30,7 +31,7 @@ class Reader:
 
     @property
     def run(self) -> str:
-        """What a memory notes of its weights: the name where they come with the package, else the path."""
+        """What a memory notes of its weights: the name where `shipped_weights` finds them by it, else the path."""
         shipped = shipped_weights().get(self.location.run) == self.location.path
         return self.location.run if shipped else str(self.location.path.resolve())
 
@@ -56,6 +57,7 @@ def open_reader(
     name: str | Path | None = None,
     *,
     runs_dir: Path = Path("runs"),
+    data_dir: Path | None = None,
     folder: Path | None = None,
     device: torch.device | str = "cpu",
 ) -> Reader:
@@ -64,11 +66,15 @@ def open_reader(
     Raises:
         VmaError: there are none of that name, or they cannot read new pictures.
     """
-    return load_reader(find_reader(name, runs_dir=runs_dir, folder=folder), device)
+    return load_reader(find_reader(name, runs_dir=runs_dir, data_dir=data_dir, folder=folder), device)
 
 
 def find_reader(
-    name: str | Path | None = None, *, runs_dir: Path = Path("runs"), folder: Path | None = None
+    name: str | Path | None = None,
+    *,
+    runs_dir: Path = Path("runs"),
+    data_dir: Path | None = None,
+    folder: Path | None = None,
 ) -> Location:
     """Where the weights are that `open_reader` opens.
 
@@ -76,7 +82,7 @@ def find_reader(
         VmaError: there are none of that name.
     """
     trained_on = str(folder.resolve()) if folder and not name else None
-    return find_run(name, runs_dir=runs_dir, dataset=trained_on, any_shipped=True)
+    return find_run(name, runs_dir=runs_dir, data_dir=data_dir, dataset=trained_on, any_shipped=True)
 
 
 def load_reader(location: Location, device: torch.device | str = "cpu") -> Reader:
@@ -88,13 +94,18 @@ def load_reader(location: Location, device: torch.device | str = "cpu") -> Reade
     model = load_model(location, device=device)
     if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
         raise VmaError(
-            f"{location.run} has no keys for new pictures: take weights of a few-shot model (--weights omniglot-best)"
+            f"{location.run} has no keys for new pictures: take weights of a few-shot model (--weights symbols)"
         )
     return Reader(model, location)
 
 
 def open_memory_with_reader(
-    file: Path, name: str | Path | None = None, *, runs_dir: Path = Path("runs"), device: torch.device | str = "cpu"
+    file: Path,
+    name: str | Path | None = None,
+    *,
+    runs_dir: Path = Path("runs"),
+    data_dir: Path | None = None,
+    device: torch.device | str = "cpu",
 ) -> tuple[PictureMemory, Reader]:
     """A memory and the weights that made its keys: those that it names, unless they are elsewhere now.
 
@@ -103,7 +114,7 @@ def open_memory_with_reader(
     """
     memory = open_pictures(file)
     try:
-        reader = open_reader(name or memory.run, runs_dir=runs_dir, device=device)
+        reader = open_reader(name or memory.run, runs_dir=runs_dir, data_dir=data_dir, device=device)
     except VmaError as error:
         raise VmaError(f"{file} was made by {memory.run}: {error}; say where these weights are by --weights") from error
     memory = memory if reader.device.type == "cpu" else open_pictures(file, reader.device)

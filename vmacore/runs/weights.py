@@ -14,9 +14,8 @@ from torch.overrides import TorchFunctionMode
 
 from vmacore.config import Config
 from vmacore.config.migration import migrated_weight
-from vmacore.errors import VmaError, cut, reading, reason, writing
+from vmacore.errors import VmaError, cut, diverged, reading, reason, writing
 from vmacore.files import content, new_folder, write
-from vmacore.finite import finite
 from vmacore.models import GenerativeModel, create_model
 from vmacore.runs.directory import (
     CHECKSUMS,
@@ -29,6 +28,7 @@ from vmacore.runs.directory import (
 )
 from vmacore.runs.finding import Location
 from vmacore.seeds import Stream, generator
+from vmacore.spelling import choose_one_of
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -75,7 +75,7 @@ def weights_file(location: Location, weights: str) -> Path:
         VmaError: a name other than those, or weights that this location does not hold.
     """
     if weights not in WEIGHTS:
-        raise VmaError(f"there are no {weights!r} weights; choose one of {', '.join(WEIGHTS)}")
+        raise VmaError(f"there are no {weights!r} weights; {choose_one_of(weights, WEIGHTS)}")
     file = location.path / WEIGHTS[weights]
     if location.path.is_dir() and not file.exists():
         raise VmaError(f"{location.run} holds no {weights} weights: leave out --weights {weights}")
@@ -121,13 +121,16 @@ def newest_whole(run: RunDirectory) -> tuple[int | None, str]:
     None for a run that has saved nothing.
 
     Raises:
-        VmaError: no checkpoint is whole.
+        VmaError: no checkpoint is whole, or the configuration is of another model than all of them.
     """
     wrong: list[str] = []
+    expected = skeleton(run.config).state_dict() if run.steps() else {}  # a model takes no memory before it is known
     for step in run.steps():
         try:
             for file in (*WEIGHTS.values(), *MOMENTS.values()):
-                read_tensors(run.checkpoint(step) / file)
+                stored = read_tensors(run.checkpoint(step) / file)
+                if file in WEIGHTS.values():
+                    _check_shapes(stored, expected, run.checkpoint(step) / file)
         except VmaError as error:
             wrong.append(str(error))
         else:
@@ -187,10 +190,11 @@ def export_weights(location: Location, folder: Path, beside: Mapping[str, str] |
     The folder appears whole or not at all. beside: texts that stand in it, too, by name of the file.
 
     Raises:
-        VmaError: the folder exists or cannot be written, or the weights cannot be read.
+        VmaError: the folder exists or cannot be written, or the weights cannot be read or are too large for float16.
     """
-    stored = read_tensors(location.path / WEIGHTS["averaged"])
-    weights = {name: finite(tensor.half(), f"numbers of {name} in float16") for name, tensor in stored.items()}
+    weights = {name: tensor.half() for name, tensor in read_tensors(location.path / WEIGHTS["averaged"]).items()}
+    if not all(tensor.isfinite().all() for tensor in weights.values()):
+        raise diverged(f"the weights of {location.run} in float16 are")
     state = {"step": location.step, "best": read_state(location.path)["best"]}
     if folder.exists():
         raise VmaError(f"{folder} exists already: name a folder that is not there yet")

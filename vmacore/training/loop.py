@@ -111,7 +111,7 @@ def train(
     leads = distributed.rank() == 0
     with locked(run.path) if leads else nullcontext():
         if leads:
-            run.check_saves()
+            run.check_place()
         stored = run.config
         if start is not None and not resume:
             start.check(stored)

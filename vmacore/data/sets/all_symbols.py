@@ -14,6 +14,7 @@ from vmacore.data.characters import SPLITS, Characters, Dataset
 from vmacore.data.sets import glyphs, omniglot, shapes
 
 PROTOCOLS: tuple[str, ...] = ("all",)
+DRAWINGS_OF = ("omniglot", "glyphs", "shapes")
 
 
 def open_set(data_dir: Path, protocol: str, seed: int, *, finer: bool = False) -> Dataset:

@@ -21,6 +21,7 @@ from vmacore.data.splits import sizes_in_words
 from vmacore.errors import VmaError
 
 PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
+DRAWINGS_OF = ("mnist",)
 PREPARED = Path("binarized-mnist", "binarized-mnist-28x28.safetensors")
 PREPARATION = "28×28 as published"
 BINARISATION = "fixed, as published by Larochelle"

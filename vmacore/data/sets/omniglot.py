@@ -32,6 +32,7 @@ from vmacore.data.splits import (
     with_turned,
 )
 from vmacore.errors import VmaError, reason
+from vmacore.spelling import choose_one_of
 
 PROTOCOLS: tuple[str, ...] = (*TEST_ALPHABETS, "vinyals")  # the first is the default
 PREPARED = Path("omniglot", "omniglot-26x26-maxpool4.safetensors")
@@ -78,7 +79,7 @@ def load(data_dir: Path, protocol: str = "45-5", *, finer: bool = False) -> Data
         VmaError: not prepared yet, the prepared file is damaged, or there is no such protocol.
     """
     if protocol not in PROTOCOLS:
-        raise VmaError(f"Omniglot has no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+        raise VmaError(f"Omniglot has no protocol {protocol!r}; {choose_one_of(protocol, PROTOCOLS)}")
     characters = read_finer(data_dir) if finer else read(data_dir)
     turned = protocol == "vinyals"
     split = (

@@ -22,6 +22,7 @@ from vmacore.data.splits import sizes_in_words
 from vmacore.errors import VmaError, reason
 
 PROTOCOLS: tuple[str, ...] = ("standard",)  # the first is the default
+DRAWINGS_OF = ("omniglot",)
 FILE = "chardata.mat"
 PREPARED = Path("omniglot-burda", "omniglot-28x28-burda.safetensors")
 PREPARATION = "28×28 as published by Burda, grey levels to the nearest 1/255"

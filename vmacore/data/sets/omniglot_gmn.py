@@ -24,6 +24,7 @@ from vmacore.data.splits import EVALUATION, alphabet_of, split_by_alphabet
 from vmacore.errors import VmaError
 
 PROTOCOLS: tuple[str, ...] = ("30-20",)  # the first is the default
+DRAWINGS_OF = ("omniglot",)
 PREPARED = Path("omniglot-gmn", "omniglot-28x28-gmn.safetensors")
 PREPARATION = "28×28 as published with Generative Matching Networks, ink 1"
 BINARISATION = "none: binary as published"

@@ -22,6 +22,7 @@ from vmacore.data.sets.omniglot import BINARISATION, FINER_PREPARATION, PREPARAT
 from vmacore.errors import VmaError
 
 PROTOCOLS: tuple[str, ...] = ("runs",)
+DRAWINGS_OF = ("omniglot",)
 PREPARED = Path("omniglot-oneshot", "omniglot-oneshot-52x52-meanpool2.safetensors")
 TITLE = "Omniglot's one-shot classification challenge"
 BASE_URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/one-shot-classification/"

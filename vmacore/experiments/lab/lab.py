@@ -180,6 +180,8 @@ class Lab:
             Stopped: the user asked to.
         """
         jobs = [self._job(plan) for plan in plans]
+        for name in dict.fromkeys(name for job in jobs for name in job.to_download()):
+            self.say(f"weights {name} may spare a training: vma download weights {name}")
         if self.training:
             self._train([job for job in jobs if not job.blocked])
         common = min((job.reached for job in jobs if job.reached), default=0)
@@ -194,7 +196,7 @@ class Lab:
         target = plan.steps or config.training.steps
         if self.steps is not None and plan.init is None:
             target = self.steps
-        job = Job(plan, prepare(config, dataset), dataset, self.runs_dir / plan.run, target)
+        job = Job(plan, prepare(config, dataset), dataset, self.runs_dir / plan.run, target, self.data_dir)
         if plan.init is not None and not job.ended and job.run is None:
             first = self.trained(plan.init)[0]
             if first.location is None:

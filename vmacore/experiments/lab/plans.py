@@ -23,7 +23,8 @@ from vmacore.errors import VmaError
 from vmacore.models import GenerativeModel
 from vmacore.runs import metrics
 from vmacore.runs.directory import RunDirectory
-from vmacore.runs.finding import Location, find_run, shipped_weights
+from vmacore.runs.finding import Location, find_run
+from vmacore.runs.shipped import absent_weights, shipped_weights
 from vmacore.runs.weights import load_model
 from vmacore.training.loop import StepReport, prepare, train
 from vmacore.training.start import Start
@@ -121,6 +122,7 @@ class Job:
     dataset: Dataset
     path: Path  # of the run, there or not
     target: int
+    data_dir: Path | None = None  # where downloaded weights lie
     start: Start | None = None  # weights to begin with
     rate: float | None = None  # steps/s, once measured
     overhead: float = 0.0  # seconds that going on takes besides, for loading, validating and saving
@@ -155,7 +157,7 @@ class Job:
     def locations(self) -> dict[int, Location]:
         """All weights there are of this plan, by step; those of its own run before shipped ones."""
         found = {}
-        for name, folder in shipped_weights().items():
+        for name, folder in shipped_weights(self.data_dir).items():
             config = RunDirectory.open(folder).config
             alike = config.recipe == self.config.recipe and not _difference(config, self.config)
             if alike and self.plan.starts_alike(config):
@@ -167,6 +169,11 @@ class Job:
                 assert step is not None
                 found[step] = Location(self.run.checkpoint(step), self.run.path.name, step, self.run.config, "run")
         return found
+
+    def to_download(self) -> list[str]:
+        """Published weights by the same recipe that are not here; they may stand for a training that has not ended."""
+        absent = absent_weights(self.data_dir).values()
+        return [] if self.ended else [weights.name for weights in absent if weights.recipe == self.config.recipe]
 
     def advance(
         self,
