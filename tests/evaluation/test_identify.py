@@ -39,6 +39,9 @@ def test_answers_are_those_of_the_formulas(view: str, monkeypatch: pytest.Monkey
     log_q = torch.stack([scores[:, drawings.labels == c].exp().mean(1).log() for c in range(4)], 1)
     probability = (log_q / 2).softmax(1)
     cosines = F.normalize(queries, dim=1) @ F.normalize(slots, dim=1).T
+    unit = F.normalize(slots, dim=1)
+    means = F.normalize(torch.stack([unit[drawings.labels == c].mean(0) for c in range(4)]), dim=1)
+    centres = (F.normalize(queries, dim=1) @ means.T).amax(1)
     assert memory.calibration is not None
     usual = memory.calibration.usual(memory.labels, 4)
     threshold = memory.calibration.threshold(memory.labels, 4, 0.3)
@@ -51,7 +54,8 @@ def test_answers_are_those_of_the_formulas(view: str, monkeypatch: pytest.Monkey
         assert [near.cosine for near in nearest] == pytest.approx(cosines[row][order].tolist(), abs=1e-5)
         assert [near.label for near in nearest] == [near.file[0] for near in nearest]
         first = int(order[0])
-        assert known == pytest.approx(float(cosines[row, first] - usual[drawings.labels[first]]), abs=1e-5)
+        excess = cosines[row, first] - usual[drawings.labels[first]]
+        assert known == pytest.approx(float(excess + centres[row]), abs=1e-5)
         best = memory.classes[int(probability[row].argmax())]
         assert label == (None if known < threshold else best)
 

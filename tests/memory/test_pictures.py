@@ -68,6 +68,7 @@ def assert_same(one: PictureMemory, other: PictureMemory) -> None:
         (one.slots.log_prior, other.slots.log_prior),
         (one.calibration.cosines, other.calibration.cosines),
         (one.calibration.nearest, other.calibration.nearest),
+        (one.calibration.centres, other.calibration.centres),
     ):
         torch.testing.assert_close(mine, theirs, equal_nan=True)
     assert torch.equal(one.images(torch.arange(len(one))), other.images(torch.arange(len(other))))
@@ -153,10 +154,14 @@ def test_calibration_asks_each_picture_of_the_others() -> None:
         others = [[s for s in range(10) if s != slot and int(drawings.labels[s]) == c] for c in range(4)]
         if not others[label]:
             assert math.isnan(memory.calibration.cosines[slot])
+            assert math.isnan(memory.calibration.centres[slot])
             continue
         nearest = max((s for s in range(10) if s != slot), key=lambda s: float(cosines[slot, s]))
         assert int(memory.calibration.nearest[slot]) == nearest
         torch.testing.assert_close(memory.calibration.cosines[slot], cosines[slot, nearest])
+        means = [F.normalize(F.normalize(keys[own], dim=1).mean(0), dim=0) for own in others]
+        centre = max(float(F.normalize(queries[slot], dim=0) @ mean) for mean in means)
+        assert float(memory.calibration.centres[slot]) == pytest.approx(centre, abs=1e-5)
         log_q.append(torch.stack([scores[slot, own].exp().mean().log() for own in others]))
         right.append(label)
     losses = [float(F.cross_entropy(torch.stack(log_q) / t, torch.tensor(right))) for t in calibration.TEMPERATURES]
@@ -175,16 +180,19 @@ def test_usual_cosines_and_thresholds() -> None:
     cosines = torch.tensor([0.8, 0.6, torch.nan, 0.9, 0.9, 0.9, 0.5])
     nearest = torch.tensor([1, 2, 0, 4, 3, 3, 0], dtype=torch.int32)
     labels = torch.tensor([0, 0, 1, 2, 2, 2, 2])
-    found = Calibration(cosines, nearest, 1.0)
+    centres = torch.tensor([0.3, 0.4, torch.nan, 0.1, 0.2, 0.9, 0.6])
+    found = Calibration(cosines, nearest, centres, 1.0)
     mean = 4.6 / 6
     expected = [(1.4 + 5 * mean) / 7, mean, (3.2 + 5 * mean) / 9]
     assert found.usual(labels, 3).tolist() == pytest.approx(expected)
     alike = 0.9 - (3.2 - 0.9 + 5 * mean) / 8  # without itself
     excess = [0.8 - (0.6 + 5 * mean) / 6, 0.6 - mean, alike, alike, alike, 0.5 - expected[0]]
+    excess = [number + centre for number, centre in zip(excess, centres[found.asked].tolist(), strict=True)]
     for part in (1e-9, 0.2, 0.4, 0.6):
         assert found.threshold(labels, 3, part) == pytest.approx(np.quantile(excess, part), abs=1e-6)
     assert found.threshold(labels, 3, 0) == -math.inf
-    none = Calibration(torch.full((2,), torch.nan), torch.zeros(2, dtype=torch.int32), 1.0)
+    nan = torch.full((2,), torch.nan)
+    none = Calibration(nan, torch.zeros(2, dtype=torch.int32), nan, 1.0)
     assert none.threshold(torch.tensor([0, 1]), 2, 0.5) == -math.inf
     assert none.usual(torch.tensor([0, 1]), 2).tolist() == [0, 0]
 

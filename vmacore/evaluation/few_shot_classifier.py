@@ -137,7 +137,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return log_prob - np.logaddexp.reduce(log_prob, 1, keepdims=True)  # in double precision
 
     def score_samples(self, X: Any) -> Numbers:
-        """How well known each picture is [N]: how much its largest cosine exceeds the usual one of its class."""
+        """How well known each picture is [N], see `vmacore.memory.calibration.known`; novelty refuses the least."""
         return self._judge(X).known
 
     def kneighbors(

@@ -19,6 +19,7 @@ from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError, writing
 from vmacore.files import replace
 from vmacore.finite import finite
+from vmacore.memory.calibration import class_means, known
 from vmacore.memory.large import pack
 from vmacore.memory.pictures import PictureMemory
 from vmacore.models.vma import VariationalMemoryAddressing
@@ -32,9 +33,9 @@ HEADER = ("file", "label", "probability", "known", "nearest", "nearest_label", "
 class Judged:
     """What a memory tells of drawings.
 
-    log_prob: log p(c|x) [N, C], nats, if x is of one of the classes. known: [N], how much the largest cosine exceeds
-    the usual one of its class; refused below the threshold. cosine: the largest [N, T], descending. slot: int64 [N, T],
-    which slots have these.
+    log_prob: log p(c|x) [N, C], nats, if x is of one of the classes. known: [N], how well known they are
+    (`vmacore.memory.calibration.known`); refused below the threshold. cosine: the largest [N, T], descending. slot:
+    int64 [N, T], which slots have these.
     """
 
     log_prob: Tensor
@@ -56,7 +57,7 @@ class Near:
 class Answer:
     """label: None where the picture is refused as none of these. probability: of the likeliest class, if it is one.
 
-    known: how much the largest cosine exceeds the usual one of its class; refused below the threshold.
+    known: how well known the picture is; refused below the threshold.
     duplicates: files in memory with this very drawing.
     """
 
@@ -118,6 +119,10 @@ class Identifier:
         assert self.memory.calibration is not None
         return self.memory.calibration.usual(self.memory.labels, len(self.memory.classes))
 
+    @cached_property
+    def _means(self) -> Tensor:
+        return class_means(self.memory.slots.keys, self.memory.labels, len(self.memory.classes))
+
     def files(self, paths: Sequence[Path]) -> Iterator[Answer | Unreadable]:
         """An answer for each file, in their order."""
         for start in range(0, len(paths), BATCH):
@@ -146,10 +151,12 @@ class Identifier:
             Diverged: the weights give no numbers.
         """
         queries = self.model.queries(seen).float()
-        cosine, slot = self._nearest(F.normalize(queries, dim=1))
+        unit = F.normalize(queries, dim=1)
+        cosine, slot = self._nearest(unit)
         finite(cosine, "cosines of this memory")
-        known = cosine[:, 0] - self._usual[self.memory.labels[slot[:, 0]].long()]
-        return Judged(self.class_scores(queries).log_softmax(1), known, cosine, slot)
+        usual = self._usual[self.memory.labels[slot[:, 0]].long()]
+        familiar = known(cosine[:, 0], usual, (unit @ self._means.T).amax(1))
+        return Judged(self.class_scores(queries).log_softmax(1), familiar, cosine, slot)
 
     def drawings(self, finer: Tensor, files: Sequence[str]) -> list[Answer]:
         """An answer for each drawing uint8 [N, 2H, 2W] in the finer view, and for its file."""

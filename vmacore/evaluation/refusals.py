@@ -15,7 +15,7 @@ from vmacore.addressing import address_prior, slot_side
 from vmacore.errors import VmaError
 from vmacore.evaluation.accuracy import accuracy_of, interval
 from vmacore.evaluation.classification import Classifier
-from vmacore.memory.calibration import calibrate
+from vmacore.memory.calibration import calibrate, class_means, known
 from vmacore.memory.large import LargeMemory, pack
 from vmacore.seeds import Stream, generator
 
@@ -34,9 +34,9 @@ class Refused:
 class Refusals:
     """What is refused as none of `way` classes with `shot` drawings each in memory, as `vma identify` refuses.
 
-    auroc: how often a query of a class in memory is the likelier known of it and one of another class, in an episode;
-    ci95: half the width of its 95 % interval over episodes. cosine_auroc: the same by the largest cosine alone, which
-    is not set against the usual one of its class. known, unknown: queries of classes in memory, and of others.
+    auroc: how often a query of a class in memory is better known (`vmacore.memory.calibration.known`) than one of
+    another class, in an episode; ci95: half the width of its 95 % interval over episodes. cosine_auroc: the same by the
+    largest cosine alone. known, unknown: queries of classes in memory, and of others.
     """
 
     way: int
@@ -51,10 +51,10 @@ class Refusals:
 
 
 class _Judged(NamedTuple):
-    """Queries [Q]: their largest cosine, its excess over the usual one of its class, and whether that is too little."""
+    """Queries [Q]: their largest cosine, how well known they are, and whether that is too little."""
 
     cosine: Tensor
-    excess: Tensor
+    known: Tensor
     refused: Tensor
 
 
@@ -90,7 +90,7 @@ def measure_refusals(
         is_known = torch.arange(len(task.query) + len(unknown)) < len(task.query)
         areas.append(
             (
-                float(roc_auc_score(is_known, torch.cat([part.excess for part in both]).cpu())),
+                float(roc_auc_score(is_known, torch.cat([part.known for part in both]).cpu())),
                 float(roc_auc_score(is_known, torch.cat([part.cosine for part in both]).cpu())),
             )
         )
@@ -138,10 +138,11 @@ def unknown_queries(classifier: Classifier, support: Tensor, count: int, index: 
 
 @dataclass(frozen=True, eq=False)
 class _Judge:
-    """keys: of unit length [S, E]. usual: the usual cosine [S] of each slot's class. threshold: of the excess."""
+    """keys: of unit length [S, E]. usual: the usual cosine [S] of each slot's class. means: of classes [C, E]."""
 
     keys: Tensor
     usual: Tensor
+    means: Tensor
     threshold: float
 
     @staticmethod
@@ -160,9 +161,11 @@ class _Judge:
         )
         calibration = calibrate(memory, lambda slot: classifier.queries[support[slot]], similarity)
         usual = calibration.usual(label, way)[label]
-        return _Judge(F.normalize(keys, dim=1), usual, calibration.threshold(label, way, reject))
+        means = class_means(keys, label, way)
+        return _Judge(F.normalize(keys, dim=1), usual, means, calibration.threshold(label, way, reject))
 
     def __call__(self, queries: Tensor) -> _Judged:
-        cosine, slot = (F.normalize(queries, dim=1) @ self.keys.T).max(1)
-        excess = cosine - self.usual[slot]
-        return _Judged(cosine, excess, excess < self.threshold)
+        unit = F.normalize(queries, dim=1)
+        cosine, slot = (unit @ self.keys.T).max(1)
+        familiar = known(cosine, self.usual[slot], (unit @ self.means.T).amax(1))
+        return _Judged(cosine, familiar, familiar < self.threshold)

@@ -27,11 +27,13 @@ class Calibration:
     cosines: float32 [S], the largest of a picture and another slot, of any class; NaN: its class has no other picture,
         or it was not asked.
     nearest: int32 [S], that slot, of the pictures that were asked.
+    centres: float32 [S], the largest cosine of a picture and the mean key of a class (`class_means`); NaN as above.
     temperature: divides log q(c|x), so that it is as certain as it was right; 1 is the model.
     """
 
     cosines: Tensor
     nearest: Tensor
+    centres: Tensor
     temperature: float
 
     @property
@@ -48,8 +50,8 @@ class Calibration:
         return (total + PRIOR_PICTURES * mean) / (count + PRIOR_PICTURES)
 
     def threshold(self, labels: Tensor, classes: int, reject: float) -> float:
-        """The excess of the cosine over the usual one of the nearest slot's class below which so many of the known are
-        refused; a picture is no part of what is usual for itself.
+        """How well known (`known`) a picture has to be, so that so many of the known are refused; a picture is no part
+        of what is usual for itself.
 
         −inf, which refuses none, where `reject` is 0 or no picture was asked.
         """
@@ -61,12 +63,31 @@ class Calibration:
         near = labels[self.nearest[asked].long()].long()
         itself = (near == own).float()
         usual = (total[near] - itself * cosines + PRIOR_PICTURES * mean) / (count[near] - itself + PRIOR_PICTURES)
-        return float((cosines - usual).double().quantile(reject))
+        return float(known(cosines, usual, self.centres[asked]).double().quantile(reject))
 
     def _sums(self, labels: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
         """The sum of cosines of each class [C], of how many, and the mean of all."""
         cosines, own = self.cosines[self.asked], labels[self.asked].long()
         return cosines.new_zeros(classes).index_add(0, own, cosines), own.bincount(minlength=classes), cosines.mean()
+
+
+def known(cosines: Tensor, usual: Tensor, centres: Tensor) -> Tensor:
+    """How well known pictures are [B], of their largest cosines with a slot, with what is usual for that slot's class,
+    and with the mean key of a class.
+
+    Where one slot is like a picture by chance, the class is not; and a class whose pictures differ has no slot that is
+    very like.
+    """
+    return cosines - usual + centres
+
+
+def class_means(keys: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """The mean key of each class [C, E], as long as one, of keys [S, E] made as long as one."""
+    return F.normalize(_class_sums(F.normalize(keys, dim=1), labels, classes), dim=1)
+
+
+def _class_sums(unit_keys: Tensor, labels: Tensor, classes: int) -> Tensor:
+    return unit_keys.new_zeros(classes, unit_keys.shape[1]).index_add(0, labels.long(), unit_keys)
 
 
 @torch.no_grad()
@@ -80,6 +101,7 @@ def calibrate(memory: LargeMemory, queries: Callable[[Tensor], Tensor], similari
     assert memory.labels is not None
     labels, counts = memory.labels.long(), memory.labels.bincount(minlength=memory.classes)
     cosines = torch.full((len(memory),), math.nan, device=memory.keys.device)
+    centres = cosines.clone()
     nearest = torch.zeros(len(memory), dtype=torch.int32, device=memory.keys.device)
     several = (counts[labels] > 1).nonzero()[:, 0]
     asked = several[torch.linspace(0, len(several) - 1, min(ASKED, len(several)), device=labels.device).long()]
@@ -88,13 +110,13 @@ def calibrate(memory: LargeMemory, queries: Callable[[Tensor], Tensor], similari
     for part in asked.split(max(1, SCORES // len(memory))):
         asking = queries(part)
         cosines[part], near = leave_out.cosines(part, asking).max(1)
-        nearest[part] = near.int()
+        nearest[part], centres[part] = near.int(), leave_out.centres(part, asking)
         answers.append(leave_out.class_scores(part, query_side(asking, similarity)))
     if not answers:
-        return Calibration(cosines, nearest, 1.0)
+        return Calibration(cosines, nearest, centres, 1.0)
     scores, right = torch.cat(answers), labels[asked]
     losses = [float(F.cross_entropy(scores / temperature, right)) for temperature in TEMPERATURES]
-    return Calibration(cosines, nearest, TEMPERATURES[losses.index(min(losses))])
+    return Calibration(cosines, nearest, centres, TEMPERATURES[losses.index(min(losses))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +134,18 @@ class _LeaveOneOut:
         every = F.normalize(queries, dim=1) @ self.unit_keys.T
         every[torch.arange(len(slot)), slot] = -math.inf
         return every
+
+    @cached_property
+    def sums(self) -> Tensor:
+        return _class_sums(self.unit_keys, self.labels, len(self.counts))
+
+    def centres(self, slot: Tensor, queries: Tensor) -> Tensor:
+        """The largest cosine [T] of queries [T, E], the embeddings of slots [T], and the mean key of a class."""
+        asking, own = F.normalize(queries, dim=1), self.labels[slot]
+        every = asking @ F.normalize(self.sums, dim=1).T
+        without = F.normalize(self.sums[own] - self.unit_keys[slot], dim=1)
+        every[torch.arange(len(slot)), own] = (asking * without).sum(1)
+        return every.amax(1)
 
     def class_scores(self, slot: Tensor, queries: Tensor) -> Tensor:
         """log mean_{a∈c} exp S(m_a, x) [T, C] over the other slots."""

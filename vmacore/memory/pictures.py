@@ -194,6 +194,7 @@ class PictureMemory:
             "labels": self.labels,
             "cosines": self.calibration.cosines,
             "nearest": self.calibration.nearest,
+            "centres": self.calibration.centres,
             "slots": self.slots.slots,
             **({} if self.views is None else {"views": self.views}),
             "names": torch.frombuffer(bytearray(names), dtype=torch.uint8),
@@ -271,6 +272,8 @@ def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemo
     described, slots, stored = read_memory(path, device)
     if "names" not in stored:
         raise VmaError(f"{path} holds no names of classes and files: {_BUILD}")
+    if "centres" not in stored:
+        raise VmaError(f"{path} is of an earlier version, which refused by other numbers: {_BUILD}")
     with reading(path, _BUILD, "is damaged"):
         check_sum(described, stored)
         names, temperature = json.loads(stored["names"].cpu().numpy().tobytes()), float(described["temperature"])
@@ -283,7 +286,7 @@ def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemo
             preparation=Preparation.from_dict(json.loads(described["preparation"])),
             run=described["run"],
             made_by=described["weights"],
-            calibration=Calibration(stored["cosines"], stored["nearest"], temperature),
+            calibration=Calibration(stored["cosines"], stored["nearest"], stored["centres"], temperature),
         )
 
 

@@ -31,6 +31,7 @@ def check_slots(stored: Mapping[str, Tensor], size: Sequence[int], classes: int)
         "views": (torch.uint8, [slots, 2 * size[0], 2 * size[1]]),
         "cosines": (torch.float32, [slots]),
         "nearest": (torch.int32, [slots]),
+        "centres": (torch.float32, [slots]),
     }
     for name, (kind, shape) in shapes.items():
         if name in stored:
