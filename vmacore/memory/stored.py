@@ -72,7 +72,7 @@ def checksum(described: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str
 
 
 def check_sum(described: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
-    """Check the checksum that a file names; earlier versions wrote none.
+    """Check the checksum that a file names; one that names none is judged by its content alone.
 
     Raises:
         ValueError: it is another.
