@@ -11,7 +11,7 @@ help:
 	@echo "make demo    train, score, sample and classify on built-in data (under six minutes on two cores)"
 	@echo "make test    lint, types and tests"
 	@echo "make quick   the same without tests that start processes or train through a command"
-	@echo "make torture kill, damage and race on purpose, at full size (an hour on two cores)"
+	@echo "make torture kill, damage and race on purpose, at full size (more than an hour on two cores)"
 	@echo "make docs    the documentation as a site: open build/site/index.html"
 	@echo "make release the files of a release in dist/, tried in an empty environment"
 	@echo "make weights-hashes   after weights were replaced: their hashes, which downloads are checked by"
