@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -184,13 +184,6 @@ def anyone(asks: bool) -> bool:
     flag = torch.tensor(int(asks))
     dist.all_reduce(flag, dist.ReduceOp.MAX)
     return bool(flag)
-
-
-def copy_from_first(tensors: Iterable[Tensor]) -> None:
-    """Fill tensors with those of the first process."""
-    if world_size() > 1:
-        for tensor in tensors:
-            dist.broadcast(tensor, 0)
 
 
 def from_first(text: str | None) -> str:

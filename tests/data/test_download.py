@@ -14,7 +14,7 @@ import pytest
 from tests.data.drawings import write_files
 from tests.data.server import Server
 from vmacore.data import download as module
-from vmacore.data.download import FETCHABLE, Remote, download
+from vmacore.data.download import REMOTES, Remote, download
 from vmacore.errors import VmaError
 
 ONE, TWO = b"one" * 100_000, b"two"
@@ -170,7 +170,7 @@ def test_files_brought_by_hand_are_not_fetched(server: Server, tmp_path: Path) -
 
 def test_unknown_names_list_what_can_be_had(tmp_path: Path) -> None:
     omniglots = {"omniglot", "omniglot-burda", "omniglot-gmn", "omniglot-oneshot"}
-    assert set(FETCHABLE) == {*omniglots, "mnist", "binarized-mnist"}
+    assert set(REMOTES) == {*omniglots, "mnist", "binarized-mnist"}
     with pytest.raises(VmaError, match="'glyphs' can't be downloaded, it is built in or unknown; choose one of"):
         download("glyphs", tmp_path)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vmacore.data import DATASETS, load_dataset
-from vmacore.data.download import FETCHABLE
+from vmacore.data.download import REMOTES
 from vmacore.data.sets import glyphs
 from vmacore.errors import VmaError
 
@@ -21,7 +21,7 @@ def test_an_unknown_name_or_protocol_lists_the_choices() -> None:
         load_dataset("omniglot-gmn", protocol="45-5")
 
 
-@pytest.mark.parametrize("name", FETCHABLE)
+@pytest.mark.parametrize("name", REMOTES)
 def test_nothing_is_fetched_or_made_by_loading(name: str, tmp_path: Path) -> None:
     for offline in (False, True):
         with pytest.raises(VmaError, match=f"run `vma download {name}`"):

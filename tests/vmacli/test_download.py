@@ -61,10 +61,10 @@ def test_imports_real_data(shell: Shell, real_data: Path, name: str, folder: str
 def test_the_choices_are_those_of_the_library() -> None:
     choices = get_args(get_type_hints(download)["what"])
     assert choices == (*DATASETS.names(), "weights")
-    assert set(sources.FETCHABLE) < set(choices)  # others are built in
+    assert set(sources.REMOTES) < set(choices)  # others are built in
 
 
-@pytest.mark.parametrize("name", sources.FETCHABLE)
+@pytest.mark.parametrize("name", sources.REMOTES)
 def test_foreseen_failures(shell: Shell, tmp_path: Path, name: str) -> None:
     assert "--from PATH" in shell.refused("download", name, "--offline")
     assert "absent" in shell.refused("download", name, "--from", str(tmp_path / "absent"))

@@ -101,7 +101,7 @@ class Characters:
 
     @property
     def view(self) -> str:
-        """Which of `vmacore.data.views.VIEWS` the images are."""
+        """Which of the two of `vmacore.data.views` the images are: "pixels" or "finer"."""
         return "finer" if self.finer else "pixels"
 
     def in_pixels(self) -> Characters:

@@ -55,7 +55,6 @@ def _remotes() -> dict[str, Remote]:
 
 
 REMOTES: Mapping[str, Remote] = _remotes()
-FETCHABLE = tuple(REMOTES)
 
 
 @dataclass(frozen=True)

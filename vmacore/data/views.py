@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-VIEWS = ("pixels", "finer")
 ZOOM = 2  # pixels of the finer view for one of x, each way
 FAINTEST = 1 / 8  # a part of full ink; below it is paper. Omniglot's finer view is in quarters.
 

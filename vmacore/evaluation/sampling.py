@@ -25,7 +25,6 @@ from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.networks.layers import rows as gather
 from vmacore.seeds import Stream, generator
 
-SOURCES = ("train", "validation", "test", "learned")
 SCALE = 3  # screen pixels a drawn pixel takes in the PNG
 GREY = 0.75  # of the lines between pictures
 # Settled on Omniglot's validation classes, where samples then vary about as much as people's drawings of a class do

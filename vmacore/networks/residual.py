@@ -172,14 +172,6 @@ class Level(nn.Module):
         """The layers that p and q start with: with zeros there both are N(0, I)."""
         return [self.both, self.evidence, *([self.meeting] if self.meeting else [])]
 
-    def reading_evidence(self) -> list[nn.Linear]:
-        """The layers that take the recognition's features in."""
-        return [self.evidence, *([self.evidence_hidden] if self.meeting else [])]
-
-    def reading_decoder(self) -> list[nn.Linear]:
-        """The layers that take the decoder's features in."""
-        return [self.both, *([self.both_hidden] if self.meeting else [])]
-
     def seen(self, features: Tensor) -> Tensor:
         """The recognition's features [U, h, w, C] → their share of the correction."""
         share = self.evidence(features)

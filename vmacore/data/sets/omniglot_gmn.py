@@ -28,7 +28,6 @@ DRAWINGS_OF = ("omniglot",)
 PREPARED = Path("omniglot-gmn", "omniglot-28x28-gmn.safetensors")
 PREPARATION = "28×28 as published with Generative Matching Networks, ink 1"
 BINARISATION = "none: binary as published"
-PROTOCOL = "30-20"
 SIDE = 28
 PAPER = 255
 TITLE = "the GMN Omniglot"
@@ -50,7 +49,7 @@ def load(data_dir: Path) -> Dataset:
     split = split_by_alphabet(characters.classes, EVALUATION)
     return Dataset(
         name="omniglot-gmn",
-        protocol=PROTOCOL,
+        protocol=PROTOCOLS[0],
         preparation=PREPARATION,
         binarisation=BINARISATION,
         train=characters.select(split.train),
