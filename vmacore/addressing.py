@@ -118,10 +118,16 @@ def precise(like: Tensor) -> torch.dtype:
 def _inverse_cdf(cumulative: Tensor, samples: int, generator: torch.Generator | None) -> Tensor:
     total = cumulative[:, -1:]
     numbers = uniform((len(cumulative), samples), generator, cumulative)
-    # Below the total whatever the rounding; right=True then never returns a slot of probability zero.
-    numbers = torch.minimum(numbers * total, torch.nextafter(total, torch.zeros_like(total)))
     # Probabilities that are not numbers have no inverse; clamped, they reach the loss, where they are reported.
-    return torch.searchsorted(cumulative, numbers, right=True).clamp_(max=cumulative.shape[1] - 1)
+    return torch.searchsorted(cumulative, below(total, numbers), right=True).clamp_(max=cumulative.shape[1] - 1)
+
+
+def below(total: Tensor, fraction: Tensor) -> Tensor:
+    """Fractions in [0, 1) of totals, of shapes that broadcast, and below the totals whatever the rounding.
+
+    Searched for with right=True in a cumulative distribution, they never give a slot of probability zero.
+    """
+    return torch.minimum(fraction * total, torch.nextafter(total, torch.zeros_like(total)))
 
 
 def _entropy(log_probability: Tensor) -> Tensor:

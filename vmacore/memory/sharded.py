@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vmacore.addressing import Addressing, precise, query_side, similarities, slot_side
+from vmacore.addressing import Addressing, below, precise, query_side, similarities, slot_side
 from vmacore.distributed import everyone, rank, total, world_size
 from vmacore.memory.encoded import EncodedMemory
 from vmacore.memory.streamed import StreamedAddressing
@@ -184,9 +184,7 @@ class ShardedAddressing(Addressing):
     def _drawn(self, fraction: Tensor, mass: Tensor, locate: Callable[[Tensor], Tensor]) -> Tensor:
         """Addresses where the distribution over all slots passes fractions [B, K]; mass: of the shards [B, size]."""
         cumulative = mass.cumsum(1)
-        whole = cumulative[:, -1:]
-        # Below the whole whatever the rounding; right=True then never returns a shard of mass zero.
-        point = torch.minimum(fraction * whole, torch.nextafter(whole, torch.zeros_like(whole)))
+        point = below(cumulative[:, -1:], fraction)
         shard = torch.searchsorted(cumulative, point, right=True).clamp_(max=mass.shape[1] - 1)
         rest = (point - F.pad(cumulative, (1, 0)).gather(1, shard)) / mass.gather(1, shard)
         own = shard == rank()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vmacore.addressing import Addressing, precise
+from vmacore.addressing import Addressing, below, precise
 from vmacore.seeds import uniform
 
 SEGMENT = 64  # slots of a segment at most: what one sample of an address looks at again
@@ -144,9 +144,7 @@ class StreamedAddressing(Addressing):
     def locate(self, fraction: Tensor) -> Tensor:
         """Slots, int64 [B, K], where the cumulative distribution passes fractions [B, K] in [0, 1)."""
         cumulative = self._cumulative  # [B, G]
-        total = cumulative[:, -1:]
-        # Below the total whatever the rounding; right=True then never returns a segment of mass zero.
-        point = torch.minimum(fraction * total, torch.nextafter(total, torch.zeros_like(total)))
+        point = below(cumulative[:, -1:], fraction)
         segment = torch.searchsorted(cumulative, point, right=True).clamp_(max=cumulative.shape[1] - 1)
         before = F.pad(cumulative, (1, 0)).gather(1, segment)
         rest = (point - before) / (cumulative.gather(1, segment) - before)
@@ -170,8 +168,7 @@ class StreamedAddressing(Addressing):
                 u = torch.searchsorted(segments, segment[sample])
                 of_query = sample // (len(segment) // B)
                 weight = scores[u, of_query].to(fraction.dtype).softmax(1).cumsum_(1)  # [P', SEGMENT]
-                total = weight[:, -1]
-                point = torch.minimum(fraction[sample] * total, torch.nextafter(total, torch.zeros_like(total)))
+                point = below(weight[:, -1], fraction[sample])
                 within = (weight <= point[:, None]).sum(1)
                 slot[sample] = first[u] + torch.minimum(within, length[u] - 1)
         return slot
