@@ -37,7 +37,7 @@ def identify(
 ) -> None:
     """Tell the class of pictures by a memory, or that they are none of these. Exit code 1 if one can't be read."""
     with reporting(session) as output:
-        from vmacore.data.folders import files_below
+        from vmacore.data.folders import files_of
         from vmacore.errors import VmaError
         from vmacore.evaluation.answers import check_csv
         from vmacore.evaluation.identify import Identifier, Unreadable, write_csv
@@ -49,7 +49,7 @@ def identify(
         identifier = Identifier(reader.model, opened, reject, top)
         if math.isinf(identifier.threshold) and reject > 0:
             output.note("nothing is refused: no class in memory has two pictures to tell what is usual")
-        paths = [file for path in images for file in (files_below(path) if path.is_dir() else [path])]
+        paths = files_of(images)
         if not paths:
             raise VmaError(f"there is no picture in {', '.join(map(str, images))}: give pictures, or folders of them")
         answers: list[Answer | Unreadable] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +65,7 @@ def read_class(paths: Sequence[Path], name: str, preparation: Preparation) -> Pi
     Raises:
         VmaError: none of them can be used.
     """
-    files = [file for path in paths for file in (files_below(path) if path.is_dir() else [path])]
-    return _read(paths[0], [(name, file) for file in files], preparation)
+    return _read(paths[0], [(name, file) for file in files_of(paths)], preparation)
 
 
 def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> FolderDataset:
@@ -120,6 +119,11 @@ def in_words(left_out: Sequence[str]) -> list[str]:
     if len(left_out) > LINES:
         lines.append(f"left out: {len(left_out) - LINES} more files; vma inspect FILE… says why")
     return lines
+
+
+def files_of(paths: Iterable[Path]) -> list[Path]:
+    """The paths as they stand, but for each folder all `files_below` it."""
+    return [file for path in paths for file in (files_below(path) if path.is_dir() else [path])]
 
 
 def files_below(folder: Path) -> list[Path]:

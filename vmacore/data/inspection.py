@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from vmacore.data.braille import braille
-from vmacore.data.folders import files_below
+from vmacore.data.folders import files_of
 from vmacore.data.pictures import LEVELS, Preparation, Shades, open_picture
 from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError, writing
@@ -53,7 +53,7 @@ class Inspected:
 
 def inspect_pictures(paths: Iterable[Path], preparation: Preparation) -> list[Inspected]:
     """Every picture named, and those in folders that are."""
-    return [_inspect(file, preparation) for path in paths for file in (files_below(path) if path.is_dir() else [path])]
+    return [_inspect(file, preparation) for file in files_of(paths)]
 
 
 def _inspect(path: Path, preparation: Preparation) -> Inspected:
@@ -64,9 +64,7 @@ def _inspect(path: Path, preparation: Preparation) -> Inspected:
     except VmaError as error:
         return Inspected(path, image, None, f"can't be used: {error}")
     found = Inspected(path, image, finer, "")
-    return Inspected(
-        path, image, finer, f"{image.width}×{image.height} {image.mode}, ink {found.ink:.1%} of the pixels"
-    )
+    return replace(found, words=f"{image.width}×{image.height} {image.mode}, ink {found.ink:.1%} of the pixels")
 
 
 def preview(item: Inspected, width: int = 80) -> str:
