@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vmacore.files import data_folder
 
 if TYPE_CHECKING:
     from vmacli.session import Session
@@ -74,5 +75,4 @@ def _tasks(characters: Characters) -> list[str]:
 
 def _data_dir(session: Session) -> list[str]:
     """The option that tells the next command where data are, unless it looks there anyway."""
-    usual = os.environ.get("VMA_DATA") or "data"
-    return [] if session.data_dir == Path(usual) else ["--data-dir", str(session.data_dir)]
+    return [] if session.data_dir == data_folder() else ["--data-dir", str(session.data_dir)]

@@ -23,7 +23,7 @@ from vmacli.console import HarmlessConsole, harmless
 from vmacli.interrupts import INTERRUPTED
 from vmacli.session import Session
 from vmacli.stderr import Stderr
-from vmacore.errors import VmaError, cut, reason
+from vmacore.errors import VmaError, cut, reason, short_of_memory
 from vmacore.files import as_json
 
 LONGEST_ERROR = 2000  # letters
@@ -160,8 +160,6 @@ def _count(number: float) -> str:
 @contextmanager
 def reporting(session: Session) -> Iterator[Output]:
     """Runs a command: a foreseen failure becomes one line and exit code 1, an interrupt exit code 130."""
-    from vmacore.errors import short_of_memory
-
     output = Output(as_json=session.as_json, quiet=session.quiet)
     try:
         yield output

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vmacore.networks.convolutional import Size
+from vmacore.networks.convolutional import Size, halved
 from vmacore.networks.layers import nhwc_flat, output, zero
 
 
@@ -17,7 +17,7 @@ def sizes_of(size: Size, stages: int) -> list[Size]:
     """Sizes of the maps of each stage, finest first: 26 → 13, 7, 4."""
     sizes = []
     for _ in range(stages):
-        size = (size[0] + 1) // 2, (size[1] + 1) // 2
+        size = halved(size)
         sizes.append(size)
     return sizes
 

@@ -18,7 +18,7 @@ import torch
 from vmacore.data.archives import wanted_files
 from vmacore.data.characters import Characters, Dataset
 from vmacore.data.prepared import read_prepared, write_prepared
-from vmacore.data.sets.omniglot import BINARISATION, FINER_PREPARATION, PREPARATION, QUARTERS, decode, inked, quarters
+from vmacore.data.sets.omniglot import BINARISATION, FINER_PREPARATION, PREPARATION, QUARTERS, decode, quarters
 from vmacore.errors import VmaError
 
 PROTOCOLS: tuple[str, ...] = ("runs",)
@@ -99,8 +99,7 @@ def describe(data_dir: Path) -> str:
 
 def open_set(data_dir: Path, protocol: str, seed: int) -> Dataset:
     """What `vmacore.data.load_dataset` calls."""
-    finer = read(data_dir)
-    return _tests(replace(finer, images=torch.from_numpy(inked(finer.images.numpy())), levels=1, finer=False))
+    return _tests(read(data_dir).in_pixels())
 
 
 def open_finer(data_dir: Path, protocol: str, seed: int) -> Dataset:
