@@ -123,7 +123,10 @@ class Characters:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set cut into splits, with the words that stand beside every number made from it."""
+    """A data set cut into splits, with the words that stand beside every number made from it.
+
+    preparation: how drawings became images. binarisation: how images become binary, and whether anew in each step.
+    """
 
     name: str
     protocol: str

@@ -24,7 +24,7 @@ class EncodedMemory:
 
     slots: contents m_a, images [S, 1, H, W] or vectors [S, D].
     keys: embeddings e_a = h(m_a) [S, E].
-    log_prior: log p(a|M) [S], nats.
+    log_prior: log p(a|M) [S], nats; of a model that draws no address 0 [1], for its one alternative.
     mask: bool [B, S], the slots that each target may see; None: all.
     """
 

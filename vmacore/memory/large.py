@@ -116,13 +116,14 @@ def write_memory(
     """Read a memory of so many slots into a file; only one part of `images` is held at a time.
 
     images: parts [n, H, W] of 0 and 1 in the order of the slots, or of shades in [0, 1] where h sees a finer view, of
-    which keys and pixels are kept. labels: the class of every slot, integers [slots], in
-    0 … classes − 1. The file is safetensors, appears whole or not at all, and names the weights that made its keys.
+    which keys and pixels are kept. labels: the class of every slot, integers [slots], in 0 … classes − 1. The file is
+    safetensors, appears whole or not at all, and names the weights that made its keys.
     progress(done, slots) counts slots.
 
     Raises:
-        VmaError: pixels that are neither 0 nor 1, another number or size of images than promised, a model with a
-            learned memory, or a file that cannot be written.
+        VmaError: pixels that are neither 0 nor 1, another number or size of images than promised, labels of another
+            number or range, weights that give no numbers, a model with a learned memory, or a file that cannot be
+            written.
     """
     if model.learned_memory is not None:
         raise VmaError("this model's memory is learned: a large memory is made with a few-shot model")

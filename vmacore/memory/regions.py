@@ -29,5 +29,10 @@ def header_of(regions: dict[str, tuple[str, list[int], int]], metadata: dict[str
 
 
 def write_at(file: BinaryIO, offset: int, tensor: Tensor) -> None:
+    """The numbers of a tensor, without its shape, from a byte of the file on.
+
+    Raises:
+        OSError: they cannot be written.
+    """
     file.seek(offset)
     file.write(tensor.cpu().contiguous().numpy().tobytes())

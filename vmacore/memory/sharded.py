@@ -73,6 +73,9 @@ def join(part: EncodedMemory, model: VariationalMemoryAddressing) -> ShardedMemo
     """One memory of the parts that the processes have read, each its own, in the order of the processes.
 
     p(a|M) is normalised anew over all slots; the model is the one that read the parts.
+
+    Raises:
+        ValueError: a mask.
     """
     if part.mask is not None:
         raise ValueError("a memory is shared out without a mask")

@@ -76,7 +76,8 @@ class GenerativeModel(nn.Module, ABC):
         """Terms of log w for z ~ q(z|x, ·) at the addresses given.
 
         targets [B, 1, H, W], address int64 [B, K] → LogTerms of [B, K]. chunk: decode at most so many samples at a
-        time, with the same noise whatever the chunk.
+        time, with the same noise whatever the chunk. pathwise: let gradients pass through z; a model that draws no
+        address always does.
         """
 
     @abstractmethod

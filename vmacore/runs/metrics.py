@@ -24,7 +24,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
 
 
 def last(run: Path, kind: str) -> dict[str, Any]:
-    """The last row of a kind, empty if there is none."""
+    """The last row of a kind, empty if there is none. Raises as `rows`."""
     return next((row for row in reversed(rows(run)) if row["kind"] == kind), {})
 
 

@@ -173,7 +173,14 @@ class Trainer:
         self.run.save(self.step, tensors, {"best": self.best, "torch": torch.__version__})
 
     def restore(self, step: int | None = None) -> None:
-        """Take up the checkpoint of a step, or the newest that is whole; metrics written after it are cut off."""
+        """Take up the checkpoint of a step, or the newest that is whole; metrics written after it are cut off.
+
+        Without any checkpoint the run begins again.
+
+        Raises:
+            VmaError: none is whole, it cannot be read, it lies past the last step, or the run should have started from
+                weights that were never stored.
+        """
         if (self.run.path / STATE).exists():
             raise VmaError(f"{self.run.path} has no whole checkpoint to resume from: start a new run (--init RUN)")
         if step is None:
