@@ -40,7 +40,8 @@ def classify(
     if (baselines.with_baselines or unknown.asked) and tasks.within_alphabet:
         raise typer.BadParameter("give --within-alphabet without --baselines and --unknown")
     with reporting(session) as output:
-        from vmacore.evaluation.answers import check_csv, write_csv
+        from vmacore.evaluation.answers import write_csv
+        from vmacore.evaluation.csv_file import check_csv
         from vmacore.evaluation.measuring import measure_tasks
         from vmacore.evaluation.tasks import FewShotTasks
 

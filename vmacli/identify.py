@@ -39,7 +39,7 @@ def identify(
     with reporting(session) as output:
         from vmacore.data.folders import files_of
         from vmacore.errors import VmaError
-        from vmacore.evaluation.answers import check_csv
+        from vmacore.evaluation.csv_file import check_csv
         from vmacore.evaluation.identify import Identifier, Unreadable, write_csv
 
         options.check_report(report)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +11,7 @@ import torch
 from torch import Tensor
 
 from vmacore.data.characters import Characters
-from vmacore.errors import writing
-from vmacore.files import check_writable, replace
+from vmacore.evaluation.csv_file import save_csv
 
 HEADER = ("file", "label", "predicted", "probability", "way", "shot", "rule", "episode")
 
@@ -81,33 +78,20 @@ def confusions(characters: Characters, answers: Sequence[Answers]) -> list[Confu
     return [Confusion(names[c], names[other], count, asked[c]) for (c, other), count in counts.most_common()]
 
 
-def check_csv(path: Path) -> None:
-    """Find out, before anything is asked, whether a table can be written there.
-
-    Raises:
-        VmaError: it cannot.
-    """
-    with writing(path, "choose another --csv"):
-        check_writable(path)
-
-
 def write_csv(path: Path, characters: Characters, answers: Sequence[Answers]) -> None:
     """A line for each query, with HEADER above.
 
     Raises:
         VmaError: the file cannot be written.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(HEADER)
+    rows = []
     for part in answers:
         columns = (part.drawing.tolist(), part.predicted.tolist(), part.probability.tolist())
         for drawing, predicted, probability in zip(*columns, strict=True):
             label = characters.classes[int(characters.labels[drawing])]
             row = (characters.drawing(drawing), label, characters.classes[predicted], f"{probability:.4f}")
-            table.writerow([*row, part.way, part.shot, part.rule, part.episode])
-    with writing(path, "choose another --csv"):
-        replace(path, text.getvalue().encode())
+            rows.append((*row, part.way, part.shot, part.rule, part.episode))
+    save_csv(path, HEADER, rows)
 
 
 def _classes(characters: Characters, answers: Sequence[Answers]) -> tuple[Tensor, Tensor]:

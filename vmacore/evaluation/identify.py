@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,8 +14,8 @@ from torch import Tensor
 
 from vmacore.data.pictures import LEVELS
 from vmacore.data.views import pixels_of
-from vmacore.errors import VmaError, writing
-from vmacore.files import replace
+from vmacore.errors import VmaError
+from vmacore.evaluation.csv_file import save_csv
 from vmacore.finite import finite
 from vmacore.memory.calibration import class_means, known
 from vmacore.memory.large import pack
@@ -221,15 +219,12 @@ def write_csv(path: Path, answers: Sequence[Answer | Unreadable]) -> None:
     Raises:
         VmaError: the file cannot be written.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(HEADER)
+    rows: list[list[str]] = []
     for answer in answers:
         if isinstance(answer, Unreadable):
-            table.writerow([answer.file, *[""] * 6, answer.error])
+            rows.append([answer.file, *[""] * 6, answer.error])
         else:
             near = answer.nearest[0]
             shown = (f"{answer.probability:.4f}", f"{answer.known:.6f}", near.file, near.label, f"{near.cosine:.6f}")
-            table.writerow([answer.file, answer.label or "", *shown, ""])
-    with writing(path, "choose another --csv"):
-        replace(path, text.getvalue().encode(errors="replace"))
+            rows.append([answer.file, answer.label or "", *shown, ""])
+    save_csv(path, HEADER, rows)
