@@ -44,6 +44,12 @@ def test_recipes_load_and_go_through_toml_unchanged(name: str) -> None:
     assert Config.from_toml(recipe.to_toml()) == recipe
 
 
+def test_a_path_that_is_no_utf8_is_told() -> None:
+    there = CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"dataset": "pictures/na\udcffme"})})
+    with pytest.raises(VmaError, match=r'dataset = "pictures/na.me" is not UTF-8, .* rename that folder'):
+        there.to_toml()
+
+
 def test_a_recipe_says_what_differs_from_the_defaults() -> None:
     assert load_recipe("mnist").model.channels == (16, 16, 24, 32, 32, 32)
     assert load_recipe("digits").model.channels == (32, 32, 32, 48, 48, 48)

@@ -106,6 +106,11 @@ def test_whole_alphabets_validate_where_they_add_up() -> None:
     assert {classes[c][0] for c in validation_classes(classes)} == {"c", "e", "f"}
 
 
+def test_names_of_alphabets_need_not_be_utf8() -> None:
+    classes = classes_of({"na\udcffme": 18, "other": 2})
+    assert [classes[c] for c in validation_classes(classes)] == classes_of({"other": 2})
+
+
 def test_an_alphabet_is_divided_where_they_do_not_add_up() -> None:
     sizes = {"a": 20, "b": 20, "c": 7, "d": 23, "e": 30}  # 10 of 100: c whole, and 3 of another
     classes = classes_of(sizes)

@@ -113,9 +113,17 @@ class Config(Section):
         return _validated(document)
 
     def to_toml(self) -> str:
-        """The configuration as TOML, without what is unset, since TOML has no null, and without labels as they are."""
+        """The configuration as TOML, without what is unset, since TOML has no null, and without labels as they are.
+
+        Raises:
+            VmaError: a path in it is not UTF-8, as TOML has to be.
+        """
         unused = {"labels"} if self.labels == LabelsConfig() else None
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, exclude=unused))
+        text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, exclude=unused))
+        for line in text.splitlines():
+            if any("\ud800" <= letter <= "\udfff" for letter in line):
+                raise VmaError(f"{cut(line)} is not UTF-8, as config.toml has to be: rename that folder")
+        return text
 
     @staticmethod
     def from_toml(text: str) -> Config:

@@ -9,6 +9,7 @@ names and counts decide here, no drawing and no result.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
@@ -112,7 +113,7 @@ def validation_classes(classes: Sequence[str]) -> list[int]:
     members = {
         alphabet: list(rows) for alphabet, rows in groupby(range(len(classes)), key=lambda c: alphabet_of(classes[c]))
     }
-    queue = sorted(members, key=lambda alphabet: hashlib.sha256(alphabet.encode()).hexdigest())
+    queue = sorted(members, key=lambda alphabet: hashlib.sha256(os.fsencode(alphabet)).hexdigest())
 
     reachable = [{0}]  # reachable[i]: totals that whole alphabets from the last i of the queue can have
     for alphabet in reversed(queue):
