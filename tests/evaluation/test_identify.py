@@ -18,11 +18,13 @@ from vmacore.data.pictures import LEVELS
 from vmacore.errors import VmaError
 from vmacore.evaluation import identify
 from vmacore.evaluation.identify import HEADER, Identifier, Unreadable, write_csv
+from vmacore.memory import calibration
 
 
 @pytest.mark.parametrize("view", ["pixels", "finer"])
 def test_answers_are_those_of_the_formulas(view: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identify, "BLOCK", 3)
+    for module in (identify, calibration):
+        monkeypatch.setattr(module, "BLOCK", 3)
     model, drawings = make_model(view), characters()
     asked = characters([2, 2], seed=5)
     memory = make_memory(model, drawings)

@@ -171,6 +171,7 @@ def test_calibration_asks_each_picture_of_the_others() -> None:
 def test_of_many_pictures_some_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "ASKED", 4)
     monkeypatch.setattr(calibration, "SCORES", 20)
+    monkeypatch.setattr(calibration, "BLOCK", 3)
     memory = make_memory(make_model())
     assert memory.calibration is not None
     assert memory.calibration.asked.nonzero()[:, 0].tolist() == [0, 2, 6, 9]  # slot 3 has no other of its class

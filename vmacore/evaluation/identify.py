@@ -17,13 +17,12 @@ from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError
 from vmacore.evaluation.csv_file import save_csv
 from vmacore.finite import finite
-from vmacore.memory.calibration import class_means, known
+from vmacore.memory.calibration import BLOCK, class_means, known
 from vmacore.memory.large import pack
 from vmacore.memory.pictures import PictureMemory
 from vmacore.models.vma import VariationalMemoryAddressing
 
 BATCH = 64  # pictures that are read, and address the memory, at a time
-BLOCK = 2**16  # keys whose cosines are held at a time
 HEADER = ("file", "label", "probability", "known", "nearest", "nearest_label", "cosine", "error")
 
 

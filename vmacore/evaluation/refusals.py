@@ -138,7 +138,10 @@ def unknown_queries(classifier: Classifier, support: Tensor, count: int, index: 
 
 @dataclass(frozen=True, eq=False)
 class _Judge:
-    """keys: of unit length [S, E]. usual: the usual cosine [S] of each slot's class. means: of classes [C, E]."""
+    """keys: of unit length [S, E]. usual: the usual cosine [S] of each slot's class. means: of classes [C, E].
+
+    threshold: how well known a query has to be.
+    """
 
     keys: Tensor
     usual: Tensor

@@ -16,6 +16,7 @@ from vmacore.memory.large import LargeMemory
 
 ASKED = 2048  # pictures asked of the others at most
 SCORES = 2**24  # scores held at a time
+BLOCK = 2**16  # keys made as long as one at a time: a memory may be larger than what a machine holds
 TEMPERATURES = tuple(2 ** (step / 8) for step in range(33))  # 1 … 16
 PRIOR_PICTURES = 5  # how many pictures of a class the mean of all classes counts for
 
@@ -83,11 +84,14 @@ def known(cosines: Tensor, usual: Tensor, centres: Tensor) -> Tensor:
 
 def class_means(keys: Tensor, labels: Tensor, classes: int) -> Tensor:
     """The mean key of each class [C, E], as long as one, of keys [S, E] made as long as one."""
-    return F.normalize(_class_sums(F.normalize(keys, dim=1), labels, classes), dim=1)
+    return F.normalize(_class_sums(keys, labels, classes), dim=1)
 
 
-def _class_sums(unit_keys: Tensor, labels: Tensor, classes: int) -> Tensor:
-    return unit_keys.new_zeros(classes, unit_keys.shape[1]).index_add(0, labels.long(), unit_keys)
+def _class_sums(keys: Tensor, labels: Tensor, classes: int) -> Tensor:
+    sums = keys.new_zeros(classes, keys.shape[1])
+    for part, own in zip(keys.split(BLOCK), labels.split(BLOCK), strict=True):
+        sums.index_add_(0, own.long(), F.normalize(part, dim=1))
+    return sums
 
 
 @torch.no_grad()
@@ -137,7 +141,7 @@ class _LeaveOneOut:
 
     @cached_property
     def sums(self) -> Tensor:
-        return _class_sums(self.unit_keys, self.labels, len(self.counts))
+        return _class_sums(self.memory.keys, self.labels, len(self.counts))
 
     def centres(self, slot: Tensor, queries: Tensor) -> Tensor:
         """The largest cosine [T] of queries [T, E], the embeddings of slots [T], and the mean key of a class."""
