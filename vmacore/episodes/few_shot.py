@@ -88,9 +88,9 @@ class EpisodeSampler:
         if n_way % n_memories:
             raise ValueError(f"{n_way} classes cannot be shared out to {n_memories} memories")
         if not 1 <= n_way <= characters.n_classes:
-            hint = ", as drawings without labels do: train with --set episode.memory=none"
-            held = f"{characters.n_classes}{hint if characters.n_classes == 1 else ''}"
-            raise VmaError(f"{n_way} classes asked for, but the split holds {held}")
+            alone = ", as drawings without labels do: train with --set episode.memory=none"
+            hint = alone if characters.n_classes == 1 else ": ask for no more"
+            raise VmaError(f"{n_way} classes asked for, but the split holds {characters.n_classes}{hint}")
         self.fewest = int(characters.counts.min())
         if self.shots[0] + n_target > self.fewest:
             raise VmaError(

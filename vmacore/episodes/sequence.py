@@ -133,7 +133,7 @@ def _drawings(
 
 def _check(characters: Characters, classes: int, length: int, replacement: bool) -> None:
     if not 1 <= classes <= characters.n_classes:
-        raise VmaError(f"{classes} classes asked for, but the split holds {characters.n_classes}")
+        raise VmaError(f"{classes} classes asked for, but the split holds {characters.n_classes}: ask for no more")
     fewest = int(characters.counts.min())
     if length > fewest and not replacement:
         raise VmaError(
