@@ -200,7 +200,7 @@ def test_drawings_without_labels_have_no_few_shot_episodes() -> None:
     """They are all of one class; what trains on them is named."""
     with pytest.raises(VmaError, match=r"2 classes asked for, but the split holds 1, .* --set episode\.memory=none$"):
         _sampler(synthetic.characters([20]), n_way=2)
-    with pytest.raises(VmaError, match=r"3 classes asked for, but the split holds 2$"):
+    with pytest.raises(VmaError, match=r"3 classes asked for, but the split holds 2: ask for 1 to 2$"):
         _sampler(synthetic.characters([20, 20]), n_way=3)
 
 

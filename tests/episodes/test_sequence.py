@@ -150,7 +150,7 @@ def test_items_altogether_may_lack_the_targets_class() -> None:
 
 def test_too_much_asked_for_is_refused() -> None:
     characters = synthetic.characters([7] * 5)
-    with pytest.raises(VmaError, match="6 classes asked for, but the split holds 5: ask for no more"):
+    with pytest.raises(VmaError, match="6 classes asked for, but the split holds 5: ask for 1 to 5"):
         _sequences(characters, max_classes=6)
     with pytest.raises(VmaError, match=r"8 drawings in a row without replacement asked for, but a class .* has 7"):
         _sequences(characters, length=8)

@@ -214,7 +214,7 @@ def test_preparing_fills_in_what_the_data_say() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["episode.classes=13"], "13 classes asked for, but the split holds 12: ask for no more"),
+        (["episode.classes=13"], "13 classes asked for, but the split holds 12: ask for 1 to 12"),
         (["episode.shots=9"], "9 in memory and 2 targets of each class .* has 10 drawings"),
         (["episode.targets=9"], "2 in memory and 9 targets"),
     ],

@@ -132,8 +132,9 @@ def _drawings(
 
 
 def _check(characters: Characters, classes: int, length: int, replacement: bool) -> None:
-    if not 1 <= classes <= characters.n_classes:
-        raise VmaError(f"{classes} classes asked for, but the split holds {characters.n_classes}: ask for no more")
+    held = characters.n_classes
+    if not 1 <= classes <= held:
+        raise VmaError(f"{classes} classes asked for, but the split holds {held}: ask for 1 to {held}")
     fewest = int(characters.counts.min())
     if length > fewest and not replacement:
         raise VmaError(
