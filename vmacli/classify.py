@@ -13,11 +13,12 @@ from rich.text import Text
 
 from vmacli import options
 from vmacli.classify_options import Beside, Choice, Single, Tasks, Unknown
-from vmacli.opening import OpenRun, is_path, open_run
+from vmacli.opening import OpenRun, open_run
 from vmacli.output import reporting
 from vmacli.session import Session, uses
 from vmacli.tables.classes import by_class
 from vmacli.tables.classify import EMBEDDINGS, INTERVALS, accuracies, by_alphabet, refused
+from vmacore.shelf import is_folder
 
 if TYPE_CHECKING:
     from vmacore.evaluation.measuring import Measurements
@@ -62,7 +63,7 @@ def classify(
         if single.csv is not None:
             check_csv(single.csv)
         opened = open_run(output, wanted, session, addresses_suffice=not asked.decodes)
-        folder = is_path(opened.dataset.name)
+        folder = is_folder(opened.dataset.name)
         keep = single.by_class or single.csv is not None or single.report is not None or folder
         if keep and tasks.within_alphabet:
             raise typer.BadParameter(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -110,11 +109,6 @@ def open_run(output: Output, wanted: Wanted, session: Session, *, addresses_suff
         tell=output.note,
     )
     return OpenRun(run, session)
-
-
-def is_path(name: str) -> bool:
-    """Whether a run's data are a folder of pictures; options hold it in full (`options.dataset_or_folder`)."""
-    return Path(name).is_absolute()
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,6 +1,5 @@
 """Options that some commands share. Nothing here imports torch, so help and usage errors are quick."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -9,7 +8,7 @@ import typer
 
 from vmacli import completion
 from vmacore.errors import VmaError
-from vmacore.shelf import DATASETS, ESTIMATORS
+from vmacore.shelf import DATASETS, ESTIMATORS, is_folder
 
 if TYPE_CHECKING:
     EstimatorName: TypeAlias = str
@@ -21,19 +20,14 @@ FrameName = Literal["ink", "image"]  # vmacore.data.pictures.FRAMES, which impor
 
 def dataset_or_folder(value: str | None) -> str | None:
     """The name of a data set as it is, the path of a folder in full."""
-    if value is None or value in DATASETS:
-        return value
+    if value is None:
+        return None
     if is_folder(value):
         return str(Path(value).resolve())
     try:
         return DATASETS.check(value)
     except VmaError as error:
         raise typer.BadParameter(f"{error}, or a folder of pictures by its path, such as ./{value}") from None
-
-
-def is_folder(value: str) -> bool:
-    """Whether a word is the path of a folder: of one that is there, or with a separator in it."""
-    return "/" in value or os.sep in value or os.path.isdir(value)
 
 
 Frame = Annotated[

@@ -14,6 +14,7 @@ from vmacli.memories import run_of_memory
 from vmacli.opening import open_run
 from vmacli.output import reporting
 from vmacli.session import Session, uses
+from vmacore.shelf import is_folder
 from vmacore.spelling import choose_one_of
 
 
@@ -59,7 +60,7 @@ def _split_or_folder(value: str) -> str:
         return value
     if Path(value).is_file():
         return str(Path(value).resolve())
-    if not options.is_folder(value):
+    if not is_folder(value):
         raise typer.BadParameter(
             f"there is no {value!r}; {choose_one_of(value, SOURCES)}, or give the path of a folder or memory, such as "
             f"./{value}"

@@ -13,13 +13,13 @@ import typer
 
 from vmacli import completion
 from vmacli.next_commands import next_commands
-from vmacli.opening import is_path
 from vmacli.output import Output, reporting
 from vmacli.processes import processes, stopping
 from vmacli.resuming import existing, refuse_conflicts
 from vmacli.session import Session, uses
 from vmacli.tables.train import document, ending, faster_by, following, on_what, step_line, validation_line
 from vmacli.train_options import SEED, Recipe, of_run, unset
+from vmacore.shelf import is_folder
 
 if TYPE_CHECKING:
     from vmacore.config import Config
@@ -143,7 +143,7 @@ def _load(config: Config, session: Session, output: Output) -> Dataset:
     from vmacore.training.new import trainable
 
     data = load_data(config, session.data_dir, output.note)
-    if not is_path(config.data.dataset):
+    if not is_folder(config.data.dataset):
         return data
     output.note((found := trainable(data, config)).in_words())
     found.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +64,10 @@ EPISODES = Shelf("vmacore.episodes", "kind of episode", "base", "augmentation", 
 ESTIMATORS = Shelf("vmacore.estimators", "estimator", "base", "importance")
 MODELS = Shelf("vmacore.models", "model", "base", "terms", "reference", "reference_residual")
 NETWORKS = Shelf("vmacore.networks", "family of networks", "base", "eye", "layers", "patches", "strided_residual")
+
+
+def is_folder(dataset: str) -> bool:
+    """Whether what is given for a data set is no name but the path of a folder: of one that is there, or with a
+    separator in it."""
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
+    return dataset not in DATASETS and (any(one in dataset for one in separators) or os.path.isdir(dataset))

@@ -9,11 +9,12 @@ import torch
 
 from tests.data.pictures import drawing, save_classes
 from vmacore.data import load_dataset
-from vmacore.data.folders import FolderDataset, files_below, is_path, read_folder
+from vmacore.data.folders import FolderDataset, files_below, read_folder
 from vmacore.data.pictures import LEVELS, Preparation
 from vmacore.data.splits import validation_classes
 from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError
+from vmacore.shelf import is_folder
 
 
 def test_classes_of_any_size(tmp_path: Path) -> None:
@@ -114,12 +115,11 @@ def test_folders_of_splits_are_the_splits(tmp_path: Path) -> None:
     assert load_dataset(str(tmp_path)).test.classes[:1] == ("another/a",)
 
 
-def test_what_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_classes(tmp_path, {"mine/a": 1, "glyphs/a": 1})
-    assert is_path("mine")
-    assert is_path("./absent")
-    assert not is_path("absent")
+    assert [is_folder(name) for name in ("mine", "./absent", "absent")] == [True, True, False]
+    assert [is_folder(name) for name in ("glyphs", "./glyphs")] == [False, True]
     assert load_dataset("mine").test.classes == ("a",)
     assert load_dataset("./glyphs").test.classes == ("a",)
     with pytest.raises(VmaError, match="there is no data set 'absent'"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vmacore.config import Config, DataConfig, load_recipe, recipe_names
 from vmacore.errors import VmaError
+from vmacore.shelf import is_folder
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def configure(wanted: Wanted, init: Config | None = None) -> Config:
         config = Config(data=DataConfig(dataset=wanted.dataset or ""))
     else:
         config = load_recipe(wanted.recipe or wanted.dataset or "")
-    if wanted.frame and not Path(wanted.dataset or "").is_absolute():
+    if wanted.frame and not is_folder(wanted.dataset or ""):
         raise VmaError("data sets are prepared as they are: give --frame with a folder of pictures (--dataset PATH)")
     changes = []
     if wanted.dataset is not None and wanted.dataset != config.data.dataset:

@@ -9,7 +9,7 @@ from vmacore.data import folders
 from vmacore.data.characters import SPLITS, Characters, Dataset
 from vmacore.errors import VmaError
 from vmacore.files import data_folder
-from vmacore.shelf import DATASETS
+from vmacore.shelf import DATASETS, is_folder
 from vmacore.spelling import choose_one_of
 
 __all__ = ["DATASETS", "SPLITS", "Characters", "Dataset", "drawings_of", "load_dataset"]
@@ -41,7 +41,7 @@ def load_dataset(
     Raises:
         VmaError: unknown name or protocol; the data are missing or damaged.
     """
-    own = name not in DATASETS and folders.is_path(name)
+    own = is_folder(name)
     module = folders if own else DATASETS[name]
     protocol = protocol or module.PROTOCOLS[0]
     if protocol not in module.PROTOCOLS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +38,6 @@ class FolderDataset(Dataset):
     """A folder in splits; left_out: a line for each file that can't be used."""
 
     left_out: tuple[str, ...]
-
-
-def is_path(name: str) -> bool:
-    """Whether a name of a data set is a path: of a folder that is there, or with a separator in it."""
-    return any(separator and separator in name for separator in (os.sep, os.altsep)) or os.path.isdir(name)
 
 
 def read_folder(folder: Path, preparation: Preparation) -> Pictures:

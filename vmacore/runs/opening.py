@@ -11,13 +11,13 @@ import torch
 from vmacore.config import Config
 from vmacore.data import drawings_of, load_dataset
 from vmacore.data.characters import Characters, Dataset
-from vmacore.data.folders import FolderDataset, in_words, is_path
+from vmacore.data.folders import FolderDataset, in_words
 from vmacore.errors import VmaError
 from vmacore.memory.pictures import open_pictures
 from vmacore.models import GenerativeModel
 from vmacore.runs.finding import Location, check_decodes, find_run, settled
 from vmacore.runs.weights import load_model
-from vmacore.shelf import DATASETS
+from vmacore.shelf import DATASETS, is_folder
 
 RUNS = Path("runs")
 Tell = Callable[[str], None]  # what is given lines for people: which run it is, and which files are left out
@@ -60,16 +60,14 @@ def open_run(
         VmaError: there is no such run, its data are missing, the data set is of other sizes or shares drawings with the
             one that the run was trained on, or it was trained on addresses alone and these do not suffice.
     """
-    is_folder = dataset is not None and dataset not in DATASETS and is_path(dataset)
-    if dataset is not None and is_folder:
+    own = dataset is not None and is_folder(dataset)
+    if dataset is not None and own:
         dataset = str(Path(dataset).resolve())
-    location = find_run(
-        run, runs_dir=runs_dir, data_dir=data_dir, dataset=None if run else dataset, any_shipped=is_folder
-    )
+    location = find_run(run, runs_dir=runs_dir, data_dir=data_dir, dataset=None if run else dataset, any_shipped=own)
     config = location.config
     trained_on = config.data.dataset
     read = dataset or trained_on
-    if frame and not Path(read).is_absolute():
+    if frame and not is_folder(read):
         raise VmaError(f"{read} is prepared as it is: give --frame with a folder of pictures (--dataset PATH)")
     if frame or read != trained_on:
         protocol = frame or (config.data.protocol if read == trained_on else None)
@@ -77,7 +75,7 @@ def open_run(
         config = config.model_copy(update={"data": data})
     if not addresses_suffice:
         check_decodes(location)
-    elsewhere = read != trained_on and not is_folder
+    elsewhere = read != trained_on and not own
     if elsewhere:
         _check_apart(location, read)
     device = torch.device(device)
