@@ -278,7 +278,7 @@ def test_what_is_no_picture_is_named_with_the_way_out(content: bytes, words: str
     with pytest.raises(VmaError, match=words) as caught:
         Preparation().read(path)
     assert str(caught.value).startswith(f"{path} can't be used: ")
-    assert str(caught.value).endswith("take it out of the folder")
+    assert str(caught.value).endswith("leave it out")
     assert "\n" not in str(caught.value)
 
 

@@ -23,7 +23,7 @@ LEVELS = 255  # full ink in the finer view
 FRAMES = ("ink", "image")
 MOST_PIXELS = 2**26
 SPECK = 1 / 100  # of the longer side: what is smaller each way, and next to nothing beside the drawing, is dust
-_WAY_OUT = "save it as PNG again, or take it out of the folder"
+_WAY_OUT = "put another in its place, or leave it out"
 
 Shades = npt.NDArray[np.uint8]
 
