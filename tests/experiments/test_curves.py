@@ -32,12 +32,12 @@ def test_training_is_the_mean_since_the_validation_before(tmp_path: Path) -> Non
 
 def test_all_runs_that_are_there_are_written(lab: Lab) -> None:
     assert curves.write(lab) == []
-    metrics(lab.runs_dir / "omniglot", 2, 4, 6)
+    metrics(lab.runs_dir / "omniglot-1e-4", 2, 4, 6)
     metrics(lab.runs_dir / "omniglot-vae", 3)  # no line yet
     metrics(lab.runs_dir / "unknown", 2, 4)
     assert [path.name for path in curves.write(lab)] == ["learning-curves.png", "learning-curves.svg"]
     with (lab.out / "learning-curves.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["run"], int(row["step"])) for row in rows] == [("omniglot", 2), ("omniglot", 4), ("omniglot", 6)]
+    assert [(row["run"], int(row["step"])) for row in rows] == [("omniglot-1e-4", step) for step in (2, 4, 6)]
     assert float(rows[1]["validation"]) == pytest.approx(106)
     assert float(rows[1]["training"]) == pytest.approx(96.5)

@@ -21,8 +21,9 @@ STEPS = 20_000
 SAMPLES, EPISODES, SHOTS, TARGETS, CLASSES = 4, 200, 4, 4, 8
 
 
-def _system(key: str, label: str, style: int, *overrides: str) -> System:
-    return System(key, label, Plan("omniglot", f"ablation-{key}", overrides, steps=STEPS), style)
+def _system(key: str, label: str, style: int, *overrides: str, tied: bool = False) -> System:
+    settings = (f"model.tied={str(tied).lower()}", *overrides)
+    return System(key, label, Plan("omniglot", f"ablation-{key}", settings, steps=STEPS), style)
 
 
 BASE = _system("paper", "the paper's", 0)
@@ -31,7 +32,7 @@ SYSTEMS = (
     _system("inner", "inner product", 1, "model.similarity=inner"),
     _system("cosine", "cosine", 2, "model.similarity=cosine"),
     _system("flat", "flat p(a)", 3, "model.address_prior=flat"),
-    _system("tied", "h and h_q tied", 5, "model.tied=true"),
+    _system("tied", "h and h_q tied", 5, tied=True),
     _system("32-classes", "32 classes a minibatch", 6, "episode.classes=32", "episode.targets=1"),
 )
 PAPER = {

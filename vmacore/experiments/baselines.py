@@ -14,7 +14,7 @@ from vmacore.experiments.lab.result import Result, Row
 from vmacore.experiments.lab.study import SEED, Study
 from vmacore.experiments.lab.systems import System
 
-SYSTEMS = (systems.VMA, systems.VMA_3E4, systems.VAE, systems.SOFT, systems.SOFT_K1, systems.SOFT_2X16)
+SYSTEMS = (systems.VMA, systems.VMA_APART, systems.VAE, systems.SOFT, systems.SOFT_K1, systems.SOFT_2X16)
 PAPER: dict[str, float | str] = {"vae": 90.8, "vma": "69.1 to 75.1"}
 PAPER_SOFT = 73.4  # at its best: a memory of 16 drawings of one or two classes
 PAPER_SAMPLES = 4

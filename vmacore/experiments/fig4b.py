@@ -18,7 +18,7 @@ from vmacore.experiments.lab.paired import class_se
 from vmacore.experiments.lab.plans import Plan
 from vmacore.experiments.lab.result import Result, Row
 from vmacore.experiments.lab.study import Study
-from vmacore.experiments.lab.systems import VMA, VMA_3E4, System
+from vmacore.experiments.lab.systems import VMA, System
 
 CLASSES, SHOTS = 8, (1, 2, 4, 8, 16)
 TUNING = 20_000  # updates with a memory size of its own
@@ -37,7 +37,7 @@ Measured = Mapping[Memory, Score]
 def tuned(shots: int) -> System:
     """The model of 8 × 4, trained on with `shots` drawings of each class in memory."""
     name = f"omniglot-8x{shots}"
-    plan = Plan("omniglot", name, (f"episode.shots={shots}",), steps=TUNING, init=VMA_3E4.plan)
+    plan = Plan("omniglot", name, (*VMA.plan.overrides, f"episode.shots={shots}"), steps=TUNING, init=VMA.plan)
     return System(name, f"trained on with 8 × {shots}", plan)
 
 
@@ -63,8 +63,8 @@ def run(lab: Lab) -> Result:
     notes = study.notes(
         ("test split", "averaged weights", f"K = {SAMPLES}"),
         f"{len(classes):,} targets, the same for every memory size; standard errors are over classes",
-        f"a model trained on with its own memory began with the weights of 8 × 4 at 3e-4, and its steps are those "
-        f"after; the model of 8 × 4 is another ({study.first(VMA).source}); the paper trained each from the start",
+        f"a model trained on with its own memory began with the weights of 8 × 4 ({study.first(VMA).source}), and its "
+        "steps are those after; the paper trained each from the start",
     )
     return Result(rows, notes, figures.save(_figure(measured, shown), lab.out / "fig4b") if shown else [])
 

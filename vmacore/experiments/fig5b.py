@@ -54,7 +54,7 @@ def run(lab: Lab) -> Result:
     notes = study.notes(
         ("test split", "averaged weights", f"K = {SAMPLES}"),
         f"{CLASSES} classes in memory; {len(classes):,} targets, the same everywhere; standard errors are over classes",
-        f"models of another memory than 8 × 4 ({study.first(VMA).source}) were trained on from 8 × 4 at 3e-4",
+        f"models of another memory than 8 × 4 ({study.first(VMA).source}) were trained on from 8 × 4",
     )
     written = figures.save(_figure(measured, none, shown), lab.out / "fig5b") if measured else []
     return Result(rows, notes, written)

@@ -14,21 +14,21 @@ from vmacore.files import replacing
 from vmacore.runs import metrics
 
 PANELS = {
-    "VMA, learning rate and seed": {
-        "3e-4": "omniglot",
-        "3e-4, seed 1": "omniglot-seed1",
-        "3e-4, seed 2": "omniglot-seed2",
-        "3e-4, then falling to 0": "omniglot-decay",
-        "1e-4": "omniglot-1e-4",
-        "3e-4 in bfloat16": "omniglot-cpu-bf16",
+    "VMA, h and h_q tied or apart": {
+        "tied, 1e-4": "omniglot-1e-4",
+        "tied, 3e-4 and from 20,000 on 1e-4": "omniglot-tied-on",
+        "apart, 1e-4": "omniglot-apart-1e-4",
+        "apart, 3e-4": "omniglot-apart",
+        "apart, 3e-4, seed 1": "omniglot-apart-seed1",
+        "apart, 3e-4, seed 2": "omniglot-apart-seed2",
+        "apart, 3e-4, then falling to 0": "omniglot-apart-decay",
     },
-    "systems at 3e-4": {
-        "VMA": "omniglot",
-        "plain VAE": "omniglot-vae",
-        "plain VAE in bfloat16": "omniglot-vae-cpu-bf16",
-        "soft attention": "omniglot-soft-attention",
-        "soft attention, K = 1": "omniglot-soft-attention-k1",
-        "soft attention, 2 × 16": "omniglot-soft-attention-2x16",
+    "systems": {
+        "VMA at 1e-4": "omniglot-1e-4",
+        "plain VAE at 3e-4": "omniglot-vae",
+        "soft attention at 3e-4": "omniglot-soft-attention",
+        "soft attention, K = 1, at 3e-4": "omniglot-soft-attention-k1",
+        "soft attention, 2 × 16, at 3e-4": "omniglot-soft-attention-2x16",
     },
     "ablations": {name: f"ablation-{name}" for name in ("paper", "inner", "cosine", "flat", "tied", "32-classes")},
     "continued from 8 × 4; table 1's": {

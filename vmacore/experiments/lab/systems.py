@@ -29,8 +29,10 @@ class System:
 
 
 # The paper takes the better of two learning rates: 1e-4 is it on validation, once both are trained out.
-VMA = System("vma", "VMA", Plan("omniglot", "omniglot-1e-4", ("optimiser.learning_rate=1e-4",), steps=FULL), 0)
-VMA_3E4 = System("vma-3e-4", "VMA at 3e-4", Plan("omniglot", steps=FULL), 5)
+_SLOW = "optimiser.learning_rate=1e-4"
+VMA = System("vma", "VMA", Plan("omniglot", "omniglot-1e-4", (_SLOW,), steps=FULL), 0)
+APART = Plan("omniglot", "omniglot-apart-1e-4", (_SLOW, "model.tied=false"), steps=FULL)
+VMA_APART = System("vma-apart", "VMA, h and h_q apart", APART, 5)
 VAE = System("vae", "plain VAE", Plan("omniglot-vae", steps=FULL), 4)
 SOFT = System("soft", "soft attention", Plan("omniglot-soft-attention", steps=FULL), 1)
 SOFT_K1 = System("soft-k1", "soft attention, K = 1", Plan("omniglot-soft-attention-k1", steps=FULL), 3)
