@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -136,6 +136,15 @@ def test_fig4b_tunes_each_memory_size_from_the_same_weights(lab: Lab) -> None:
     assert any("run omniglot-1e-4, step 4" in note for note in result.notes)
 
 
+@pytest.fixture
+def flushed() -> Iterator[None]:
+    """Numbers too small to be normal are 0, as commands have it on a processor."""
+    torch.set_flush_denormal(True)
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.mark.usefixtures("flushed")
 def test_fig3_numbers() -> None:
     q = torch.tensor([[0.4, 0.2, 0.14, 0.12, 0.08, 0.06, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]])
     none = torch.zeros(0)

@@ -77,7 +77,7 @@ def _numbers(looks: Looks) -> Tensor:
     episode, q = looks.episode, looks.q
     right = (episode.memory_labels == episode.target_labels[:, None]).float()  # [B, S]
     top = right.gather(1, q.topk(TOP, 1).indices)  # [B, TOP]
-    entropy = -(q * q.clamp_min(1e-38).log()).sum(1)
+    entropy = torch.special.entr(q).sum(1)
     return torch.stack([(q * right).sum(1), top[:, 0], top.mean(1), entropy], 1).cpu()
 
 
