@@ -72,19 +72,22 @@ def test_notebook_gives_what_is_stored(tmp_path: Path, monkeypatch: pytest.Monke
     book = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path / "here")}}).execute()
     for before, after in zip(stored.cells, book.cells, strict=True):
-        assert [output.output_type for output in after.get("outputs", [])] == [
-            output.output_type for output in before.get("outputs", [])
-        ]
-        for was, now in zip(texts(before), texts(after), strict=True):
-            assert NUMBER.sub("#", " ".join(now.split())) == NUMBER.sub("#", " ".join(was.split()))
-            # Another processor rounds otherwise, and an accuracy moves by some points.
-            assert numbers(now) == pytest.approx(numbers(was), rel=0.05, abs=0.2)
+        assert pictures(after) == pictures(before)
+        was, now = printed(before), printed(after)
+        assert NUMBER.sub("#", " ".join(now.split())) == NUMBER.sub("#", " ".join(was.split()))
+        # Another processor rounds otherwise, and an accuracy moves by some points.
+        assert numbers(now) == pytest.approx(numbers(was), rel=0.05, abs=0.2)
     assert not list((tmp_path / "here").iterdir())
 
 
-def texts(cell: Any) -> list[str]:
-    """What a cell printed."""
-    return [output.text for output in cell.get("outputs", []) if output.output_type == "stream"]
+def printed(cell: Any) -> str:
+    """What a cell printed. In how many pieces it came depends on the machine's pace."""
+    return "".join(output.text for output in cell.get("outputs", []) if output.output_type == "stream")
+
+
+def pictures(cell: Any) -> list[str]:
+    """The other outputs of a cell, by their type."""
+    return [output.output_type for output in cell.get("outputs", []) if output.output_type != "stream"]
 
 
 def numbers(text: str) -> list[float]:
