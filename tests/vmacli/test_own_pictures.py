@@ -162,19 +162,22 @@ def test_commands_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "symbols" / "alpha" / "1.png").rename(tmp_path / "symbols" / "alpha" / "9.png")
     drawing(1).save(tmp_path / "symbols" / "beta" / "scan.tif")
     save_classes(tmp_path, {"more": 3, "new": 2})
+    for part in ("some", "others"):
+        save_classes(tmp_path / part, {f"class{number:02}": 6 for number in range(16)})
     less = {
         "memory": (), "identify": (), "inspect": (), "score": (), "sample": (), "classify": ("--episodes", "2"),
         "train": ("--steps", "2"), "train --resume": ("--steps", "4"),
     }  # fmt: skip
     guide = GUIDE.read_text("utf-8")
     commands = [line for block in re.findall(r"```\n(.*?)```", guide, re.S) for line in block.splitlines()]
-    assert len(commands) == 16
+    assert len(commands) == 18
     for line in commands:
         name, command, *arguments = shlex.split(line)
         assert name == "vma"
         resumed = "--resume" in arguments
         more = less["train --resume" if resumed else command]
-        shell(command, *arguments, *more, *(SMALL if command == "train" and not resumed else ()))
+        small = command == "train" and not {"--resume", "--init"} & {*arguments}
+        shell(command, *arguments, *more, *(SMALL if small else ()))
     for file in (
         "before-and-after.png",
         "answers.csv",

@@ -149,7 +149,7 @@ class _Same:
 def draw_addresses(model: ReferenceModel, targets: Tensor, slots: Tensor, samples: int) -> Tensor:
     """a ~ q(a|x) of the reference, int64 [B, K]."""
     keys = model.embed(model.key_network, slots)
-    q = (model.embed(model.query_network, targets) @ F.normalize(keys, dim=1).T).softmax(1)
+    q = (model.embed(model.h_q, targets) @ F.normalize(keys, dim=1).T).softmax(1)
     return q.multinomial(samples, replacement=True)
 
 

@@ -154,7 +154,7 @@ def _classifying(config: Config, model: VariationalMemoryAddressing, sizes: Size
         @torch.no_grad()
         def classify() -> None:
             keys = F.normalize(reference.embed(reference.key_network, slots), dim=1)
-            q = (reference.embed(reference.query_network, queries) @ keys.T).softmax(1)
+            q = (reference.embed(reference.h_q, queries) @ keys.T).softmax(1)
             q.view(Q, way, -1).sum(2).argmax(1)
 
         return classify

@@ -28,12 +28,13 @@ class ReferenceModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        Z, E = config.latent, vma.Options.of(config).embedding
+        options = vma.Options.of(config)
+        Z, E, tied = config.latent, options.embedding, options.tied
         self.query_point = nn.Parameter(torch.zeros(E))
         if isinstance(config, convolutional.Options):
             self.channels, self.hidden = config.channels, config.hidden
             self.key_network = self._pyramid_and_head(1, E)
-            self.query_network = self._pyramid_and_head(1, E)
+            self.query_network = None if tied else self._pyramid_and_head(1, E)
             self.recognition = self._pyramid_and_head(2, 2 * Z)
             self.slot_encoder = nn.ModuleDict({"pyramid": self._pyramid(1)})
             features = self._features()
@@ -52,7 +53,7 @@ class ReferenceModel(nn.Module):
             D = config.size[0] * config.size[1]
             first, second = fully_connected.Options.of(config).layers
             self.key_network = nn.ModuleDict({"network": _mlp(D, first, second, E)})
-            self.query_network = nn.ModuleDict({"network": _mlp(D, first, second, E)})
+            self.query_network = None if tied else nn.ModuleDict({"network": _mlp(D, first, second, E)})
             self.recognition = nn.ModuleDict({"first": nn.Linear(2 * D, first), "rest": _mlp(first, second, 2 * Z)})
             self.slot_encoder = nn.ModuleDict(
                 {"layers": nn.ModuleList([nn.Linear(D, first), nn.Linear(first, second)])}
@@ -61,10 +62,15 @@ class ReferenceModel(nn.Module):
             layers = [nn.Linear(second + first, first), nn.Linear(first + D, D)]
             self.decoder = nn.ModuleDict({"start": nn.Linear(Z + second, second), "layers": nn.ModuleList(layers)})
 
+    @property
+    def h_q(self) -> nn.Module:
+        """The network of queries, which may be that of keys."""
+        return self.key_network if self.query_network is None else self.query_network
+
     def forward(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, LogTerms]:
         """targets [B, 1, H, W], slots [S, 1, H, W], address [B, K], noise [B·K, Z] of a standard normal."""
         K = address.shape[1]
-        e_a, e_x = self.embed(self.key_network, slots), self.embed(self.query_network, targets)
+        e_a, e_x = self.embed(self.key_network, slots), self.embed(self.h_q, targets)
         e_a = e_a / e_a.norm(dim=1, keepdim=True)
         addressing = Addressing((e_x @ e_a.T).log_softmax(1), (e_a @ self.query_point).log_softmax(0))
 
