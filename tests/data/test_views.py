@@ -115,7 +115,8 @@ def test_episodes_show_shades_as_parts_of_one() -> None:
 
 
 def test_refusals(tmp_path: Path) -> None:
-    with pytest.raises(VmaError, match=r"that has it \(all-symbols, glyphs, omniglot, omniglot-oneshot, shapes\)"):
+    having = "all-symbols, glyphs, omniglot, omniglot-oneshot, printed, shapes"
+    with pytest.raises(VmaError, match=rf"that has it \({having}\)"):
         load_dataset("digits", view="finer")
     with pytest.raises(VmaError, match="convolutional networks see pixels alone"):
         VariationalMemoryAddressing(ModelConfig(view="finer"))

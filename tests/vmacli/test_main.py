@@ -99,6 +99,7 @@ def test_info(trained: Shell) -> None:
         "omniglot-oneshot": False,
         "all-symbols": False,
         "glyphs": True,
+        "printed": True,
         "shapes": True,
         "digits": True,
     }

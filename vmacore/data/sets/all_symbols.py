@@ -1,4 +1,5 @@
-"""All there is to train weights for own pictures on: Omniglot's 50 alphabets, made-up alphabets and made-up shapes.
+"""All there is to train weights for own pictures on: Omniglot's 50 alphabets, printed characters, made-up
+alphabets and made-up shapes.
 
 A tenth of Omniglot's characters validates, and so do the validation classes of the others; nothing is left for tests,
 for which there are folders of pictures that nobody of the project drew.
@@ -11,18 +12,18 @@ from pathlib import Path
 import torch
 
 from vmacore.data.characters import SPLITS, Characters, Dataset
-from vmacore.data.sets import glyphs, omniglot, shapes
+from vmacore.data.sets import glyphs, omniglot, printed, shapes
 
 PROTOCOLS: tuple[str, ...] = ("all",)
-DRAWINGS_OF = ("omniglot", "glyphs", "shapes")
+DRAWINGS_OF = ("omniglot", "printed", "glyphs", "shapes")
 
 
 def open_set(data_dir: Path, protocol: str, seed: int, *, finer: bool = False) -> Dataset:
     """What `vmacore.data.load_dataset` calls."""
     drawn = omniglot.load(data_dir, "all", finer=finer)
-    made = [glyphs.load(seed, finer=finer), shapes.load(seed, finer=finer)]
-    train, validation = (joined([of.split(name) for of in (drawn, *made)]) for name in SPLITS[:2])
-    preparation = f"{drawn.preparation}; with glyphs and shapes, seed {seed}"
+    others = [of.load(seed, finer=finer) for of in (printed, glyphs, shapes)]
+    train, validation = (joined([of.split(name) for of in (drawn, *others)]) for name in SPLITS[:2])
+    preparation = f"{drawn.preparation}; with printed, glyphs and shapes, seed {seed}"
     return Dataset("all-symbols", protocol, preparation, omniglot.BINARISATION, train, validation, train.select([]))
 
 
@@ -37,7 +38,7 @@ def describe(data_dir: Path) -> str:
     Raises:
         VmaError: Omniglot is not there.
     """
-    return f"Omniglot's {omniglot.read_finer(data_dir).n_classes} characters, with glyphs and shapes"
+    return f"Omniglot's {omniglot.read_finer(data_dir).n_classes} characters, with printed, glyphs and shapes"
 
 
 def joined(parts: list[Characters]) -> Characters:
