@@ -28,8 +28,8 @@ def test_omniglot_has_to_be_there(tmp_path: Path) -> None:
 
 def test_all_of_omniglot_printed_glyphs_and_shapes(real_omniglot: Path) -> None:
     dataset = load_dataset("all-symbols", data_dir=real_omniglot, view="finer")
-    assert dataset.train.n_classes == 1461 + 290 + 816 + 800
-    assert dataset.validation.n_classes == 162 + 36 + 96 + 100
+    assert dataset.train.n_classes == 1461 + 255 + 816 + 800
+    assert dataset.validation.n_classes == 162 + 32 + 96 + 100
     assert dataset.test.n_classes == 0
     assert (dataset.train.view, dataset.train.size) == ("finer", (26, 26))
     assert not set(dataset.train.classes) & set(dataset.validation.classes)

@@ -37,7 +37,7 @@ FAMILIES = {
     "DejaVu Serif": ("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
     "STIX": ("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
 }
-FEWEST_FAMILIES, FEWEST_DRAWINGS = 3, 6
+FEWEST_FAMILIES, FEWEST_DRAWINGS = 3, 8  # as many drawings as an episode of the paper takes of a class
 CATEGORIES = ("Lu", "Ll", "Lo", "N", "P", "Sc", "Sm", "So")  # of Unicode: no spaces, no accents by themselves
 # Armenian and Georgian; parts of frames and blocks; Braille; letters of formulas, which are others' styles.
 LEFT_OUT = ((0x530, 0x58F), (0x10A0, 0x10FF), (0x2500, 0x259F), (0x2800, 0x28FF), (0x1D400, 0x1D7FF))
