@@ -133,6 +133,10 @@ def test_fig4b_tunes_each_memory_size_from_the_same_weights(lab: Lab) -> None:
     assert (row(result, "8 × 1: KL_a", own).steps, row(result, "8 × 1: KL_a", own).full) == (2, 100_000)
     for shots in (1, 2):
         assert RunDirectory.open(lab.runs_dir / f"omniglot-8x{shots}").config.episode.shots == shots
+    alone = row(result, "8 × 1: KL_z", "a model of 8 × 1 from the start")
+    assert (alone.paper, alone.steps) == (28.2, 4)
+    start = RunDirectory.open(lab.runs_dir / "omniglot-8x1-start").config
+    assert (start.init, start.episode.shots) == (None, 1)
     assert any("run omniglot-1e-4, step 4" in note for note in result.notes)
 
 

@@ -1,12 +1,14 @@
 """Where the nats go with more drawings of a class in memory (figure 4B).
 
 The paper trains a model for each memory size. Here each starts from the one of 8 × 4 and is trained on for a short
-while with its own memory, 8 × 4 itself too, so that all five have had the same number of updates.
+while with its own memory, 8 × 4 itself too, so that all five have had the same number of updates. Beside them one of
+8 × 1, where memories differ most, is trained from the start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -15,7 +17,7 @@ from vmacore.experiments.lab import figures
 from vmacore.experiments.lab.lab import Lab
 from vmacore.experiments.lab.nested import Asked, Memory
 from vmacore.experiments.lab.paired import class_se
-from vmacore.experiments.lab.plans import Plan
+from vmacore.experiments.lab.plans import FULL, Plan
 from vmacore.experiments.lab.result import Result, Row
 from vmacore.experiments.lab.study import Study
 from vmacore.experiments.lab.systems import VMA, System
@@ -36,9 +38,14 @@ Measured = Mapping[Memory, Score]
 
 def tuned(shots: int) -> System:
     """The model of 8 × 4, trained on with `shots` drawings of each class in memory."""
-    name = f"omniglot-8x{shots}"
-    plan = Plan("omniglot", name, (*VMA.plan.overrides, f"episode.shots={shots}"), steps=TUNING, init=VMA.plan)
-    return System(name, f"trained on with 8 × {shots}", plan)
+    return _with_memory(f"omniglot-8x{shots}", f"trained on with 8 × {shots}", shots, steps=TUNING, init=VMA.plan)
+
+
+def _with_memory(name: str, label: str, shots: int, **training: Any) -> System:
+    return System(name, label, Plan("omniglot", name, (*VMA.plan.overrides, f"episode.shots={shots}"), **training))
+
+
+FROM_START = _with_memory("omniglot-8x1-start", "8 × 1 from the start", SHOTS[0], steps=FULL)
 
 
 def run(lab: Lab) -> Result:
@@ -46,9 +53,11 @@ def run(lab: Lab) -> Result:
     study = Study(lab, VMA)
     own = {shots: tuned(shots) for shots in SHOTS}
     study.train(*own.values())
+    study.train(FROM_START)
     groups = {
         "a model for each memory, trained on from 8 × 4": [Memory(own[shots].key, CLASSES, shots) for shots in SHOTS],
         "the model of 8 × 4 with every memory": [Memory(VMA.key, CLASSES, shots) for shots in SHOTS],
+        "a model of 8 × 1 from the start": [Memory(FROM_START.key, CLASSES, SHOTS[0])],
     }
     asked = Asked(TOTAL, TARGETS, SAMPLES, ROUNDS)
     measured = study.nested([memory for memories in groups.values() for memory in memories], asked)
@@ -59,7 +68,8 @@ def run(lab: Lab) -> Result:
         rows += [_row(study, measured, memory, "nll", heading, classes) for memory in missing]
         there = [memory for memory in memories if memory in measured]
         rows += [_row(study, measured, memory, part, heading, classes) for part in PARTS for memory in there]
-    shown = {heading: memories for heading, memories in groups.items() if measured.keys() >= set(memories)}
+    sizes = {heading: memories for heading, memories in groups.items() if len(memories) > 1}
+    shown = {heading: memories for heading, memories in sizes.items() if measured.keys() >= set(memories)}
     notes = study.notes(
         ("test split", "averaged weights", f"K = {SAMPLES}"),
         f"{len(classes):,} targets, the same for every memory size; standard errors are over classes",
