@@ -29,6 +29,7 @@ PANELS = {
         "soft attention at 3e-4": "omniglot-soft-attention",
         "soft attention, K = 1, at 3e-4": "omniglot-soft-attention-k1",
         "soft attention, 2 × 16, at 3e-4": "omniglot-soft-attention-2x16",
+        "VMA of 8 × 1 at 1e-4": "omniglot-8x1-start",
     },
     "ablations": {name: f"ablation-{name}" for name in ("paper", "inner", "cosine", "flat", "tied", "32-classes")},
     "continued from 8 × 4; table 1's": {
