@@ -22,6 +22,7 @@ from vmacore.spelling import choose_one_of
 LEVELS = 255  # full ink in the finer view
 FRAMES = ("ink", "image")
 MOST_PIXELS = 2**26
+EDGE = 0.7  # pixels: standard deviation of what softens the edges of ink that is all or nothing
 SPECK = 1 / 100  # of the longer side: what is smaller each way, and next to nothing beside the drawing, is dust
 _WAY_OUT = "put another in its place, or leave it out"
 
@@ -90,9 +91,9 @@ class Preparation:
         elif self.as_drawn and image.size == self.size[::-1]:
             drawn = ink.repeat(ZOOM, 0).repeat(ZOOM, 1)
         elif self.frame == "image":
-            drawn = _placed(ink, (h / 2, w / 2), min(H / h, W / w), (H, W))
+            drawn = _placed(_softened(ink), (h / 2, w / 2), min(H / h, W / w), (H, W))
         else:
-            ink, (top, bottom), (left, right) = _bounded(ink)
+            ink, (top, bottom), (left, right) = _bounded(_softened(ink))
             scale = self.fill * min(H, W) / max(bottom - top, right - left)
             drawn = _placed(ink, ((top + bottom) / 2, (left + right) / 2), scale, (H, W))
         return np.asarray((LEVELS * drawn).round(), dtype=np.uint8)
@@ -122,6 +123,13 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
     except Exception as error:  # of a damaged file parsers raise whatever its bytes lead to
         unread = isinstance(error, OSError) and error.errno is not None  # the system refused it; else Pillow did
         raise VmaError(f"it {'cannot be read' if unread else 'is damaged'}: {reason(error)}") from error
+
+
+def _softened(ink: Floats) -> Floats:
+    """Ink of one bit with the soft edges around it that it has in a grey picture; other ink as it is."""
+    if not np.isin(ink, (0, 1)).all():
+        return ink
+    return np.maximum(ink, ndimage.gaussian_filter(ink, EDGE))
 
 
 def _bounded(ink: Floats) -> tuple[Floats, tuple[float, float], tuple[float, float]]:
