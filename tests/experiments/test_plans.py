@@ -16,11 +16,13 @@ from tests import synthetic
 from tests.experiments.conftest import STEPS, TINY, Recorder
 from tests.small_runs import change_state
 from vmacore.errors import VmaError
-from vmacore.experiments.lab import plans
+from vmacore.experiments.lab import plans, systems
 from vmacore.experiments.lab.lab import Lab, Stopped
 from vmacore.experiments.lab.plans import Job, Plan, Trained, comparable, next_mark, reachable
 from vmacore.experiments.lab.result import Row
+from vmacore.experiments.lab.systems import System
 from vmacore.runs.directory import RunDirectory
+from vmacore.runs.shipped import shipped_weights
 from vmacore.runs.weights import read_tensors
 from vmacore.training.loop import prepare, train
 
@@ -244,6 +246,17 @@ def test_shipped_weights_stand_in(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp
     assert shipped.metrics() == []
     assert not (lab.runs_dir / "one").exists()
     assert lab.trained(OTHER)[0].source.startswith("run other")  # of another configuration
+
+
+@pytest.mark.parametrize(
+    ("system", "name"),
+    [(systems.VMA, "omniglot-45-5"), (systems.VAE, "omniglot-vae"), (systems.SOFT, "omniglot-soft-attention")],
+)
+def test_the_paper_s_weights_stand_for_its_trainings(system: System, name: str) -> None:
+    config = RunDirectory.open(shipped_weights(None)[name]).config
+    assert (config.recipe, config.with_overrides(list(system.plan.overrides))) == (system.plan.recipe, config)
+    assert system.plan.starts_alike(config)
+    assert config.training.steps >= plans.FULL
 
 
 def test_shipped_weights_chosen_on_validation_stand_for_their_whole_training(
