@@ -158,9 +158,20 @@ def test_calibration_asks_each_picture_of_the_others() -> None:
             continue
         nearest = max((s for s in range(10) if s != slot), key=lambda s: float(cosines[slot, s]))
         assert int(memory.calibration.nearest[slot]) == nearest
-        torch.testing.assert_close(memory.calibration.cosines[slot], cosines[slot, nearest])
-        means = [F.normalize(F.normalize(keys[own], dim=1).mean(0), dim=0) for own in others]
-        centre = max(float(F.normalize(queries[slot], dim=0) @ mean) for mean in means)
+        # What the picture left out would bring: what the one before brings, where left out in turn, times (k − 2)/k.
+        asking, own, k = F.normalize(queries[slot], dim=0), others[label], len(others[label]) + 1
+        left = [max(float(cosines[slot, s]) for s in range(10) if s not in (slot, other)) for other in own]
+        brought = (float(cosines[slot, nearest]) - float(np.mean(left))) * (k - 2) / k
+        assert float(memory.calibration.cosines[slot]) == pytest.approx(
+            float(cosines[slot, nearest]) + (brought if nearest in own else 0), abs=1e-5
+        )
+        unit = F.normalize(keys, dim=1)
+        centres = [float(asking @ F.normalize(unit[of].mean(0), dim=0)) for of in others]
+        if k > 2:
+            sums = unit[own].sum(0) - unit[own]  # without each in turn
+            fewer = float((sums @ asking).mean() / (sums**2).sum(1).mean().sqrt())
+            centres[label] += (centres[label] - fewer) * (k - 2) / k
+        centre = max(centres)
         assert float(memory.calibration.centres[slot]) == pytest.approx(centre, abs=1e-5)
         log_q.append(torch.stack([scores[slot, own].exp().mean().log() for own in others]))
         right.append(label)
@@ -190,7 +201,9 @@ def test_usual_cosines_and_thresholds() -> None:
     excess = [0.8 - (0.6 + 5 * mean) / 6, 0.6 - mean, alike, alike, alike, 0.5 - expected[0]]
     excess = [number + centre for number, centre in zip(excess, centres[found.asked].tolist(), strict=True)]
     for part in (1e-9, 0.2, 0.4, 0.6):
-        assert found.threshold(labels, 3, part) == pytest.approx(np.quantile(excess, part), abs=1e-6)
+        assert found.threshold(labels, 3, part) == pytest.approx(
+            np.quantile(excess, part, method="median_unbiased"), abs=1e-6
+        )
     assert found.threshold(labels, 3, 0) == -math.inf
     nan = torch.full((2,), torch.nan)
     none = Calibration(nan, torch.zeros(2, dtype=torch.int32), nan, 1.0)
