@@ -115,6 +115,8 @@ def calibrate(memory: LargeMemory, queries: Callable[[Tensor], Tensor], similari
     centres = cosines.clone()
     nearest = torch.zeros(len(memory), dtype=torch.int32, device=memory.keys.device)
     several = (counts[labels] > 1).nonzero()[:, 0]
+    if not len(several):
+        return Calibration(cosines, nearest, centres, 1.0)
     asked = several[torch.linspace(0, len(several) - 1, min(ASKED, len(several)), device=labels.device).long()]
     leave_out = _LeaveOneOut(memory, labels, counts)
     answers = []
@@ -123,8 +125,6 @@ def calibrate(memory: LargeMemory, queries: Callable[[Tensor], Tensor], similari
         cosines[part], near = leave_out.cosines(part, asking)
         nearest[part], centres[part] = near.int(), leave_out.centres(part, asking)
         answers.append(leave_out.class_scores(part, query_side(asking, similarity)))
-    if not answers:
-        return Calibration(cosines, nearest, centres, 1.0)
     scores, right = torch.cat(answers), labels[asked]
     losses = [float(F.cross_entropy(scores / temperature, right)) for temperature in TEMPERATURES]
     return Calibration(cosines, nearest, centres, TEMPERATURES[losses.index(min(losses))])
