@@ -97,8 +97,10 @@ RESIDUAL: dict[str, Any] = {"network": "residual", "stages": (6, 8), "blocks": (
 
 
 def test_coarse_warm_up_ends_in_a_bound(tmp_path: Path) -> None:
-    """Shares of coarse latents rise by equal parts to the whole; from there on, steps are those without warm-up."""
-    run = create_run(tmp_path / "run", model=RESIDUAL, optimiser=STILL, objective={"coarse_warmup": 4})
+    """Shares of coarse latents fall to nothing and rise by equal parts to the whole; before and after, steps are those
+    without warm-up."""
+    objective = {"coarse_warmup": 4, "coarse_after": 2}
+    run = create_run(tmp_path / "run", model=RESIDUAL, optimiser=STILL, objective=objective)
     trainer, model = Trainer(run, DATASET, torch.device("cpu")), build_model(run.config)
     with torch.no_grad():  # from where they start, coarse posteriors equal their priors and nothing would be weighed
         for weight, same in zip(trainer.model.parameters(), model.parameters(), strict=True):
@@ -106,12 +108,12 @@ def test_coarse_warm_up_ends_in_a_bound(tmp_path: Path) -> None:
     sampler = training_sampler(run.config, DATASET.train, "cpu")
     step = Step(model, estimator_for(run.config.objective, True), ObjectiveConfig(samples=3))
     shares = []
-    for at in range(10):
+    for at in range(12):
         reported = float(trainer.update(sampler)[0])
         shares.append(coarse_weight(trainer.model.warmup, 1))
         whole = float(step(sampler.at(at), generator(0, at, Stream.NOISE))[1][0])
-        assert (reported == pytest.approx(whole, rel=1e-6)) is (at >= 8)  # two latents before the finest
-    assert shares == [0, 0.25, 0.5, 0.75, *[1] * 6]
+        assert (reported == pytest.approx(whole, rel=1e-6)) is (at < 2 or at >= 10)  # two latents before the finest
+    assert shares == [1, 1, 0, 0.25, 0.5, 0.75, *[1] * 6]
 
 
 # Validation

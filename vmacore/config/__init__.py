@@ -63,6 +63,8 @@ class Config(Section):
             raise ValueError(f"objective.samples must be at least 2: {why}")
         if objective.coarse_warmup and not model.finer_latents:
             raise ValueError("objective.coarse_warmup is for residual networks with latent_maps: leave it out")
+        if objective.coarse_after and not objective.coarse_warmup:
+            raise ValueError("objective.coarse_after says when objective.coarse_warmup begins: set that, or leave it out")
         if objective.trains == "addresses" and not self.labels.weight:
             raise ValueError("addresses alone learn from the classes: set labels.weight, or objective.trains to all")
         if self.labels.weight and (model.learns_slots or not model.one_embedding):

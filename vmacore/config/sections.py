@@ -114,6 +114,8 @@ class ObjectiveConfig(KindSection):
     # Residual with finer latents: log p − log q of the latent before the finest come to count over so many steps, from
     # nothing, and of one n before it over n times as many (`vmacore.latents.coarse_weight`).
     coarse_warmup: int = Field(0, ge=0)
+    # Updates before that begins, in which every latent counts whole: the finest comes into use first, and stays there.
+    coarse_after: int = Field(0, ge=0)
 
 
 class LabelsConfig(Section):
