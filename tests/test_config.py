@@ -163,7 +163,7 @@ def test_overrides_with_a_value_that_is_not_taken(setting: str, named: str) -> N
 
 
 def test_a_warm_up_that_begins_later_is_one() -> None:
-    assert "coarse_after says when objective.coarse_warmup begins" in _refused("objective.coarse_after=5")
+    assert "coarse_after says when coarse_warmup begins" in _refused("objective.coarse_after=5")
 
 
 def test_vimco_needs_two_samples() -> None:
