@@ -64,9 +64,7 @@ class Config(Section):
         if objective.coarse_warmup and not model.finer_latents:
             raise ValueError("objective.coarse_warmup is for residual networks with latent_maps: leave it out")
         if objective.coarse_after and not objective.coarse_warmup:
-            raise ValueError(
-                "objective.coarse_after says when coarse_warmup begins: set that too, or leave it out"
-            )
+            raise ValueError("objective.coarse_after says when coarse_warmup begins: set that too, or leave it out")
         if objective.trains == "addresses" and not self.labels.weight:
             raise ValueError("addresses alone learn from the classes: set labels.weight, or objective.trains to all")
         if self.labels.weight and (model.learns_slots or not model.one_embedding):
