@@ -224,6 +224,19 @@ def test_where_addresses_train_validation_is_of_the_classes(tmp_path: Path) -> N
     assert report.kl_latent == 0
 
 
+def test_validation_names_the_latents_that_are_not_in_use(tmp_path: Path) -> None:
+    """At the start q equals p everywhere; then the finest alone is moved from its prior."""
+    trainer = Trainer(create_run(tmp_path / "run", model=RESIDUAL), DATASET, torch.device("cpu"))
+    averaged: Any = trainer.averaged.module
+    _, coarse, fine = averaged.latent_names
+    assert trainer.validate(DATASET).idle == (coarse, fine)
+    finest = averaged.decoder.levels["0"]
+    with torch.no_grad():
+        finest.both.bias[2 * finest.latent :] += 0.5  # what q adds to the mean and log scale of p
+    assert trainer.validate(DATASET).idle == (coarse,)
+    assert Trainer(create_run(tmp_path / "z"), DATASET, torch.device("cpu")).validate(DATASET).idle == ()
+
+
 def test_the_best_is_the_first_of_equals(tmp_path: Path) -> None:
     trainer = Trainer(create_run(tmp_path / "run"), DATASET, torch.device("cpu"))
     trainer.step = 3

@@ -79,7 +79,8 @@ def test_one_class_has_no_error_over_classes(trained: Shell) -> None:
 def test_table_and_document_say_at_which_size_the_latents_carry(shell: Shell) -> None:
     networks = ("network=residual", "stages=[4,4]", "blocks=[1,1]", "latent_maps=[1,1]", "hidden=8")
     settings = [part for setting in networks for part in ("--set", f"model.{setting}")]
-    shell("train", "--dataset", "digits", "--name", "levels", "--steps", "2", *settings)
+    told = shell("train", "--dataset", "digits", "--name", "levels", "--steps", "2", *settings).stderr
+    assert re.search(r"step 2: validation NLL .*, KL_z \S+ \(none at 2×2, 4×4\)", told)
     levels = shell.json("score", "levels", *QUICK)["kl_levels"]
     assert len(levels) == 2
     table = shell("score", "levels", *QUICK).stdout

@@ -72,6 +72,7 @@ def step_line(report: StepReport, part: str) -> str:
 def validation_line(report: ValidationReport, part: str) -> str:
     """A note for each validation."""
     kl_z = "" if part == "addresses" else f", KL_z {nats(report.kl_latent)}"
+    kl_z += f" (none at {', '.join(report.idle)})" if report.idle else ""
     return (
         f"step {report.step}: validation {_nll(part)} {nats(report.nll)}, KL_a {nats(report.kl_address)}"
         f"{kl_z}{_accuracy(report.accuracy)}{', the best' if report.is_best else ''}"

@@ -175,7 +175,7 @@ def _loop(
             pause = time.perf_counter()
             validation = trainer.validate(dataset)
             saving = saving or validation.is_best
-            trainer.log("validation", asdict(validation))
+            trainer.log("validation", validation.numbers())
             if on_validation:
                 on_validation(validation)
             if not math.isfinite(validation.nll):  # nothing is saved: these weights are of no use

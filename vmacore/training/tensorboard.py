@@ -37,7 +37,7 @@ class Events:
 
     def validation(self, report: ValidationReport) -> None:
         """The averaged weights on validation classes."""
-        self._write("validation", asdict(report), leave_out=("step", "is_best"))
+        self._write("validation", report.numbers(), leave_out=("step", "is_best"))
 
     def close(self) -> None:
         """Write out what is buffered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -34,7 +34,10 @@ from vmacore.training.step import METRICS, Step, address_metrics
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """The averaged weights on validation classes: nats, and the accuracy of 5-way 1-shot by q(a|x)."""
+    """The averaged weights on validation classes: nats, and the accuracy of 5-way 1-shot by q(a|x).
+
+    idle: the latents finer than z that hold less than IDLE nats of kl_latent, coarse to fine.
+    """
 
     step: int
     nll: float
@@ -43,8 +46,14 @@ class ValidationReport:
     kl_latent: float
     accuracy: float | None
     is_best: bool
+    idle: tuple[str, ...] = ()
+
+    def numbers(self) -> dict[str, Any]:
+        """What metrics.jsonl keeps."""
+        return {name: value for name, value in asdict(self).items() if name != "idle"}
 
 
+IDLE = 0.1
 EMBEDDING = "key_network."  # names of the weights of h begin so
 
 
@@ -131,6 +140,7 @@ class Trainer:
         characters = dataset.validation.binarised(config.data.seed)
         sampler, episodes = validation_sampler(config, characters, self.device), config.training.validation_episodes
         accuracy = None
+        idle: tuple[str, ...] = ()
         labelled = model.learned_memory is None and config.episode.by_class
         if labelled and isinstance(model, VariationalMemoryAddressing):
             way = min(5, characters.n_classes)
@@ -143,10 +153,12 @@ class Trainer:
                 model, sampler, samples=config.objective.samples, episodes=episodes, device=self.device
             )
             numbers = score.nll, score.nll_se, score.kl_address, score.kl_latent
+            levels = zip(model.latent_names, score.kl_levels, strict=True)
+            idle = tuple(name for name, level in list(levels)[1:] if level < IDLE)
         is_best = math.isfinite(numbers[0]) and numbers[0] < self.best.get("nll", math.inf)
         if is_best:
             self.best = {"step": self.step, "nll": numbers[0], "accuracy": accuracy}
-        return ValidationReport(self.step, *numbers, accuracy, is_best)
+        return ValidationReport(self.step, *numbers, accuracy, is_best, idle)
 
     @torch.no_grad()
     def _score_addresses(
