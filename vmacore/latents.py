@@ -52,7 +52,7 @@ class Prior:
 
 
 def coarse_weight(warmup: float, before: int) -> float:
-    """The factor of log p and log q of the latent that is `before` many before the finest, which counts whole.
+    """The factor of log p and log q of a latent `before` many sizes before the finest, which counts whole.
 
     It rises from 0 to 1 while the warm-up goes from 0 to `before`: the coarser a latent, the longer it is cheap, and it
     comes into use before finer ones make it superfluous (after Sønderby et al. 2016).
@@ -65,7 +65,7 @@ class Posterior:
 
     evidence: what x shows of each latent, coarse to fine, [P, …]. noise: standard normal, for all latents [P, N].
     pathwise: let gradients pass through z. warmup: how far a warm-up of the coarse latents has come (`coarse_weight`);
-    until it has ended the weights are those of no bound.
+    until it has ended the weights are those of no bound. before: how many sizes each is before the finest, None: 0.
     """
 
     def __init__(
@@ -75,8 +75,10 @@ class Posterior:
         *,
         pathwise: bool = True,
         warmup: float = math.inf,
+        before: Sequence[int] | None = None,
     ) -> None:
         self.evidence, self.pathwise, self.warmup = evidence, pathwise, warmup
+        self.before = before or [0] * len(evidence)
         self.left = noise
         self.log_p = self.log_q = noise.new_zeros(len(noise))
         self.kl: list[Tensor] = []
@@ -89,7 +91,7 @@ class Posterior:
         noise, self.left = self.left[:, :size].view(q.mean.shape), self.left[:, size:]
         z = q.base_dist.loc + q.base_dist.scale * noise  # `q.stddev` is the root of a square: another rounding
         z = z if self.pathwise else z.detach()
-        counts = coarse_weight(self.warmup, len(self.evidence) - 1 - level)
+        counts = coarse_weight(self.warmup, self.before[level])
         self.log_p = self.log_p + counts * p.log_prob(z)
         self.log_q = self.log_q + counts * q.log_prob(z)
         self.kl.append(kl_divergence(q, p))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vmacore.config import ModelConfig
 from vmacore.latents import Latents, Posterior, as_seen
-from vmacore.models.reference_residual import VECTOR, Ladder, ResidualReferenceModel
+from vmacore.models.reference_residual import Ladder, Place, ResidualReferenceModel
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.objectives import importance_bound
 
@@ -31,7 +31,7 @@ class Leak(Posterior):
 class Recorded:
     """Where latents come from, as `latents` says, and what came, by the reference's name."""
 
-    def __init__(self, latents: Latents, names: Iterable[int], drawn: dict[int, Tensor]) -> None:
+    def __init__(self, latents: Latents, names: Iterable[Place], drawn: dict[Place, Tensor]) -> None:
         self.latents, self.names, self.drawn = latents, iter(names), drawn
 
     def draw(self, prior: Tensor, posterior: Callable[[Tensor], Tensor] = as_seen) -> Tensor:
@@ -41,13 +41,15 @@ class Recorded:
         return z
 
 
-def _record(model: Any) -> dict[int, Tensor]:
+def _record(model: Any) -> dict[Place, Tensor]:
     """A dictionary that holds, after a pass of the model, the latents that it has decoded, by stage."""
-    drawn: dict[int, Tensor] = {}
+    drawn: dict[Place, Tensor] = {}
     decode = model.decode
 
     def recording(latents: Latents, encoded: Any, slot: Tensor) -> Tensor:
-        logits: Tensor = decode(Recorded(latents, [VECTOR, *model.decoder.down], drawn), encoded, slot)
+        logits: Tensor = decode(
+            Recorded(latents, ResidualReferenceModel(model.config, {}).levels, drawn), encoded, slot
+        )
         return logits
 
     model.decode = recording
@@ -57,16 +59,16 @@ def _record(model: Any) -> dict[int, Tensor]:
 class Known(Ladder):
     """A ladder of P samples whose latents are given, by stage."""
 
-    def __init__(self, latents: dict[int, Tensor]) -> None:
+    def __init__(self, latents: dict[Place, Tensor]) -> None:
         super().__init__(noise=torch.zeros(1, 0))
         self.latents = latents
 
-    def value(self, level: int, mean: Tensor, log_scale: Tensor) -> Tensor:
+    def value(self, level: Place, mean: Tensor, log_scale: Tensor) -> Tensor:
         """The value, whatever the distribution."""
         return self.latents[level].flatten(1)
 
 
-def _log_weight(model: VariationalMemoryAddressing, x: Tensor, m: Tensor, latents: dict[int, Tensor]) -> Tensor:
+def _log_weight(model: VariationalMemoryAddressing, x: Tensor, m: Tensor, latents: dict[Place, Tensor]) -> Tensor:
     """log p(x, z|m) − log q(z|x, m) [P] of targets and slots [P, 1, H, W] at the latents given, by the plain model."""
     reference = ResidualReferenceModel(model.config, dict(model.named_parameters()))
     log_px, log_pz, log_qz, *_ = reference.terms(x, m, Known(latents))
@@ -118,7 +120,7 @@ def _fitted(size: tuple[int, int], slots: Tensor, steps: int = 40, **fields: Any
 
 def _generated(
     model: VariationalMemoryAddressing, slots: Tensor, count: int
-) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+) -> tuple[Tensor, Tensor, dict[Place, Tensor]]:
     """Images x ~ p(x|M) [N, 1, H, W], and the addresses [N] and latents that they were made from."""
     noise = torch.Generator().manual_seed(4)
     latents = _record(model)
@@ -143,8 +145,12 @@ def _sum(model: VariationalMemoryAddressing, samples: int) -> tuple[float, float
 
 @pytest.mark.parametrize(
     "kind",
-    [{"latent": 1, "latent_maps": (1, 2)}, {"latent": 0, "latent_maps": (1, 1), "posterior_hidden": 4}],
-    ids=["vector", "meeting"],
+    [
+        {"latent": 1, "latent_maps": (1, 2)},
+        {"latent": 0, "latent_maps": (1, 1), "posterior_hidden": 4},
+        {"latent": 0, "latent_maps": (1, 1), "latent_layers": (1, 2)},
+    ],
+    ids=["vector", "meeting", "layers"],
 )
 def test_probabilities_of_all_images_sum_to_one(monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]) -> None:
     model = _fitted((2, 3), EVERY[[5, 22, 43]], **kind)

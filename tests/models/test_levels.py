@@ -22,11 +22,13 @@ def model_of(
     latent: int = 3,
     normalised: bool = False,
     meeting: int = 0,
+    layers: tuple[int, ...] = (),
 ) -> VariationalMemoryAddressing:
     torch.manual_seed(0)
     config = ModelConfig(
         network="residual", size=size, stages=stages, blocks=(1,) * len(stages), latent_maps=finer, latent=latent,
         embedding=5, hidden=8, tied=tied, normalised=normalised, posterior_hidden=meeting,
+        latent_layers=layers,
     )  # fmt: skip
     model = VariationalMemoryAddressing(config).double()
     with torch.no_grad():  # from zero, prior and posterior would be the same and nothing would be tested
@@ -40,15 +42,21 @@ def images(count: int, size: tuple[int, int], seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("finer", "latent", "normalised", "meeting"),
-    [((2,), 3, False, 0), ((0,), 3, False, 0), ((2,), 0, True, 0), ((2,), 0, False, 4)],
+    ("finer", "latent", "normalised", "meeting", "layers"),
+    [
+        ((2,), 3, False, 0, ()),
+        ((0,), 3, False, 0, ()),
+        ((2,), 0, True, 0, ()),
+        ((2,), 0, False, 4, ()),
+        ((2,), 0, False, 4, (3,)),
+    ],
 )
 @torch.no_grad()
 def test_densities_of_all_images_sum_to_one(
-    finer: tuple[int, ...], latent: int, normalised: bool, meeting: int
+    finer: tuple[int, ...], latent: int, normalised: bool, meeting: int, layers: tuple[int, ...]
 ) -> None:
     """Σ_x p(x|M) = 1 for the 16 images of 2×2 pixels: weights are unbiased, so no posterior leaks into the pixels."""
-    model = model_of((2, 2), (8,), finer, latent=latent, normalised=normalised, meeting=meeting)
+    model = model_of((2, 2), (8,), finer, latent=latent, normalised=normalised, meeting=meeting, layers=layers)
     every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).double().view(16, 1, 2, 2)
     memory = model.read(images(3, (2, 2)))
     addressing = model.address(every, memory)
@@ -85,6 +93,12 @@ def test_kl_of_the_stages_and_of_the_vector_is_the_whole() -> None:
     with_maps_alone = without.log_terms(x, without.read(memory.slots), address, torch.Generator().manual_seed(3))
     assert bool((with_maps_alone.kl[0] == 0).all())  # of a vector of no numbers
     assert bool((with_maps_alone.kl[1:] > 0).all())
+
+
+def test_latents_are_called_by_size_and_number() -> None:
+    assert model_of().latent_names == ("z", "2×2", "4×4")
+    assert model_of(layers=(1, 3)).latent_names == ("z", "2×2 (1)", "2×2 (2)", "2×2 (3)", "4×4")
+    assert model_of(finer=(0, 3), layers=(2, 1)).latent_names == ("z", "2×2")
 
 
 @torch.no_grad()
@@ -182,6 +196,7 @@ def test_levels_draw_from_the_gaussians_they_report() -> None:
     ("setting", "message"),
     [
         ("model.blocks=[1]", "an entry for each"),
+        ("model.latent_layers=[2,2]", "latent_layers needs an entry for each of latent_maps, or none"),
         ("model.system=vae", "no residual network"),
         ("model.latent=0", "latent must be"),
     ],

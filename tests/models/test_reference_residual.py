@@ -27,6 +27,7 @@ CONFIGS = {
     "maps alone": LADDER.model_copy(
         update={"latent": 0, "posterior_hidden": 0, "normalised": False, "normalised_embedding": True, "tied": True}
     ),
+    "several latents at a size": LADDER.model_copy(update={"latent_layers": (2, 1, 3)}),
     "no finest maps": LADDER.model_copy(update={"latent_maps": (0, 2, 1), "normalised_embedding": None}),
 }
 TOLERANCE = 1e-9
@@ -95,7 +96,9 @@ def test_generated_images_equal_the_reference(config: ModelConfig) -> None:
     ours = model.generate(model.read(slots), address, torch.Generator().manual_seed(5))
     draw = torch.Generator().manual_seed(5)
     places = [(2, 1), (3, 2), (5, 4)]  # sizes of the maps, coarsest first
-    shapes = [(config.latent,), *((*size, maps) for size, maps in zip(places, config.latent_maps[::-1], strict=True))]
+    layers = config.latent_layers or (1, 1, 1)
+    coarse_to_fine = zip(places, config.latent_maps[::-1], layers[::-1], strict=True)
+    shapes = [(config.latent,), *((*size, maps) for size, maps, many in coarse_to_fine for _ in range(many))]
     noise = torch.cat([torch.randn(3, *shape, dtype=torch.float64, generator=draw).flatten(1) for shape in shapes], 1)
     theirs = ResidualReferenceModel(config, _plain(model)).generate(slots[address], noise)
     _equal("logits", ours, theirs.flatten(1))

@@ -23,6 +23,9 @@ from vmacore.config import ModelConfig
 from vmacore.models.terms import LogTerms
 from vmacore.networks import residual
 
+Place = tuple[int, int]  # of a latent: the stage of the decoder, 0 the finest, and which of the stage's
+VECTOR: Place = (-1, 0)  # of the latent that is a vector
+
 
 @dataclass
 class Ladder:
@@ -30,16 +33,16 @@ class Ladder:
 
     noise: standard normal numbers [P, N] not used yet. evidence: the recognition's maps of every stage, each
     [P, C, h, w]; None: latents are drawn from the prior. log_p, log_q, kl: log p(z_l|z_<l, m), log q(z_l|z_<l, x, m)
-    and KL(q ‖ p) given z_<l of each latent [P], nats, by its stage; the vector's is `VECTOR`.
+    and KL(q ‖ p) given z_<l of each latent [P], nats, by its stage and its place there; the vector's is `VECTOR`.
     """
 
     noise: Tensor
     evidence: list[Tensor] | None = None
-    log_p: dict[int, Tensor] = field(default_factory=dict)
-    log_q: dict[int, Tensor] = field(default_factory=dict)
-    kl: dict[int, Tensor] = field(default_factory=dict)
+    log_p: dict[Place, Tensor] = field(default_factory=dict)
+    log_q: dict[Place, Tensor] = field(default_factory=dict)
+    kl: dict[Place, Tensor] = field(default_factory=dict)
 
-    def draw(self, level: int, prior: Tensor, posterior: Tensor | None) -> Tensor:
+    def draw(self, level: Place, prior: Tensor, posterior: Tensor | None) -> Tensor:
         """z_l [P, n] from q, or from p where there is no q: mean and log standard deviation [P, 2n] of each."""
         mean_p, log_scale_p = prior.chunk(2, 1)
         mean, log_scale = (prior if posterior is None else posterior).chunk(2, 1)
@@ -49,14 +52,11 @@ class Ladder:
         self.kl[level] = (log_scale_p - log_scale + variances / (2 * (2 * log_scale_p).exp()) - 0.5).sum(1)
         return z
 
-    def value(self, level: int, mean: Tensor, log_scale: Tensor) -> Tensor:
+    def value(self, level: Place, mean: Tensor, log_scale: Tensor) -> Tensor:
         """z_l [P, n] by the next numbers of the noise."""
         size = mean.shape[1]
         noise, self.noise = self.noise[:, :size], self.noise[:, size:]
         return mean + log_scale.exp() * noise
-
-
-VECTOR = -1  # the level of the latent that is a vector; the others' are the stages of the decoder, 0 the finest
 
 
 class ResidualReferenceModel:
@@ -68,8 +68,9 @@ class ResidualReferenceModel:
     def __init__(self, config: ModelConfig, parameters: Mapping[str, Tensor], warmup: float = math.inf) -> None:
         self.config, self.parameters, self.warmup = residual.Options.of(config), parameters, warmup
         self.stages = range(len(self.config.stages))
-        drawn = [stage for stage in self.stages if self.config.latent_maps[stage]]
-        self.levels = [VECTOR, *reversed(drawn)]  # coarse to fine
+        self.drawn = [stage for stage in self.stages if self.config.latent_maps[stage]]
+        layers = self.config.latent_layers or [1] * len(self.stages)
+        self.levels = [VECTOR, *((stage, n) for stage in reversed(self.drawn) for n in range(layers[stage]))]
 
     def __call__(self, targets: Tensor, slots: Tensor, address: Tensor, noise: Tensor) -> tuple[Addressing, LogTerms]:
         """targets [B, 1, H, W], slots [S, 1, H, W], address [B, K], noise [B·K, N] of a standard normal.
@@ -95,13 +96,16 @@ class ResidualReferenceModel:
         to fine, at the latents that the ladder draws.
 
         All in nats [3 + latents, P]. log p(z|m) and log q(z|x, m) are sums over latents, weighted in
-        warm-up: the one n before the finest counts warmup / n, and at most whole. The KL counts whole.
+        warm-up: one n sizes before the finest counts warmup / n, and at most whole. The KL counts whole.
         """
         ladder.evidence = self.recognise(x, m)
         logits = self.decode(self.encode_slot(m), ladder)
         log_px = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
         assert not ladder.noise.shape[1], "more noise than latents"
-        count = {level: 1.0 if not n else min(1.0, self.warmup / n) for n, level in enumerate(reversed(self.levels))}
+        count = {VECTOR: min(1.0, self.warmup / len(self.drawn))}
+        for stage, number in self.levels[1:]:
+            finer = len([other for other in self.drawn if other < stage])
+            count[stage, number] = min(1.0, self.warmup / finer) if finer else 1.0
         log_pz = torch.stack([count[level] * ladder.log_p[level] for level in ladder.kl]).sum(0)
         log_qz = torch.stack([count[level] * ladder.log_q[level] for level in ladder.kl]).sum(0)
         kl = [ladder.kl.get(level, x.new_zeros(len(x))) for level in self.levels]
@@ -139,9 +143,14 @@ class ResidualReferenceModel:
         for stage in reversed(self.stages):
             if stage < self.stages[-1]:
                 x = self._enlarged(f"decoder.expansions.{stage}", F.relu(x), sizes[stage]) + self._skip(stage, slot)
+            normalised = self.config.normalised
             if self.config.latent_maps[stage]:
-                x = x + self._level(stage, F.relu(x), ladder)
-            x = self._blocks(f"decoder.stages.{stage}", x, self.config.blocks[stage], self.config.normalised)
+                x = x + self._level(f"decoder.levels.{stage}", (stage, 0), F.relu(x), ladder)
+            x = self._blocks(f"decoder.stages.{stage}", x, self.config.blocks[stage], normalised)
+            for number in [n for at, n in self.levels if at == stage and n]:
+                rung = f"decoder.deeper.{stage}.{number - 1}"
+                x = x + self._level(f"{rung}.level", (stage, number), F.relu(x), ladder)
+                x = self._block(f"{rung}.block", x, normalised)
         H, W = self.config.size
         return F.pixel_shuffle(self._conv("decoder.pixels", F.relu(x)), 2)[:, :, :H, :W]
 
@@ -156,20 +165,20 @@ class ResidualReferenceModel:
         height, width = slot[-1].shape[2:]
         return _maps_of(self._linear("decoder.expand", h), height, width)
 
-    def _level(self, stage: int, features: Tensor, ladder: Ladder) -> Tensor:
-        """What the latent of a stage brings to its maps [P, C, h, w], given the decoder's features there.
+    def _level(self, name: str, place: Place, features: Tensor, ladder: Ladder) -> Tensor:
+        """What a latent brings to the maps of its stage [P, C, h, w], given the decoder's features there.
 
         The first half of the rows of `both` are the prior's. q's parameters are the prior's and, of the decoder's and
         the recognition's features concatenated, a linear map and an MLP.
         """
-        name, (height, width) = f"decoder.levels.{stage}", features.shape[2:]
+        height, width = features.shape[2:]
         (of_prior, of_share), (bias, bias_share) = (
             self.parameters[f"{name}.both.{kind}"].chunk(2) for kind in ("weight", "bias")
         )
         prior = _at_places(features, of_prior, bias)
         posterior = None
         if ladder.evidence is not None:
-            seen = torch.cat([features, F.relu(ladder.evidence[stage])], 1)
+            seen = torch.cat([features, F.relu(ladder.evidence[place[0]])], 1)
             of_evidence = self.parameters[f"{name}.evidence.weight"]
             posterior = prior + _at_places(seen, torch.cat([of_share, of_evidence], 1), bias_share)
             if self.config.posterior_hidden:
@@ -179,7 +188,7 @@ class ResidualReferenceModel:
                 posterior = posterior + _at_places(h, *out)
         parameters = [None if maps is None else _halves(maps) for maps in (prior, posterior)]
         assert parameters[0] is not None
-        z = ladder.draw(stage, parameters[0], parameters[1])
+        z = ladder.draw(place, parameters[0], parameters[1])
         entry = self.parameters[f"{name}.entry.weight"], self.parameters[f"{name}.entry.bias"]
         return _at_places(_maps_of(z, height, width), *entry)
 
@@ -199,9 +208,12 @@ class ResidualReferenceModel:
 
     def _blocks(self, name: str, x: Tensor, count: int, normalised: bool) -> Tensor:
         for block in range(count):
-            before = _normal(x, 1) if normalised else F.relu(x)
-            x = x + self._conv(f"{name}.{block}.second", F.relu(self._conv(f"{name}.{block}.first", before)))
+            x = self._block(f"{name}.{block}", x, normalised)
         return x
+
+    def _block(self, name: str, x: Tensor, normalised: bool) -> Tensor:
+        before = _normal(x, 1) if normalised else F.relu(x)
+        return x + self._conv(f"{name}.second", F.relu(self._conv(f"{name}.first", before)))
 
     def _top(self, maps: list[Tensor], normalised: bool) -> Tensor:
         """The coarsest maps as vectors [P, F], place by place."""

@@ -26,8 +26,9 @@ from vmacore.latents import Latents
 from vmacore.networks import base
 from vmacore.networks.convolutional import Size
 from vmacore.networks.eye import Eye
-from vmacore.networks.layers import ConcatLinear, ModulesByName, nhwc_unflat, output, rows, zero
+from vmacore.networks.layers import ConcatLinear, Modules, ModulesByName, nhwc_unflat, output, rows, zero
 from vmacore.networks.patches import (
+    Block,
     Head,
     Stem,
     Trunk,
@@ -46,6 +47,8 @@ class Options(ModelConfig):
     stages: tuple[Annotated[int, Field(ge=1)], ...] = Field((64, 96, 128), min_length=1)
     blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1, 1)
     latent_maps: tuple[Annotated[int, Field(ge=0)], ...] = (0, 0, 0)
+    # Latents one after the other at each size, each given those before it; (): one.
+    latent_layers: tuple[Annotated[int, Field(ge=1)], ...] = ()
     hidden: Hidden
     # Hidden units of an MLP by which q of a finer latent sees decoder and recognition together; 0: none.
     posterior_hidden: int = Field(0, ge=0)
@@ -59,12 +62,20 @@ class Options(ModelConfig):
         return self.normalised if self.normalised_embedding is None else self.normalised_embedding
 
     @property
+    def layers(self) -> tuple[int, ...]:
+        """How many latents each stage has, finest first."""
+        drawn = self.latent_layers or (1,) * len(self.latent_maps)
+        return tuple(layers if maps else 0 for layers, maps in zip(drawn, self.latent_maps, strict=True))
+
+    @property
     def finer_latents(self) -> bool:
         return any(self.latent_maps)
 
     def check(self) -> None:
         if len({len(self.stages), len(self.blocks), len(self.latent_maps)}) > 1:
             raise ValueError("stages, blocks and latent_maps need an entry for each size of the maps")
+        if self.latent_layers and len(self.latent_layers) != len(self.latent_maps):
+            raise ValueError("latent_layers needs an entry for each of latent_maps, or none")
         if self.system != "vma":
             raise ValueError(f"a {self.system} model has no residual network: leave model.network out")
 
@@ -168,6 +179,11 @@ class Level(nn.Module):
         prior, share = self.gaussians(features)
         return self.entry(latents.draw(prior, lambda seen: prior + self.correction(share + seen)))
 
+    def into(self, x: Tensor, latents: Latents) -> Tensor:
+        """What z_l adds to maps x [P, C, h, w], of their type."""
+        added: Tensor = self(F.relu(x).permute(0, 2, 3, 1), latents)
+        return added.permute(0, 3, 1, 2).to(x.dtype)
+
     def starting_at_zero(self) -> list[nn.Linear]:
         """The layers that p and q start with: with zeros there both are N(0, I)."""
         return [self.both, self.evidence, *([self.meeting] if self.meeting else [])]
@@ -187,11 +203,20 @@ class Level(nn.Module):
         return linear + at_least_float32(self.meeting(F.relu(hidden)))
 
 
-class Decoder(base.Decoder):
-    """p(x|z, m) upwards, with skip connections from the maps of the slot and a latent of its own at every size.
+class Rung(nn.Module):
+    """One more latent at a size, and the residual block after it."""
 
-    latents: maps of the latent of each stage, finest first as the stages; 0: none there. The coarsest latent of all, z
-    [P, Z], is a vector, as in the paper; the finer ones are a ladder (Sønderby et al. 2016): each has a diagonal
+    def __init__(self, maps: int, latent: int, hidden: int, normalised: bool) -> None:
+        super().__init__()
+        self.level, self.block = Level(maps, latent, hidden), Block(maps, normalised)
+
+
+class Decoder(base.Decoder):
+    """p(x|z, m) upwards, with skip connections from the maps of the slot and latents of its own at every size.
+
+    latents: maps of each latent of a stage, finest first as the stages; 0: none there. layers: how many latents a stage
+    has, one after the other with a residual block between. The coarsest latent of all, z [P, Z], is a vector, as in the
+    paper; the finer ones are a ladder (Sønderby et al. 2016; several at a size after Child 2021): each has a diagonal
     Gaussian prior given all that came before, so that given z, every level of it, pixels are independent. latent = 0
     leaves the vector out; the decoder then begins with the coarsest maps of the slot. meeting: hidden units of each
     `Level`'s correction.
@@ -204,13 +229,14 @@ class Decoder(base.Decoder):
         blocks: Sequence[int],
         normalised: bool,
         latents: Sequence[int],
+        layers: Sequence[int],
         hidden: int,
         latent: int,
         features: int,
         meeting: int = 0,
     ) -> None:
         super().__init__()
-        self.size, self.sizes, self.latents = size, sizes_of(size, len(stages)), tuple(latents)
+        self.size, self.sizes = size, sizes_of(size, len(stages))
         self.top_channels = stages[-1]
         self.start = ConcatLinear(latent, features, hidden) if latent else None
         self.expand = nn.Linear(hidden, features) if latent else None
@@ -220,15 +246,42 @@ class Decoder(base.Decoder):
         self.levels: ModulesByName[Level] = ModulesByName(
             {str(at): Level(stages[at], n, meeting) for at, n in enumerate(latents) if n}
         )
+        self.deeper: ModulesByName[Modules[Rung]] = ModulesByName(
+            {
+                str(at): Modules(Rung(stages[at], n, meeting, normalised) for _ in range(layers[at] - 1))
+                for at, n in enumerate(latents)
+                if layers[at] > 1
+            }
+        )
         self.pixels = output(nn.Conv2d(stages[0], 4, 3, padding=1))
-        self.finer = sum(height * width * maps for (height, width), maps in zip(self.sizes, latents, strict=True))
-        self.down = [at for at in reversed(range(len(stages))) if latents[at]]  # stages with a latent, coarse to fine
-        self.latent_names = ("z", *("{}×{}".format(*self.sizes[at]) for at in self.down))
+        self.finer = sum(
+            height * width * maps * many
+            for (height, width), maps, many in zip(self.sizes, latents, layers, strict=True)
+        )
+        self.down = [at for at in reversed(range(len(stages))) if layers[at]]  # stages with a latent, coarse to fine
+        self.before = len(self.down), *(self.down[::-1].index(at) for at in self.down for _ in range(layers[at]))
+        self.latent_names = (
+            "z",
+            *(
+                "{}×{}".format(*self.sizes[at]) + (f" ({number})" if layers[at] > 1 else "")
+                for at in self.down
+                for number in range(1, layers[at] + 1)
+            ),
+        )
+
+    def ladder(self, at: int) -> list[Level]:
+        """The latents of a stage in their order."""
+        return [self.levels[str(at)], *(rung.level for rung in self.rungs(at))]
+
+    def rungs(self, at: int) -> list[Rung]:
+        """The latents of a stage after its first."""
+        return list(self.deeper[str(at)]) if str(at) in self.deeper else []
 
     def evidence(self, recognised: list[Tensor]) -> list[Tensor]:
         """Parameters of q(z|x, m) and the shares of the corrections at every level, coarse to fine."""
         parameters, *maps = recognised
-        return [parameters, *(self.levels[str(at)].seen(F.relu(maps[at]).permute(0, 2, 3, 1)) for at in self.down)]
+        features = {at: F.relu(maps[at]).permute(0, 2, 3, 1) for at in self.down}
+        return [parameters, *(level.seen(features[at]) for at in self.down for level in self.ladder(at))]
 
     def slot_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """A slot's share of the start [S, hidden] and of every stage, finest first."""
@@ -247,8 +300,10 @@ class Decoder(base.Decoder):
                 x = unpatched(self.expansions[at](F.relu(x).permute(0, 2, 3, 1)), self.sizes[at])
                 x = x + rows(skips[at], slot)
             if at in self.down:
-                x = x + self.levels[str(at)](F.relu(x).permute(0, 2, 3, 1), latents).permute(0, 3, 1, 2).to(x.dtype)
+                x = x + self.levels[str(at)].into(x, latents)
             x = self.stages[at](x)
+            for rung in self.rungs(at):
+                x = rung.block(x + rung.level.into(x, latents))
         return unpatched(self.pixels(F.relu(x)).permute(0, 2, 3, 1), self.size).to(z.dtype)
 
 
@@ -284,7 +339,9 @@ class Family(base.Networks):
 
     def decoder(self, features: int) -> Decoder:
         c = self.config
-        return Decoder(*self.shape, c.normalised, c.latent_maps, c.hidden, c.latent, features, c.posterior_hidden)
+        return Decoder(
+            *self.shape, c.normalised, c.latent_maps, c.layers, c.hidden, c.latent, features, c.posterior_hidden
+        )
 
     def plain_decoder(self) -> nn.Module:
         raise ValueError("residual networks have no decoder without a slot")
