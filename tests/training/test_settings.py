@@ -34,7 +34,8 @@ KINDS = {
 SIZES = st.lists(st.integers(0, 5), max_size=7).map(str)
 VALUES = {
     "model.channels": SIZES, "model.layers": SIZES, "model.stages": SIZES, "model.blocks": SIZES,
-    "model.latent_maps": SIZES, "model.latent_layers": SIZES, "model.latent": st.integers(0, 3), "model.embedding": st.integers(0, 3),
+    "model.latent_maps": SIZES, "model.latent_layers": SIZES, "model.latent": st.integers(0, 3),
+    "model.embedding": st.integers(0, 3),
     "model.hidden": st.integers(0, 3), "model.learned_slots": st.integers(0, 3), "model.slot": st.integers(0, 3),
     "model.tied": st.booleans(), "model.posterior_hidden": st.integers(0, 3), "model.hops": st.integers(0, 2),
     "episode.memories": st.integers(0, 5), "episode.classes": st.integers(0, 13), "episode.shots": st.integers(0, 10),
