@@ -98,7 +98,7 @@ def test_kl_of_the_stages_and_of_the_vector_is_the_whole() -> None:
 def test_latents_are_called_by_size_and_number() -> None:
     assert model_of().latent_names == ("z", "2×2", "4×4")
     assert model_of(layers=(1, 3)).latent_names == ("z", "2×2 (1)", "2×2 (2)", "2×2 (3)", "4×4")
-    assert model_of(finer=(0, 3), layers=(2, 1)).latent_names == ("z", "2×2")
+    assert model_of(finer=(0, 3), layers=(1, 1)).latent_names == ("z", "2×2")
 
 
 @torch.no_grad()
@@ -196,6 +196,7 @@ def test_levels_draw_from_the_gaussians_they_report() -> None:
     ("setting", "message"),
     [
         ("model.blocks=[1]", "an entry for each"),
+        ("model.latent_layers=[1,1,2]", "must be 1 where latent_maps is 0"),
         ("model.latent_layers=[2,2]", "latent_layers needs an entry for each of latent_maps, or none"),
         ("model.system=vae", "no residual network"),
         ("model.latent=0", "latent must be"),

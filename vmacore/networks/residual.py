@@ -76,6 +76,8 @@ class Options(ModelConfig):
             raise ValueError("stages, blocks and latent_maps need an entry for each size of the maps")
         if self.latent_layers and len(self.latent_layers) != len(self.latent_maps):
             raise ValueError("latent_layers needs an entry for each of latent_maps, or none")
+        if any(many > 1 and not maps for many, maps in zip(self.latent_layers, self.latent_maps, strict=False)):
+            raise ValueError("latent_layers must be 1 where latent_maps is 0: there is no latent there")
         if self.system != "vma":
             raise ValueError(f"a {self.system} model has no residual network: leave model.network out")
 
