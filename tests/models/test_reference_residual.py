@@ -28,6 +28,7 @@ CONFIGS = {
         update={"latent": 0, "posterior_hidden": 0, "normalised": False, "normalised_embedding": True, "tied": True}
     ),
     "several latents at a size": LADDER.model_copy(update={"latent_layers": (2, 1, 3)}),
+    "vector alone": LADDER.model_copy(update={"latent_maps": (0, 0, 0)}),
     "no finest maps": LADDER.model_copy(update={"latent_maps": (0, 2, 1), "normalised_embedding": None}),
 }
 TOLERANCE = 1e-9

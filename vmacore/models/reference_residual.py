@@ -102,10 +102,10 @@ class ResidualReferenceModel:
         logits = self.decode(self.encode_slot(m), ladder)
         log_px = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
         assert not ladder.noise.shape[1], "more noise than latents"
-        count = {VECTOR: min(1.0, self.warmup / len(self.drawn))}
-        for stage, number in self.levels[1:]:
-            finer = len([other for other in self.drawn if other < stage])
-            count[stage, number] = min(1.0, self.warmup / finer) if finer else 1.0
+        count = {}
+        for level in self.levels:
+            finer = len([stage for stage in self.drawn if level == VECTOR or stage < level[0]])
+            count[level] = min(1.0, self.warmup / finer) if finer else 1.0
         log_pz = torch.stack([count[level] * ladder.log_p[level] for level in ladder.kl]).sum(0)
         log_qz = torch.stack([count[level] * ladder.log_q[level] for level in ladder.kl]).sum(0)
         kl = [ladder.kl.get(level, x.new_zeros(len(x))) for level in self.levels]
