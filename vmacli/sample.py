@@ -47,7 +47,7 @@ class Grid:
     candidates: Annotated[
         int,
         typer.Option(
-            "--candidates", min=1, max=100, help="Of so many images one is kept, by its q(a); 1 is the model."
+            "--candidates", min=1, max=100, help="Of so many images the one with most q(a) is kept; 1 is the model."
         ),
     ] = 4
 

@@ -163,8 +163,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     ) -> Numbers:
         """New pictures [C, n, H, W] of each class, or of those asked for: how dark pixels are on average, 0 to 1.
 
-        Each is drawn from an example, the latents from their prior: z ~ p(z|m_a), and of four so drawn one is kept that
-        the model takes for its own example's rather than for another's (`vmacore.evaluation.sampling.draw_means`).
+        Each is drawn from an example, the latents from their prior: z ~ p(z|m_a), and of four so drawn the one is kept
+        that the model most surely takes for its own example's (`vmacore.evaluation.sampling.draw_means`).
         temperature: factor of the standard deviation of every latent; 1 is the model, None what validation chose.
 
         Raises:

@@ -127,9 +127,8 @@ def draw_means(
 ) -> Tensor:
     """Bernoulli means [P, D] of images drawn from the slots at addresses [P] of a memory that was read.
 
-    candidates: of so many images for each address one is kept, with a probability proportional to the q(a|x, M) that
-    its own slot gets of it: importance resampling from p(x|m_a) towards p(x|m_a) q(a|x, M) (Rubin 1987). x is 1 where a
-    mean is above a half. A model that draws no address, or has no images in memory, keeps the first.
+    candidates: of so many images for each address that one is kept whose own slot gets most of q(a|x, M). x is 1 where
+    a mean is above a half. A model that draws no address, or has no images in memory, keeps the first.
 
     Raises:
         VmaError: means or addresses that are not finite.
@@ -152,8 +151,8 @@ def draw_means(
         own = log_q.view(len(part), candidates, -1).take_along_dim(part[:, None, None], 2)[..., 0]
         if not own.isfinite().all():
             raise diverged("q(a|x, M) is")
-        choice = torch.multinomial(own.softmax(1), 1, generator=rng)
-        kept.append(tried.view(len(part), candidates, -1).take_along_dim(choice[..., None], 1)[:, 0])
+        best = own.argmax(1)[:, None, None]
+        kept.append(tried.view(len(part), candidates, -1).take_along_dim(best, 1)[:, 0])
     return torch.cat(kept)
 
 

@@ -20,7 +20,7 @@ JUDGED_BY = ("data.protocol=30-20", "model.view=pixels", "model.normalised_embed
 JUDGE = Plan("omniglot-addresses", "omniglot-judge", JUDGED_BY, full=6000)
 BEST = System("best", "omniglot-best", Plan("omniglot-best", full=20_000))
 MEASURED = (BEST, systems.VMA, systems.VAE)
-DRAWN = tuple((temperature, candidates) for candidates in (1, 4) for temperature in (1.0, 0.75, 0.5))
+DRAWN = tuple((temperature, candidates) for candidates in (1, 4) for temperature in (1.0, 0.75, 0.6, 0.5))
 EPISODES, SEED = 100, 0
 SPLITS = ("test", "validation")
 
@@ -57,7 +57,7 @@ def run(lab: Lab) -> Result:
         "where its mean is above a half",
         f"recognised: nearest, among the {WAY} classes, to the mean of {REFERENCES} other drawings of the own class",
         "diversity: 1 − the mean cosine of two samples of a class, in per cent of that of two real drawings",
-        "one of 4: of four samples one is kept, by the q(a|x, M) that its slot gets",
+        "one of 4: of four samples that one is kept whose slot gets most of q(a|x, M)",
         "the defaults of vma sample were chosen on the validation classes, on some of which the judge was trained",
     ]
     ordered = sorted(rows, key=lambda row: (SPLITS.index(row.group.split()[-1]), not row.group.startswith("recog")))
