@@ -30,7 +30,7 @@ GREY = 0.75  # of the lines between pictures
 # Settled on Omniglot's validation classes, where samples then vary about as much as people's drawings of a class do
 # (`vma reproduce samples`): images tried for each that is kept, and temperatures with one latent and with finer ones.
 CANDIDATES = 4
-ONE_LATENT, FINER_LATENTS = 0.75, 0.5
+ONE_LATENT, FINER_LATENTS = 0.75, 0.6
 
 
 @dataclass(frozen=True, eq=False)
