@@ -19,7 +19,7 @@ from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.sampling import (
     CANDIDATES,
-    ONE_LATENT,
+    FINER_LATENTS,
     SCALE,
     Grid,
     draw_means,
@@ -147,11 +147,14 @@ def test_of_several_candidates_the_one_with_most_of_its_address_is_kept(monkeypa
 
 def test_candidates_and_temperature_that_validation_chose() -> None:
     model = _model()
-    assert usual_temperature(model) == ONE_LATENT
+    assert usual_temperature(model) == 1
     assert torch.equal(
         _grid(model, temperature=None, candidates=CANDIDATES).samples,
         sample_grid(model, CHARACTERS, classes=3, shots=2, columns=4, seed=5).samples,
     )
+    finer = _model(ModelConfig(network="residual", size=(8, 8), stages=(4, 6), blocks=(1, 1), latent_maps=(1, 2)))
+    assert usual_temperature(finer) == FINER_LATENTS
+    assert torch.equal(_grid(finer, temperature=None).samples, _grid(finer, temperature=FINER_LATENTS).samples)
     vectors = _model(FLAT.model_copy(update={"learned_slots": 5, "slot": 10}))
     assert usual_temperature(vectors) == 1
     drawn = [sample_grid(vectors, None, columns=3, candidates=candidates).samples for candidates in (1, 4)]

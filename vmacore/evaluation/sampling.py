@@ -28,9 +28,9 @@ from vmacore.seeds import Stream, generator
 SCALE = 3  # screen pixels a drawn pixel takes in the PNG
 GREY = 0.75  # of the lines between pictures
 # Settled on Omniglot's validation classes, where samples then vary about as much as people's drawings of a class do
-# (`vma reproduce samples`): images tried for each that is kept, and temperatures with one latent and with finer ones.
+# (`vma reproduce samples`): images tried for each that is kept, and the temperature of models with finer latents.
 CANDIDATES = 4
-ONE_LATENT, FINER_LATENTS = 0.75, 0.6
+FINER_LATENTS = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +111,8 @@ def sample_grid(
 
 def usual_temperature(model: GenerativeModel) -> float:
     """The temperature that samples are drawn at unless another is asked for; 1 where no image in memory is varied."""
-    if not model.addressed or model.config.vector_slots:
-        return 1.0
-    return FINER_LATENTS if model.config.finer_latents else ONE_LATENT
+    varied = model.addressed and not model.config.vector_slots
+    return FINER_LATENTS if varied and model.config.finer_latents else 1.0
 
 
 @torch.no_grad()
