@@ -41,6 +41,21 @@ def test_a_batch_holds_each_character_in_two_symmetries() -> None:
     assert seen == set(range(8))
 
 
+def test_a_batch_of_drawings_holds_each_in_two_symmetries_whatever_its_class() -> None:
+    """Each drawing is there three times in either symmetry; other labels of the same drawings give the same batch."""
+    alone = STILL.model_copy(update={"of": "drawings", "jittered": 1.0})
+    other = replace(CHARACTERS, labels=(torch.arange(41) >= 20).long(), classes=("one", "other"))
+    batch, same = (LabelBatches(characters, alone, seed=1).at(2) for characters in (CHARACTERS, other))
+    assert torch.equal(batch.memory, same.memory)
+    assert batch.memory_labels.tolist() == torch.arange(6).repeat_interleave(3).tolist()
+    shown = batch.memory_index.view(3, 6)
+    assert torch.equal(shown, shown[:, :1].expand(-1, 6))
+    assert len(set(shown[:, 0].tolist())) == 3
+    assert len({tuple(image.flatten().tolist()) for image in batch.memory}) > 12
+    many = LabelBatches(CHARACTERS, alone.model_copy(update={"classes": 64, "drawings": 9})).at(0)
+    assert len(many.memory) == 64 * 9
+
+
 def test_every_drawing_is_changed_in_a_way_of_its_own() -> None:
     changed = STILL.model_copy(update={"jittered": 1.0, "bent": 1.0})
     still, batch, again, other = (

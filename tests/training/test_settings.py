@@ -41,6 +41,7 @@ VALUES = {
     "episode.memories": st.integers(0, 5), "episode.classes": st.integers(0, 13), "episode.shots": st.integers(0, 10),
     "objective.samples": st.integers(0, 3), "optimiser.beta2": st.just(0),
     "objective.trains": st.sampled_from(("all", "addresses")), "labels.weight": st.sampled_from((0, 1)),
+    "labels.of": st.sampled_from(("classes", "drawings")),
 }  # fmt: skip
 
 

@@ -125,8 +125,10 @@ class LabelsConfig(Section):
     """
 
     weight: float = Field(0.0, ge=0)  # of log Σ_{a∈c} q(a|x) beside the bound; 0: no label is used
+    # "drawings": no label of a class is used; each drawing is a class of its own, told from all others by its changes.
+    of: Literal["classes", "drawings"] = "classes"
     classes: int = Field(64, ge=2)
-    drawings: int = Field(3, ge=2)  # of each class
+    drawings: int = Field(3, ge=2)  # of each class; of drawings: how often each is there, changed anew
     # Strengths of an affine and of an elastic change of each drawing (`vmacore.episodes.augmentation`).
     jittered: float = Field(1.0, ge=0, le=2)
     bent: float = Field(1.0, ge=0)

@@ -2,6 +2,9 @@
 
 So a character stands beside its own mirror image or quarter turn, which is the hardest to tell from it; and all eight
 symmetries of the square make new characters out of those there are (Santoro et al. 2016).
+
+Of "drawings", a single drawing stands for a character, changed anew each time it is there (Dosovitskiy et al. 2014).
+Such a batch is the same whatever class a drawing is of.
 """
 
 from __future__ import annotations
@@ -28,18 +31,21 @@ class LabelBatches:
     def __init__(
         self, characters: Characters, config: LabelsConfig, seed: int = 0, device: torch.device | str = "cpu"
     ) -> None:
-        fewest = int(characters.counts.min())
         if characters.size[0] != characters.size[1]:
             raise VmaError(f"drawings of {characters.size} cannot be turned, as labels need: set labels.weight to 0")
         if config.strokes:
             need_finer(characters, "labels.strokes")
-        if SYMMETRIES * config.drawings > fewest:
+        fewest = int(characters.counts.min())
+        self.of_classes = config.of == "classes"
+        if self.of_classes and SYMMETRIES * config.drawings > fewest:
             raise VmaError(
                 f"labels take {SYMMETRIES} × {config.drawings} drawings of a class, which has {fewest} in this split: "
                 f"set labels.drawings to {fewest // SYMMETRIES} or less"
             )
         self.characters, self.config, self.seed = characters, config, seed
-        self.count = min(config.classes // SYMMETRIES, characters.n_classes)
+        self.count = min(config.classes // SYMMETRIES, len(characters.images))
+        if self.of_classes:
+            self.count = min(self.count, characters.n_classes)
         binary, size = characters.levels == 1, characters.size
         self.changes = Augmentation(0.0, 0.0, size, jittered=config.jittered, bent=config.bent, binary=binary)
         self._pixels = Pixels(characters, seed, device)
@@ -47,8 +53,12 @@ class LabelBatches:
     def at(self, step: int) -> Episode:
         """The batch of a step, whatever was drawn before."""
         draw, per_class = generator(self.seed, step, Stream.EPISODE), self.config.drawings
-        classes = torch.randperm(self.characters.n_classes, generator=draw)[: self.count]
-        index = shuffled_drawings(self.characters, classes, draw)[:, : SYMMETRIES * per_class].flatten()
+        if self.of_classes:
+            classes = torch.randperm(self.characters.n_classes, generator=draw)[: self.count]
+            index = shuffled_drawings(self.characters, classes, draw)[:, : SYMMETRIES * per_class].flatten()
+        else:
+            drawings = torch.randperm(len(self.characters.images), generator=draw)[: self.count]
+            index = drawings.repeat_interleave(SYMMETRIES * per_class)
         draw = generator(self.seed, step, Stream.AUGMENTATION)
         symmetry = torch.rand(self.count, 8, generator=draw).argsort(1)[:, :SYMMETRIES].flatten()
         images = self._pixels.drawings(index)
