@@ -35,17 +35,15 @@ class LabelBatches:
             raise VmaError(f"drawings of {characters.size} cannot be turned, as labels need: set labels.weight to 0")
         if config.strokes:
             need_finer(characters, "labels.strokes")
-        fewest = int(characters.counts.min())
-        self.of_classes = config.of == "classes"
+        self.of_classes, fewest = config.of == "classes", int(characters.counts.min())
         if self.of_classes and SYMMETRIES * config.drawings > fewest:
             raise VmaError(
                 f"labels take {SYMMETRIES} × {config.drawings} drawings of a class, which has {fewest} in this split: "
                 f"set labels.drawings to {fewest // SYMMETRIES} or less"
             )
         self.characters, self.config, self.seed = characters, config, seed
-        self.count = min(config.classes // SYMMETRIES, len(characters.images))
-        if self.of_classes:
-            self.count = min(self.count, characters.n_classes)
+        there = characters.n_classes if self.of_classes else len(characters.images)
+        self.count = min(config.classes // SYMMETRIES, there)
         binary, size = characters.levels == 1, characters.size
         self.changes = Augmentation(0.0, 0.0, size, jittered=config.jittered, bent=config.bent, binary=binary)
         self._pixels = Pixels(characters, seed, device)
