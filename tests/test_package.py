@@ -119,7 +119,7 @@ def test_an_installed_package_lacks_nothing_but_weights_to_download(package: str
 def test_an_installed_package_is_small() -> None:
     weights = {path for path in packed("vmacore") if "weights" in path.parts}
     assert {path.parent.name for path in weights} == {"weights", "omniglot-best", "symbols"}
-    assert sum(path.stat().st_size for path in weights) < 12e6
+    assert sum(path.stat().st_size for path in weights) < 15e6
 
 
 def test_what_the_commands_run_without_a_name_is_in_the_package() -> None:

@@ -56,7 +56,8 @@ LESS = {  # what is added, so that a command takes about a second
 }
 TINY = (  # of which a training takes those that its kinds read
     *("model.channels=[4,4]", "model.hidden=8", "model.embedding=8", "model.stages=[4,4]", "model.blocks=[1,1]"),
-    *("model.latent_maps=[1,1]", "episode.classes=4", "episode.targets=2", "episode.shots=1", "labels.classes=8"),
+    *("model.latent_maps=[1,1]", "model.latent_layers=[]", "labels.classes=8"),
+    *("episode.classes=4", "episode.targets=2", "episode.shots=1"),
     *("training.validate_every=10", "training.validation_episodes=2", "training.checkpoint_every=10"),
 )
 ALPHABETS = dict.fromkeys((*PAPER_TEST, *VINYALS_VALIDATION), 4) | {"Greek": 20, "Latin": 20, "Korean": 20}

@@ -118,6 +118,7 @@ BEST = (
     "episode.classes=4",
     "episode.shots_between=[1,2]",
     "model.latent=0",
+    "model.latent_layers=[]",
 )
 
 

@@ -20,7 +20,7 @@ JUDGED_BY = ("data.protocol=30-20", "model.view=pixels", "model.normalised_embed
 JUDGE = Plan("omniglot-addresses", "omniglot-judge", JUDGED_BY, full=6000)
 BEST = System("best", "omniglot-best", Plan("omniglot-best", full=20_000))
 MEASURED = (BEST, systems.VMA, systems.VAE)
-DRAWN = tuple((temperature, candidates) for candidates in (1, 4) for temperature in (1.0, 0.75, 0.6, 0.5))
+DRAWN = tuple((temperature, candidates) for candidates in (1, 4) for temperature in (1.0, 0.7, 0.6, 0.5))
 EPISODES, SEED = 100, 0
 SPLITS = ("test", "validation")
 
