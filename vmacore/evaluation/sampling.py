@@ -30,7 +30,7 @@ GREY = 0.75  # of the lines between pictures
 # Settled on Omniglot's validation classes, where samples then vary about as much as people's drawings of a class do
 # (`vma reproduce samples`): images tried for each that is kept, and the temperature of models with finer latents.
 CANDIDATES = 4
-FINER_LATENTS = 0.6
+FINER_LATENTS = 0.7
 
 
 @dataclass(frozen=True, eq=False)
