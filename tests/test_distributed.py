@@ -30,11 +30,14 @@ from vmacore.training.step import Step
 DATASET = synthetic.dataset()
 SEQUENCES = {"memory": "sequence", "sequences": 2, "length": 4, "classes": 2}
 MATCHING = {"system": "matching", "channels": (4, 4, 4), "hidden": 6}
+RESIDUAL = {"network": "residual", "stages": (4, 6, 6), "blocks": (1, 1, 1), "hidden": 6}
 KINDS: dict[str, dict[str, dict[str, Any]]] = {
     **{f"estimator {name}": {"objective": {"estimator": name}} for name in ESTIMATORS},
     "learned memory": {"model": {"learned_slots": 6}, "episode": {"memory": "none"}},
     "learned vectors": {"model": {"learned_slots": 6, "network": "fully-connected", "layers": (8, 8), "slot": 5}},
     "tied": {"model": {"tied": True}},
+    "residual": {"model": {**RESIDUAL, "latent_maps": (1, 1, 0), "posterior_hidden": 3}},
+    "residual, no vector": {"model": {**RESIDUAL, "latent": 0, "latent_maps": (1, 1, 0), "latent_layers": (2, 1, 1)}},
     "flat prior": {"model": {"address_prior": "flat"}},
     "recall": {"model": {"network": "fully-connected", "layers": (8, 8)}, "episode": {"memory": "recall", "slots": 9}},
     "vae": {"model": {"system": "vae"}, "episode": {"memory": "none"}},

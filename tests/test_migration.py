@@ -9,7 +9,7 @@ import pytest
 import tomli_w
 
 from vmacore.config import Config, ModelConfig
-from vmacore.config.migration import migrated, migrated_weight
+from vmacore.config.migration import migrated, migrated_weights
 from vmacore.errors import VmaError
 from vmacore.runs.shipped import PACKAGE
 
@@ -75,10 +75,34 @@ def test_keys_of_kinds_that_are_not_chosen_are_left_out() -> None:
         Config.from_toml(tomli_w.dumps({**old, "model": {"width": 3}}))
 
 
-def test_weights_that_were_renamed() -> None:
-    assert migrated_weight("template.trunk.stem.weight") == "slot_encoder.trunk.stem.weight"
-    assert migrated_weight("key_network.template.stem.bias") == "key_network.pyramid.stem.bias"
-    assert migrated_weight("decoder.start.weight") == "decoder.start.weight"
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("template.trunk.stem.weight", "slot_encoder.trunk.stem.weight"),
+        ("key_network.template.stem.bias", "key_network.pyramid.stem.bias"),
+        ("decoder.start.weight", "decoder.start.weight"),
+        ("decoder.levels.1.both.bias", "decoder.stages.1.0.level.both.bias"),
+        ("decoder.levels.1.meeting.weight", "decoder.stages.1.0.level.hidden_out.weight"),
+        ("decoder.stages.2.1.first.bias", "decoder.stages.2.0.blocks.1.first.bias"),
+        ("decoder.deeper.0.1.level.meeting.bias", "decoder.stages.0.2.level.hidden_out.bias"),
+        ("decoder.deeper.0.1.block.second.weight", "decoder.stages.0.2.blocks.0.second.weight"),
+    ],
+)
+def test_weights_that_were_renamed(old: str, new: str) -> None:
+    assert migrated_weights({old: 1}) == {new: 1}
+    assert migrated_weights({new: 1}) == {new: 1}
+
+
+def test_weights_of_stages_that_no_latent_saw_are_left_out() -> None:
+    trunk = [f"recognition.trunk.{part}.weight" for part in ("stages.0.0.first", "merges.0", "stages.1.0.first")]
+    beyond = [f"recognition.trunk.{part}.weight" for part in ("merges.1", "stages.2.0.first", "stages.10.0.first")]
+    levels = ["decoder.levels.0.both.weight", "decoder.deeper.1.0.level.both.weight"]
+    stored = dict.fromkeys((*trunk, *beyond, *levels), 0)
+    kept = {*trunk, "decoder.stages.0.0.level.both.weight", "decoder.stages.1.1.level.both.weight"}
+    assert set(migrated_weights(stored)) == kept
+    head = "recognition.head.out.weight"  # of a vector, which sees the coarsest stage
+    assert set(migrated_weights({**stored, head: 0})) == {*kept, *beyond, head}
+    assert set(migrated_weights(dict.fromkeys(trunk + beyond, 0))) == {*trunk, *beyond}
 
 
 @pytest.mark.parametrize("folder", sorted(PACKAGE.glob("*/config.toml")), ids=lambda file: file.parent.name)

@@ -87,15 +87,15 @@ def _fitted(size: tuple[int, int], slots: Tensor, steps: int = 40, **fields: Any
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.1 * torch.randn_like(weight))
-        for level in model.decoder.levels.values():
+        for _, level in model.decoder.levels:
             c = level.latent
             level.both.weight[c:] = level.evidence.weight[c:] = 0
             level.both.bias[c : 2 * c], level.both.bias[3 * c :] = 0, wide
             level.entry.weight.normal_().mul_(2)
             means[level.evidence.weight] = c
-            if level.meeting is not None:
-                level.meeting.weight[c:] = level.meeting.bias[c:] = 0
-                means[level.meeting.weight] = means[level.meeting.bias] = c
+            if level.hidden_out is not None:
+                level.hidden_out.weight[c:] = level.hidden_out.bias[c:] = 0
+                means[level.hidden_out.weight] = means[level.hidden_out.bias] = c
         if config.latent:
             for layer, bias in ((model.prior.out, 0), (model.recognition.head.out, wide)):
                 layer.weight[config.latent :], layer.bias[config.latent :] = 0, bias
@@ -150,7 +150,7 @@ def _sum(model: VariationalMemoryAddressing, samples: int) -> tuple[float, float
         {"latent": 0, "latent_maps": (1, 1), "posterior_hidden": 4},
         {"latent": 0, "latent_maps": (1, 1), "latent_layers": (1, 2)},
     ],
-    ids=["vector", "meeting", "layers"],
+    ids=["vector", "posterior_hidden", "layers"],
 )
 def test_probabilities_of_all_images_sum_to_one(monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]) -> None:
     model = _fitted((2, 3), EVERY[[5, 22, 43]], **kind)

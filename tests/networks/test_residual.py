@@ -40,9 +40,10 @@ def test_blocks_start_as_identities() -> None:
 
 
 def test_recognition_is_a_network_over_both_images_as_channels() -> None:
-    """The two shares of the first layer are one convolution of the concatenation of the patches."""
+    """The two parts of the first layer are one convolution of the concatenation of the patches."""
     torch.manual_seed(0)
-    recognition = residual.Recognition((8, 8), (4, 6), (1, 1), False, 16, 3).double()
+    options = residual.Options(size=(8, 8), stages=(4, 6), blocks=(1, 1), latent_maps=(0, 0), hidden=16, latent=3)
+    recognition = residual.Recognition(options).double()
     targets, slots = torch.rand(2, 1, 8, 8).double(), torch.rand(3, 1, 8, 8).double()
     target, slot = torch.tensor([0, 1, 1]), torch.tensor([2, 0, 2])
     _, *maps = recognition(targets, recognition.slot_side(slots), target, slot)

@@ -230,7 +230,7 @@ def test_validation_names_the_latents_that_are_not_in_use(tmp_path: Path) -> Non
     averaged: Any = trainer.averaged.module
     _, coarse, fine = averaged.latent_names
     assert trainer.validate(DATASET).idle == (coarse, fine)
-    finest = averaged.decoder.levels["0"]
+    finest = averaged.decoder.stages[0][0].level
     with torch.no_grad():
         finest.both.bias[2 * finest.latent :] += 0.5  # what q adds to the mean and log scale of p
     assert trainer.validate(DATASET).idle == (coarse,)

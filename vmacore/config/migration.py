@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from vmacore.config.sections import KIND_SECTIONS
 from vmacore.errors import VmaError
+
+Value = TypeVar("Value")
 
 # Settings that are gone, and the value under which a run is what it was; None: any value is.
 GONE: dict[tuple[str, str], tuple[Any, ...] | None] = {
@@ -57,8 +61,27 @@ def migrated(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def migrated_weights(stored: Mapping[str, Value]) -> dict[str, Value]:
+    """What a file holds of a model's weights, by the names of this version, without what nothing reads any more."""
+    found = {migrated_weight(name): value for name, value in stored.items()}
+    stages = [int(level[1]) for name in found if (level := re.match(r"decoder\.stages\.(\d+)\.\d+\.level\.", name))]
+    if not stages or "recognition.head.out.weight" in found:
+        return found
+
+    def beyond(name: str) -> bool:  # of stages after the coarsest that has a latent, which recognition had
+        part = re.match(r"recognition\.trunk\.(stages|merges)\.(\d+)\.", name)
+        return part is not None and int(part[2]) + (part[1] == "merges") > max(stages)
+
+    return {name: value for name, value in found.items() if not beyond(name)}
+
+
 def migrated_weight(name: str) -> str:
     """The name of a weight as this version has it."""
-    if name.startswith("template."):
-        return name.replace("template.", "slot_encoder.", 1)
-    return name.replace("_network.template.", "_network.pyramid.", 1)
+    name = re.sub(r"^template\.", "slot_encoder.", name).replace("_network.template.", "_network.pyramid.", 1)
+    # A stage of a residual decoder is a list of latents with the blocks after each.
+    name = re.sub(r"^decoder\.levels\.(\d+)\.", r"decoder.stages.\1.0.level.", name)
+    name = re.sub(r"^decoder\.stages\.(\d+)\.(\d+)\.(first|second)\.", r"decoder.stages.\1.0.blocks.\2.\3.", name)
+    if further := re.match(r"decoder\.deeper\.(\d+)\.(\d+)\.(level|block)\.", name):
+        part = "level" if further[3] == "level" else "blocks.0"
+        name = f"decoder.stages.{further[1]}.{int(further[2]) + 1}.{part}.{name[further.end() :]}"
+    return name.replace(".level.meeting.", ".level.hidden_out.", 1)

@@ -123,12 +123,13 @@ class ResidualReferenceModel:
         return self._head(f"{network}.head", self._top(maps, normalised))
 
     def recognise(self, x: Tensor, m: Tensor) -> list[Tensor]:
-        """The maps of q(z|x, m) at every stage: a pyramid over x and m, concatenated as channels."""
+        """The maps of q(z|x, m), down to the coarsest latent: a pyramid over x and m, concatenated as channels."""
         target, slot = self.parameters["recognition.target.weight"], self.parameters["recognition.slot.weight"]
         kernel = torch.cat([_kernel_of_stem(target), _kernel_of_stem(slot)], 1)  # [C, 2, 6, 6]
         bias = self.parameters["recognition.target.bias"]
         first = F.conv2d(_even(torch.cat([x, m], 1)), kernel, bias, stride=2, padding=2)
-        return self._trunk("recognition.trunk", first, self.config.normalised)
+        seen = self.stages if self.config.latent else self.stages[: self.drawn[-1] + 1]
+        return self._trunk("recognition.trunk", first, self.config.normalised, seen)
 
     def encode_slot(self, m: Tensor) -> list[Tensor]:
         """The maps of the pyramid over slots at every stage."""
@@ -145,12 +146,12 @@ class ResidualReferenceModel:
                 x = self._enlarged(f"decoder.expansions.{stage}", F.relu(x), sizes[stage]) + self._skip(stage, slot)
             normalised = self.config.normalised
             if self.config.latent_maps[stage]:
-                x = x + self._level(f"decoder.levels.{stage}", (stage, 0), F.relu(x), ladder)
-            x = self._blocks(f"decoder.stages.{stage}", x, self.config.blocks[stage], normalised)
+                x = x + self._level(f"decoder.stages.{stage}.0.level", (stage, 0), F.relu(x), ladder)
+            x = self._blocks(f"decoder.stages.{stage}.0.blocks", x, self.config.blocks[stage], normalised)
             for number in [n for at, n in self.levels if at == stage and n]:
-                rung = f"decoder.deeper.{stage}.{number - 1}"
+                rung = f"decoder.stages.{stage}.{number}"
                 x = x + self._level(f"{rung}.level", (stage, number), F.relu(x), ladder)
-                x = self._block(f"{rung}.block", x, normalised)
+                x = self._blocks(f"{rung}.blocks", x, 1, normalised)
         H, W = self.config.size
         return F.pixel_shuffle(self._conv("decoder.pixels", F.relu(x)), 2)[:, :, :H, :W]
 
@@ -184,7 +185,7 @@ class ResidualReferenceModel:
             if self.config.posterior_hidden:
                 hidden = [self.parameters[f"{name}.{side}.weight"] for side in ("both_hidden", "evidence_hidden")]
                 h = F.relu(_at_places(seen, torch.cat(hidden, 1), self.parameters[f"{name}.both_hidden.bias"]))
-                out = self.parameters[f"{name}.meeting.weight"], self.parameters[f"{name}.meeting.bias"]
+                out = self.parameters[f"{name}.hidden_out.weight"], self.parameters[f"{name}.hidden_out.bias"]
                 posterior = posterior + _at_places(h, *out)
         parameters = [None if maps is None else _halves(maps) for maps in (prior, posterior)]
         assert parameters[0] is not None
@@ -196,9 +197,9 @@ class ResidualReferenceModel:
         kernel = _kernel_of_stem(self.parameters[f"{name}.weight"])
         return F.conv2d(_even(image), kernel, self.parameters[f"{name}.bias"], stride=2, padding=2)
 
-    def _trunk(self, name: str, x: Tensor, normalised: bool) -> list[Tensor]:
+    def _trunk(self, name: str, x: Tensor, normalised: bool, stages: range | None = None) -> list[Tensor]:
         maps: list[Tensor] = []
-        for stage in self.stages:
+        for stage in stages or self.stages:
             if stage:
                 weight, bias = self._weights(f"{name}.merges.{stage - 1}")
                 kernel = weight.view(len(weight), 2, 2, -1).permute(0, 3, 1, 2)

@@ -26,7 +26,7 @@ from vmacore.latents import Latents
 from vmacore.networks import base
 from vmacore.networks.convolutional import Size
 from vmacore.networks.eye import Eye
-from vmacore.networks.layers import ConcatLinear, Modules, ModulesByName, nhwc_unflat, output, rows, zero
+from vmacore.networks.layers import ConcatLinear, Modules, nhwc_unflat, output, rows, zero
 from vmacore.networks.patches import (
     Block,
     Head,
@@ -35,7 +35,6 @@ from vmacore.networks.patches import (
     at_least_float32,
     gaussian_head,
     sizes_of,
-    stages_of,
     unpatched,
 )
 
@@ -66,6 +65,11 @@ class Options(ModelConfig):
         """How many latents each stage has, finest first."""
         drawn = self.latent_layers or (1,) * len(self.latent_maps)
         return tuple(layers if maps else 0 for layers, maps in zip(drawn, self.latent_maps, strict=True))
+
+    @property
+    def recognised(self) -> int:
+        """How many stages q sees, from the finest to the coarsest that has a latent."""
+        return len(self.stages) if self.latent else max(at for at, maps in enumerate(self.latent_maps, 1) if maps)
 
     @property
     def finer_latents(self) -> bool:
@@ -123,21 +127,22 @@ class Embedding(nn.Module):
 class Recognition(base.Recognition):
     """q(z|x, m): x and m concatenated as channels, a pyramid, an MLP for the coarsest latent, its maps for the others.
 
-    Patches of x and of m have a share of the first layer each, which are added.
+    The pyramid ends at the coarsest stage that has a latent. Patches of x and of m have a part of the first layer each,
+    which are added.
     """
 
-    def __init__(
-        self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool, hidden: int, latent: int
-    ) -> None:
+    def __init__(self, options: Options) -> None:
         super().__init__()
+        depth = options.recognised
+        stages, blocks = options.stages[:depth], options.blocks[:depth]
         self.target, self.slot = Stem(stages[0]), Stem(stages[0], bias=False)
-        self.trunk = Trunk(size, stages, blocks, normalised)
-        self.head = gaussian_head(self.trunk.out_features, hidden, latent)
+        self.trunk = Trunk(options.size, stages, blocks, options.normalised)
+        self.head = gaussian_head(self.trunk.out_features, options.hidden, options.latent)
 
     def slot_side(self, slots: Tensor) -> Tensor:
-        """slots [S, 1, H, W] → their share of the first layer [S, C, h, w]."""
-        share: Tensor = self.slot(slots)
-        return share
+        """slots [S, 1, H, W] → their part of the first layer [S, C, h, w]."""
+        part: Tensor = self.slot(slots)
+        return part
 
     def forward(self, targets: Tensor, slot_side: Tensor, target: Tensor, slot: Tensor) -> list[Tensor]:
         """Pairs of targets[target] and slot, both indices [U] → parameters [U, 2Z], maps of every stage [U, …]."""
@@ -148,8 +153,8 @@ class Recognition(base.Recognition):
 class Level(nn.Module):
     """A latent of c maps at one resolution: p(z_l|z_<l, m), the correction to it in q(z_l|z_<l, x, m), its way in.
 
-    The correction sees the decoder's features and the recognition's; the share of the latter is computed once a pair.
-    It is linear in both and, with hidden units, an MLP's of both is added, which can see how they differ.
+    The correction sees the decoder's features and the recognition's; what the latter bring is computed once a pair. It
+    is linear in both and, with hidden units, an MLP's of both is added, which can see how they differ.
     """
 
     def __init__(self, maps: int, latent: int, hidden: int = 0) -> None:
@@ -158,11 +163,11 @@ class Level(nn.Module):
         self.both = nn.Linear(maps, 4 * latent)
         self.evidence = nn.Linear(maps, 2 * latent, bias=False)
         self.entry = nn.Linear(latent, maps)
-        self.meeting: nn.Linear | None = None
+        self.hidden_out: nn.Linear | None = None
         if hidden:
             self.both_hidden = nn.Linear(maps, hidden)
             self.evidence_hidden = nn.Linear(maps, hidden, bias=False)
-            self.meeting = nn.Linear(hidden, 2 * latent)
+            self.hidden_out = nn.Linear(hidden, 2 * latent)
         # q begins as p, and p as N(0, I): from anywhere else the first weights are so far apart that the addresses
         # settle before they mean anything.
         for layer in self.starting_at_zero():
@@ -170,123 +175,109 @@ class Level(nn.Module):
         output(self.entry)
 
     def gaussians(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [P, h, w, C] → parameters of p(z_l|·) [P, h, w, 2c], and their share of the correction."""
-        prior, share = at_least_float32(self.both(features)).chunk(2, -1)
-        if self.meeting is not None:
-            share = torch.cat([share, at_least_float32(self.both_hidden(features))], -1)
-        return prior, share
+        """Features [P, h, w, C] → parameters of p(z_l|·) [P, h, w, 2c], and their part of the correction."""
+        prior, part = at_least_float32(self.both(features)).chunk(2, -1)
+        if self.hidden_out is not None:
+            part = torch.cat([part, at_least_float32(self.both_hidden(features))], -1)
+        return prior, part
 
     def forward(self, features: Tensor, latents: Latents) -> Tensor:
         """Features [P, h, w, C] → what z_l adds to them."""
-        prior, share = self.gaussians(features)
-        return self.entry(latents.draw(prior, lambda seen: prior + self.correction(share + seen)))
-
-    def into(self, x: Tensor, latents: Latents) -> Tensor:
-        """What z_l adds to maps x [P, C, h, w], of their type."""
-        added: Tensor = self(F.relu(x).permute(0, 2, 3, 1), latents)
-        return added.permute(0, 3, 1, 2).to(x.dtype)
+        prior, part = self.gaussians(features)
+        return self.entry(latents.draw(prior, lambda seen: prior + self.correction(part + seen)))
 
     def starting_at_zero(self) -> list[nn.Linear]:
         """The layers that p and q start with: with zeros there both are N(0, I)."""
-        return [self.both, self.evidence, *([self.meeting] if self.meeting else [])]
+        return [self.both, self.evidence, *([self.hidden_out] if self.hidden_out else [])]
 
     def seen(self, features: Tensor) -> Tensor:
-        """The recognition's features [U, h, w, C] → their share of the correction."""
-        share = self.evidence(features)
-        if self.meeting is not None:
-            share = torch.cat([share, self.evidence_hidden(features)], -1)
-        return at_least_float32(share)
+        """The recognition's features [U, h, w, C] → their part of the correction."""
+        part = self.evidence(features)
+        if self.hidden_out is not None:
+            part = torch.cat([part, self.evidence_hidden(features)], -1)
+        return at_least_float32(part)
 
-    def correction(self, shares: Tensor) -> Tensor:
-        """The sum of both shares → what q adds to the parameters of p, [P, h, w, 2c]."""
-        if self.meeting is None:
-            return shares
-        linear, hidden = shares[..., : 2 * self.latent], shares[..., 2 * self.latent :]
-        return linear + at_least_float32(self.meeting(F.relu(hidden)))
+    def correction(self, parts: Tensor) -> Tensor:
+        """The sum of both parts → what q adds to the parameters of p, [P, h, w, 2c]."""
+        if self.hidden_out is None:
+            return parts
+        linear, hidden = parts[..., : 2 * self.latent], parts[..., 2 * self.latent :]
+        return linear + at_least_float32(self.hidden_out(F.relu(hidden)))
 
 
 class Rung(nn.Module):
-    """One more latent at a size, and the residual block after it."""
+    """A latent, where there is one, and the residual blocks after it."""
 
-    def __init__(self, maps: int, latent: int, hidden: int, normalised: bool) -> None:
+    def __init__(self, maps: int, latent: int, hidden: int, blocks: int, normalised: bool) -> None:
         super().__init__()
-        self.level, self.block = Level(maps, latent, hidden), Block(maps, normalised)
+        self.level = Level(maps, latent, hidden) if latent else None
+        self.blocks = nn.Sequential(*(Block(maps, normalised) for _ in range(blocks)))
+
+    def forward(self, x: Tensor, latents: Latents) -> Tensor:
+        """Maps [P, C, h, w] with what z_l adds to them, after the blocks."""
+        if self.level is not None:
+            added: Tensor = self.level(F.relu(x).permute(0, 2, 3, 1), latents)
+            x = x + added.permute(0, 3, 1, 2).to(x.dtype)
+        after: Tensor = self.blocks(x)
+        return after
 
 
 class Decoder(base.Decoder):
-    """p(x|z, m) upwards, with skip connections from the maps of the slot and latents of its own at every size.
+    """p(x|z, m) upwards, with skip connections from the maps of the slot and latents of its own at some sizes.
 
-    latents: maps of each latent of a stage, finest first as the stages; 0: none there. layers: how many latents a stage
-    has, one after the other with a residual block between. The coarsest latent of all, z [P, Z], is a vector, as in the
-    paper; the finer ones are a ladder (Sønderby et al. 2016; several at a size after Child 2021): each has a diagonal
-    Gaussian prior given all that came before, so that given z, every level of it, pixels are independent. latent = 0
-    leaves the vector out; the decoder then begins with the coarsest maps of the slot. meeting: hidden units of each
-    `Level`'s correction.
+    The coarsest latent of all, z [P, Z], is a vector, as in the paper; the finer ones are a ladder (Sønderby et al.
+    2016; several at a size after Child 2021): each has a diagonal Gaussian prior given all that came before, so that
+    given z, every level of it, pixels are independent. latent = 0 leaves the vector out; the decoder then begins with
+    the coarsest maps of the slot. A stage is a list of rungs, the first with the stage's blocks, each other with one.
+
+    features: numbers in the top of a slot's maps.
     """
 
-    def __init__(
-        self,
-        size: Size,
-        stages: Sequence[int],
-        blocks: Sequence[int],
-        normalised: bool,
-        latents: Sequence[int],
-        layers: Sequence[int],
-        hidden: int,
-        latent: int,
-        features: int,
-        meeting: int = 0,
-    ) -> None:
+    def __init__(self, options: Options, features: int) -> None:
         super().__init__()
-        self.size, self.sizes = size, sizes_of(size, len(stages))
+        stages, hidden = options.stages, options.hidden
+        self.size, self.sizes = options.size, sizes_of(options.size, len(stages))
         self.top_channels = stages[-1]
-        self.start = ConcatLinear(latent, features, hidden) if latent else None
-        self.expand = nn.Linear(hidden, features) if latent else None
+        self.start = ConcatLinear(options.latent, features, hidden) if options.latent else None
+        self.expand = nn.Linear(hidden, features) if options.latent else None
         self.skips = nn.ModuleList(nn.Conv2d(maps, maps, 3, padding=1) for maps in stages)
-        self.stages = stages_of(stages, blocks, normalised)
+        self.stages: Modules[Modules[Rung]] = Modules(
+            Modules(
+                Rung(maps, latent, options.posterior_hidden, 1 if number else blocks, options.normalised)
+                for number in range(max(1, layers))
+            )
+            for maps, latent, blocks, layers in zip(
+                stages, options.latent_maps, options.blocks, options.layers, strict=True
+            )
+        )
         self.expansions = nn.ModuleList(nn.Linear(coarse, 4 * fine) for fine, coarse in pairwise(stages))
-        self.levels: ModulesByName[Level] = ModulesByName(
-            {str(at): Level(stages[at], n, meeting) for at, n in enumerate(latents) if n}
-        )
-        self.deeper: ModulesByName[Modules[Rung]] = ModulesByName(
-            {
-                str(at): Modules(Rung(stages[at], n, meeting, normalised) for _ in range(layers[at] - 1))
-                for at, n in enumerate(latents)
-                if layers[at] > 1
-            }
-        )
         self.pixels = output(nn.Conv2d(stages[0], 4, 3, padding=1))
         self.finer = sum(
             height * width * maps * many
-            for (height, width), maps, many in zip(self.sizes, latents, layers, strict=True)
+            for (height, width), maps, many in zip(self.sizes, options.latent_maps, options.layers, strict=True)
         )
-        self.down = [at for at in reversed(range(len(stages))) if layers[at]]  # stages with a latent, coarse to fine
-        self.before = len(self.down), *(self.down[::-1].index(at) for at in self.down for _ in range(layers[at]))
-        self.latent_names = (
-            "z",
-            *(
-                "{}×{}".format(*self.sizes[at]) + (f" ({number})" if layers[at] > 1 else "")
-                for at in self.down
-                for number in range(1, layers[at] + 1)
-            ),
-        )
+        drawn = [at for at, layers in enumerate(options.layers) if layers]
+        self.before = len(drawn), *(drawn.index(at) for at, _ in self.levels)
+        names = []
+        for at, many in reversed(list(enumerate(options.layers))):
+            size = "{}×{}".format(*self.sizes[at])
+            names += [f"{size} ({number})" for number in range(1, many + 1)] if many > 1 else [size] * many
+        self.latent_names = ("z", *names)
 
-    def ladder(self, at: int) -> list[Level]:
-        """The latents of a stage in their order."""
-        return [self.levels[str(at)], *(rung.level for rung in self.rungs(at))]
-
-    def rungs(self, at: int) -> list[Rung]:
-        """The latents of a stage after its first."""
-        return list(self.deeper[str(at)]) if str(at) in self.deeper else []
+    @property
+    def levels(self) -> list[tuple[int, Level]]:
+        """The latents, coarse to fine, with the number of their stage."""
+        downwards = reversed(list(enumerate(self.stages)))
+        return [(at, rung.level) for at, rungs in downwards for rung in rungs if rung.level is not None]
 
     def evidence(self, recognised: list[Tensor]) -> list[Tensor]:
-        """Parameters of q(z|x, m) and the shares of the corrections at every level, coarse to fine."""
+        """Parameters of q(z|x, m) and what x and m bring to the corrections at every level, coarse to fine."""
         parameters, *maps = recognised
-        features = {at: F.relu(maps[at]).permute(0, 2, 3, 1) for at in self.down}
-        return [parameters, *(level.seen(features[at]) for at in self.down for level in self.ladder(at))]
+        features = [F.relu(stage).permute(0, 2, 3, 1) for stage in maps]
+        return [parameters, *(level.seen(features[at]) for at, level in self.levels)]
 
     def slot_side(self, top: Tensor, maps: list[Tensor]) -> list[Tensor]:
-        """A slot's share of the start [S, hidden] and of every stage, finest first."""
+        """A slot's part of the start [S, hidden] and of every stage, finest first."""
         skips = [skip(F.relu(features)) for skip, features in zip(self.skips, maps, strict=True)]
         return [top.new_zeros(len(top), 0) if self.start is None else self.start.right(top), *skips]
 
@@ -301,16 +292,13 @@ class Decoder(base.Decoder):
             if at < len(self.expansions):
                 x = unpatched(self.expansions[at](F.relu(x).permute(0, 2, 3, 1)), self.sizes[at])
                 x = x + rows(skips[at], slot)
-            if at in self.down:
-                x = x + self.levels[str(at)].into(x, latents)
-            x = self.stages[at](x)
-            for rung in self.rungs(at):
-                x = rung.block(x + rung.level.into(x, latents))
+            for rung in self.stages[at]:
+                x = rung(x, latents)
         return unpatched(self.pixels(F.relu(x)).permute(0, 2, 3, 1), self.size).to(z.dtype)
 
 
 class Family(base.Networks):
-    """Residual networks on patches, with latents at every resolution."""
+    """Residual networks on patches, with latents at several resolutions."""
 
     static = True  # few samples are of one pair, and what is compiled for each shape is compiled once
     config: Options
@@ -331,7 +319,7 @@ class Family(base.Networks):
         return Eye(*self.shape, out)
 
     def recognition(self) -> Recognition:
-        return Recognition(*self.shape, self.config.normalised, self.config.hidden, self.config.latent)
+        return Recognition(self.config)
 
     def slot_encoder(self) -> SlotEncoder:
         return SlotEncoder(*self.shape, self.config.normalised)
@@ -340,10 +328,7 @@ class Family(base.Networks):
         return gaussian_head(features, self.config.hidden, self.config.latent)
 
     def decoder(self, features: int) -> Decoder:
-        c = self.config
-        return Decoder(
-            *self.shape, c.normalised, c.latent_maps, c.layers, c.hidden, c.latent, features, c.posterior_hidden
-        )
+        return Decoder(self.config, features)
 
     def plain_decoder(self) -> nn.Module:
         raise ValueError("residual networks have no decoder without a slot")

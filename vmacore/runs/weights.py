@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from vmacore.config import Config
-from vmacore.config.migration import migrated_weight
+from vmacore.config.migration import migrated_weights
 from vmacore.errors import VmaError, cut, diverged, reading, reason, writing
 from vmacore.files import content, new_folder, write
 from vmacore.models import GenerativeModel, create_model
@@ -108,7 +108,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         stored = content(file, LARGEST["weights"])
         if expected not in (None, hashlib.sha256(stored).hexdigest()):
             raise ValueError("it is not what was saved, its checksum is another")
-        tensors = {migrated_weight(name): tensor for name, tensor in load(stored).items()}
+        tensors = migrated_weights(load(stored))
         for name, tensor in tensors.items():
             if tensor.dtype not in PRECISIONS or not bool(tensor.isfinite().all()):
                 raise ValueError(f"{cut(name)} is not of finite numbers")
