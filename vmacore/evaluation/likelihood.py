@@ -136,7 +136,7 @@ def score_episodes(
         per_target.append(tuple(each.tolist()))
         if progress:
             progress(index + 1, episodes)
-    table = torch.stack(rows).cpu().double()  # [episodes, 6 + stages]
+    table = torch.stack(rows).cpu().double()  # [episodes, 6 + latents]
     means = table.mean(0).tolist()
     nll, reconstruction, kl_address, kl_latent, prior_entropy, posterior_entropy = means[:6]
     return Score(
@@ -164,7 +164,7 @@ def score_targets(
     noise: torch.Generator,
     chunk: int,
 ) -> tuple[Tensor, Tensor]:
-    """Means over the targets [6 + stages]: the `Parts`, KL by stage of a decoder. And minus the bound of each [B]."""
+    """Means over the targets [6 + latents]: the `Parts`, and the KL of each latent. And minus the bound of each [B]."""
     addressing = model.address(targets, memory)
     address = addressing.draw(samples, noise)
     log_terms = model.log_terms(targets, memory, address, noise, chunk)
