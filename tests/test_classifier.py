@@ -255,7 +255,7 @@ def test_samples_are_of_the_classes_asked_for(fitted: FewShotClassifier) -> None
     assert more.shape == (2, 20, 26, 26)
     for name, images in zip(("letter", "cross"), more, strict=True):
         assert (fitted.predict(list(1 - images)) == name).mean() > 0.7
-    for wrong in ({"n": 0}, {"classes": ["absent"]}):
+    for wrong in ({"n": 0}, {"classes": ["absent"]}, {"classes": []}):
         with pytest.raises(VmaError, match="choose at least one picture, and classes among cross, curve, letter"):
             fitted.sample(**wrong)
 

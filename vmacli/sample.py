@@ -45,11 +45,15 @@ class Grid:
         ),
     ] = None
     candidates: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--candidates", min=1, max=100, help="Of so many images the one with most q(a) is kept; 1 is the model."
+            "--candidates",
+            min=1,
+            max=100,
+            help="Of so many images the one with most q(a) is kept; 1 is the model.",
+            show_default="4 where images in memory are varied",
         ),
-    ] = 4
+    ] = None
 
 
 SOURCES = ("train", "validation", "test", "learned")
@@ -97,7 +101,8 @@ def sample(
 ) -> None:
     """Sample a grid of images: the left column is the memory slot, the row is drawn from it."""
     with reporting(session) as output:
-        from vmacore.evaluation.sampling import check_picture, preview, sample_grid, save_grid, usual_temperature
+        from vmacore.evaluation import sampling
+        from vmacore.evaluation.sampling import check_picture, preview, sample_grid, save_grid
 
         folder = None
         if memory_from not in SOURCES:
@@ -111,9 +116,11 @@ def sample(
             opened = open_run(output, replace(wanted, dataset=folder or wanted.dataset), session)
         image = out or Path(f"samples-{opened.location.run.replace('/', '-')}.png")
         check_picture(image)
-        temperature = usual_temperature(opened.model) if layout.temperature is None else layout.temperature
+        model, temperature, candidates = opened.model, layout.temperature, layout.candidates
+        temperature = sampling.usual_temperature(model) if temperature is None else temperature
+        candidates = sampling.usual_candidates(model) if candidates is None else candidates
         grid = sample_grid(
-            opened.model,
+            model,
             None if memory_from == "learned" else opened.with_at_least(memory_from, shots, output),
             classes=classes,
             shots=shots,
@@ -124,7 +131,7 @@ def sample(
             address=layout.address,
             pixels=layout.pixels,
             temperature=temperature,
-            candidates=layout.candidates,
+            candidates=candidates,
         )
         shape = save_grid(grid, image)
         document = opened.document("sample", split=memory_from) | {
@@ -133,7 +140,7 @@ def sample(
             "address": layout.address,
             "pixels": layout.pixels,
             "temperature": temperature,
-            "candidates": layout.candidates,
+            "candidates": candidates,
             "image": str(image),
             "grid": list(shape),
         }
@@ -142,7 +149,7 @@ def sample(
             "learned memory" if memory_from == "learned" else f"memory {classes} classes × {shots} drawings",
             "left: the slot in memory, right: "
             + ("Bernoulli means" if layout.pixels == "mean" else "pixels drawn from their Bernoulli means"),
-            f"temperature {temperature:g}, one of {layout.candidates} kept",
+            f"temperature {temperature:g}" + (f", one of {candidates} kept" if candidates > 1 else ""),
             "each row's slot in turn" if layout.address == "shared" else "each row's slot drawn from p(a)",
         )
         shown: list[RenderableType] = [preview(grid, output.width), heading, str(image)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,26 @@ def test_of_several_candidates_the_one_with_most_of_its_address_is_kept(monkeypa
     assert chisquare(alone.bincount(minlength=3).numpy()).pvalue > 1e-3
 
 
+def test_with_one_slot_in_memory_the_nearest_to_it_is_kept() -> None:
+    model = _model()
+    with torch.no_grad():
+        memory = model.read(_slots(1, 1))
+        address, rng = torch.zeros(40, dtype=torch.long), torch.Generator()
+        every = draw_means(model, memory, address.repeat_interleave(3), rng.manual_seed(0)).view(40, 3, -1)
+        kept = draw_means(model, memory, address, rng.manual_seed(0), candidates=3)
+        x = (every > 0.5).float().view(-1, 1, *model.size)
+        nearest = (model.queries(x) @ torch.nn.functional.normalize(memory.keys, dim=1).T).view(40, 3).argmax(1)
+    assert torch.equal(kept, every[torch.arange(40), nearest])
+    assert len(nearest.unique()) == 3
+
+
+@pytest.mark.parametrize("temperature", [-1, math.nan, math.inf, 101])
+def test_temperatures_that_are_none(temperature: float) -> None:
+    model = _model()
+    with pytest.raises(VmaError, match="choose 0 to 100"), torch.no_grad():
+        draw_means(model, model.read(_slots(1, 1)), torch.zeros(1, dtype=torch.long), torch.Generator(), temperature)
+
+
 def test_candidates_and_temperature_that_validation_chose() -> None:
     model = _model()
     assert usual_temperature(model) == 1
@@ -156,8 +177,10 @@ def test_candidates_and_temperature_that_validation_chose() -> None:
     assert usual_temperature(VariationalMemoryAddressing(finer)) == FINER_LATENTS
     vectors = _model(FLAT.model_copy(update={"learned_slots": 5, "slot": 10}))
     assert usual_temperature(vectors) == 1
-    drawn = [sample_grid(vectors, None, columns=3, candidates=candidates).samples for candidates in (1, 4)]
+    drawn = [sample_grid(vectors, None, columns=3, candidates=candidates).samples for candidates in (1, None)]
     assert torch.equal(*drawn)
+    with pytest.raises(VmaError, match="choose 1 candidate"):
+        sample_grid(vectors, None, columns=3, candidates=4)
     with pytest.raises(VmaError, match="candidates must be at least 1"):
         _grid(model, candidates=0)
 

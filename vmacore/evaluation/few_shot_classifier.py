@@ -25,7 +25,7 @@ from vmacore.data.pictures import LEVELS
 from vmacore.errors import VmaError
 from vmacore.evaluation.identify import Identifier
 from vmacore.evaluation.large_memory import memory_bounds
-from vmacore.evaluation.sampling import CANDIDATES, draw_means, usual_temperature
+from vmacore.evaluation.sampling import draw_means, usual_candidates, usual_temperature
 from vmacore.memory.large import fingerprint
 from vmacore.memory.pictures import PictureMemory
 from vmacore.runs.devices import find_device
@@ -168,12 +168,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         temperature: factor of the standard deviation of every latent; 1 is the model, None what validation chose.
 
         Raises:
-            VmaError: a class that is not in memory, fewer than one picture, or weights that were trained on addresses
-                alone.
+            VmaError: no class or one that is not in memory, fewer than one picture, a temperature that is none, or
+                weights that were trained on addresses alone.
         """
         check_is_fitted(self, "memory_")
         asked = self.classes_ if classes is None else np.asarray(classes)
-        if n < 1 or not np.isin(asked, self.classes_).all():
+        if n < 1 or not asked.size or not np.isin(asked, self.classes_).all():
             raise VmaError(f"choose at least one picture, and classes among {', '.join(map(str, self.classes_))}")
         reader = self._reader()
         check_decodes(reader.location)
@@ -181,9 +181,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         rng = generator(random_state, 0, Stream.NOISE, reader.device)
         weights = torch.stack([memory.labels.cpu() == c for c in self._columns[np.searchsorted(self.classes_, asked)]])
         slots = weights.double().multinomial(n, True, generator=generator(random_state, 0, Stream.EPISODE)).flatten()
-        used, address = slots.to(reader.device).unique(return_inverse=True)
         temperature = usual_temperature(model) if temperature is None else temperature
-        means = draw_means(model, model.read(memory.images(used)), address, rng, temperature, CANDIDATES)
+        means = draw_means(model, memory.slots, slots.to(reader.device), rng, temperature, usual_candidates(model))
         return np.asarray(means.view(len(asked), n, *model.size).cpu().numpy())
 
     def log_prob(self, X: Any, n_samples: int = 100, random_state: int = 0) -> Numbers:

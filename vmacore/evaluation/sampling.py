@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
-from vmacore.addressing import Addressing
+from vmacore.addressing import Addressing, similarities
 from vmacore.data.braille import braille
 from vmacore.data.characters import Characters
 from vmacore.data.views import finer_of
@@ -31,6 +31,7 @@ GREY = 0.75  # of the lines between pictures
 # (`vma reproduce samples`): images tried for each that is kept, and the temperature of models with finer latents.
 CANDIDATES = 4
 FINER_LATENTS = 0.7
+HOTTEST = 100.0  # beyond, latents are of no use and pixels no numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ def sample_grid(
     address: str = "shared",
     pixels: str = "mean",
     temperature: float | None = None,
-    candidates: int = CANDIDATES,
+    candidates: int | None = None,
 ) -> Grid:
     """Draw z ~ p(z|m_a) and x ~ p(x|z, m_a), `columns` times for each row's slot.
 
@@ -72,16 +73,16 @@ def sample_grid(
     address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address
     from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: None is one a slot. temperature:
     factor of the standard deviation of every latent, 1 is the model; None: `usual_temperature`. candidates: of so many
-    images one is kept (`draw_means`); 1 is the model.
+    images one is kept (`draw_means`), 1 is the model; None: `usual_candidates`.
 
     Raises:
-        VmaError: an unknown choice, no learned memory, more than the split holds, or images of another size.
+        VmaError: an unknown choice, no learned memory, more than the split holds, candidates that nothing tells apart,
+            or images of another size.
     """
     if address not in ("shared", "prior") or pixels not in ("mean", "sample"):
         raise VmaError(f"address is shared or prior, not {address!r}; pixels are mean or sample, not {pixels!r}")
     temperature = usual_temperature(model) if temperature is None else temperature
-    if not 0 <= temperature < math.inf:
-        raise VmaError(f"the temperature is {temperature}: choose 0 or more")
+    candidates = usual_candidates(model) if candidates is None else candidates
     if min(columns, classes, shots, candidates) < 1 or (rows is not None and rows < 1):
         raise VmaError("classes, shots, rows, columns and candidates must be at least 1")
     slots = _slots(model, characters, classes, shots, seed, device)
@@ -111,8 +112,17 @@ def sample_grid(
 
 def usual_temperature(model: GenerativeModel) -> float:
     """The temperature that samples are drawn at unless another is asked for; 1 where no image in memory is varied."""
-    varied = model.addressed and not model.config.vector_slots
-    return FINER_LATENTS if varied and model.config.finer_latents else 1.0
+    return FINER_LATENTS if varies_images(model) and model.config.finer_latents else 1.0
+
+
+def usual_candidates(model: GenerativeModel) -> int:
+    """How many images are drawn for each that is kept, unless another number is asked for."""
+    return CANDIDATES if varies_images(model) else 1
+
+
+def varies_images(model: GenerativeModel) -> TypeGuard[VariationalMemoryAddressing]:
+    """Whether a sample varies an image in memory, so that it can be asked whose it is."""
+    return isinstance(model, VariationalMemoryAddressing) and not model.config.vector_slots
 
 
 @torch.no_grad()
@@ -126,12 +136,17 @@ def draw_means(
 ) -> Tensor:
     """Bernoulli means [P, D] of images drawn from the slots at addresses [P] of a memory that was read.
 
-    candidates: of so many images for each address that one is kept whose own slot gets most of q(a|x, M). x is 1 where
-    a mean is above a half. A model that draws no address, or has no images in memory, keeps the first.
+    candidates: of so many images for each address that one is kept whose own slot gets most of q(a|x, M); of a memory
+    of one slot, that with the largest S(m_a, x). x is 1 where a mean is above a half.
 
     Raises:
-        VmaError: means or addresses that are not finite.
+        VmaError: a temperature below 0 or above 100, several candidates of a model that does not vary images in memory,
+            or means or addresses that are not finite.
     """
+    if not 0 <= temperature <= HOTTEST:
+        raise VmaError(f"the temperature is {temperature}: choose 0 to {HOTTEST}")
+    if candidates > 1 and not varies_images(model):
+        raise VmaError("nothing tells what this model draws apart, it varies no image in memory: choose 1 candidate")
 
     def drawn(of: Tensor) -> Tensor:
         means = model.generate(memory, of, rng, temperature).sigmoid()
@@ -140,17 +155,20 @@ def draw_means(
         return means
 
     chunk = max(1, 2**28 // model.bytes_per_sample)
-    if candidates == 1 or not isinstance(model, VariationalMemoryAddressing) or model.config.vector_slots:
+    if candidates == 1 or not varies_images(model):
         return torch.cat([drawn(part) for part in address.split(chunk)])
     kept = []
     for part in address.split(max(1, chunk // candidates)):
         tried = drawn(part.repeat_interleave(candidates))
         x = (tried > 0.5).to(tried.dtype).view(-1, 1, *model.size)
-        log_q = model.address(finer_of(x) if model.config.view == "finer" else x, memory).log_q
-        own = log_q.view(len(part), candidates, -1).take_along_dim(part[:, None, None], 2)[..., 0]
+        seen = finer_of(x) if model.config.view == "finer" else x
+        if len(memory) == 1:  # q(a|x, M) is 1
+            own = similarities(memory.keys, model.queries(seen), model.config.similarity)
+        else:
+            own = model.address(seen, memory).posterior_at(part.repeat_interleave(candidates)[:, None])
         if not own.isfinite().all():
             raise diverged("q(a|x, M) is")
-        best = own.argmax(1)[:, None, None]
+        best = own.view(len(part), candidates).argmax(1)[:, None, None]
         kept.append(tried.view(len(part), candidates, -1).take_along_dim(best, 1)[:, 0])
     return torch.cat(kept)
 
