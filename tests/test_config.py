@@ -36,6 +36,11 @@ def test_there_is_a_recipe_for_every_data_set() -> None:
     assert set(DATASETS) - named_otherwise <= set(recipe_names())
 
 
+def test_h_alone_is_that_of_the_whole_recipe() -> None:
+    """So that a run of either starts from weights of the other."""
+    assert load_recipe("omniglot-addresses").model == load_recipe("omniglot-best").model
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_recipes_load_and_go_through_toml_unchanged(name: str) -> None:
     recipe = load_recipe(name)

@@ -122,8 +122,6 @@ def _list(output: Output) -> None:
         {"id": known.id, "title": known.title, "paper": known.paper, "data": list(known.data), "takes": known.takes}
         for known in EXPERIMENTS
     ]
-    after = (
-        "Times are those of two cores, with trainings as the recipes have them: --budget ends sooner, --steps later."
-    )
+    after = "Times are of two cores and whole trainings; --budget ends sooner, --steps later."
     document = {"command": "reproduce", "experiments": listed}
     output.result(document, [experiments(), after], "\n".join(known.id for known in EXPERIMENTS))

@@ -89,6 +89,9 @@ def test_strokes_of_finer_views_change() -> None:
 def test_what_cannot_be_had() -> None:
     with pytest.raises(VmaError, match=r"set labels\.drawings to 4 or less"):
         LabelBatches(CHARACTERS, STILL.model_copy(update={"drawings": 5}))
+    three = synthetic.characters([9, 3])
+    with pytest.raises(VmaError, match=r"one of this split has 3: set labels\.of to drawings"):
+        LabelBatches(three, STILL)
     flat = replace(CHARACTERS, images=CHARACTERS.images[:, :6])
     assert isinstance(flat, Characters)
     with pytest.raises(VmaError, match="cannot be turned"):

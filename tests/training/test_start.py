@@ -66,7 +66,8 @@ def test_what_cannot_be_taken(tmp_path: Path, model: dict[str, Any], message: st
 
 def test_none_stands_for_what_the_rest_has(tmp_path: Path) -> None:
     first = trained(tmp_path / "first", model=RESIDUAL, training={"steps": 1})
-    run = started(tmp_path / "run", Start.of(first), model={**RESIDUAL, "normalised_embedding": False})
+    left_open = {"normalised_embedding": False, "latent_layers": (1,) * len(RESIDUAL["latent_maps"])}
+    run = started(tmp_path / "run", Start.of(first), model={**RESIDUAL, **left_open})
     assert run.config.init == "first, step 1"
 
 

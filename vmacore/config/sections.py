@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -86,6 +86,10 @@ class ModelConfig(KindSection):
     def one_embedding(self) -> bool:
         """Whether h_q is h."""
         return False
+
+    def settled(self) -> dict[str, Any]:
+        """The settings, with what each that is left open stands for."""
+        return self.model_dump()
 
     def check(self) -> None:
         """Raises ValueError for shapes that are none."""

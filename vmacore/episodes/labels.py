@@ -37,10 +37,10 @@ class LabelBatches:
             need_finer(characters, "labels.strokes")
         self.of_classes, fewest = config.of == "classes", int(characters.counts.min())
         if self.of_classes and SYMMETRIES * config.drawings > fewest:
-            raise VmaError(
-                f"labels take {SYMMETRIES} × {config.drawings} drawings of a class, which has {fewest} in this split: "
-                f"set labels.drawings to {fewest // SYMMETRIES} or less"
-            )
+            most = fewest // SYMMETRIES
+            way_out = f"set labels.drawings to {most} or less" if most > 1 else "set labels.of to drawings"
+            taken = f"{SYMMETRIES} × {config.drawings} drawings of a class"
+            raise VmaError(f"labels take {taken}, and one of this split has {fewest}: {way_out}")
         self.characters, self.config, self.seed = characters, config, seed
         there = characters.n_classes if self.of_classes else len(characters.images)
         self.count = min(config.classes // SYMMETRIES, there)

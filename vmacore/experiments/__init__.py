@@ -19,7 +19,7 @@ class About:
     """What is known of an experiment before it runs.
 
     title: one line. paper: the paper's result. data: the data sets needed. takes: about how long, on two cores and
-    with trainings as the recipes have them.
+    with trainings as the recipes have them. several_seeds: whether it has a use for more trainings of a kind than one.
     """
 
     id: str
@@ -27,6 +27,7 @@ class About:
     paper: str
     data: tuple[str, ...]
     takes: str
+    several_seeds: bool = True
 
 
 EXPERIMENTS = (
@@ -44,7 +45,14 @@ EXPERIMENTS = (
         ("mnist",),
         "hours",
     ),
-    About("fig2b", "MNIST samples from a learned memory; rows share a slot", "a picture", ("mnist",), "1 h"),
+    About(
+        "fig2b",
+        "MNIST samples from a learned memory; rows share a slot",
+        "a picture",
+        ("mnist",),
+        "1 h",
+        several_seeds=False,
+    ),
     About(
         "burda",
         "Omniglot 28×28 with a learned memory, large and small",
@@ -58,8 +66,16 @@ EXPERIMENTS = (
         "a picture",
         ("omniglot",),
         "1 min",
+        several_seeds=False,
     ),
-    About("fig4a", "One-shot samples with unseen test images in memory", "a picture", ("omniglot",), "1 min"),
+    About(
+        "fig4a",
+        "One-shot samples with unseen test images in memory",
+        "a picture",
+        ("omniglot",),
+        "1 min",
+        several_seeds=False,
+    ),
     About(
         "fig4b",
         "Where the nats go, with 1 to 16 drawings of 8 classes in memory",
@@ -101,6 +117,7 @@ EXPERIMENTS = (
         "5-way 91 and 97 %, 20-way 77 and 90 % (1 and 5 shots)",
         ("omniglot",),
         "20 min",
+        several_seeds=False,
     ),
     About(
         "samples",
@@ -108,6 +125,7 @@ EXPERIMENTS = (
         "not in it",
         ("omniglot",),
         "1 h",
+        several_seeds=False,
     ),
     About(
         "oneshot",
@@ -143,6 +161,7 @@ EXPERIMENTS = (
         "hard addressing is faster from |M| = 48 on, with 4 samples for 1",
         (),
         "3 min",
+        several_seeds=False,
     ),
 )
 

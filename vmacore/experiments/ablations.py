@@ -69,6 +69,7 @@ def run(lab: Lab) -> Result:
         f"{CLASSES} × {SHOTS} in memory, {episodes} episodes of {CLASSES * TARGETS} targets, the same for all",
         f"32 classes a minibatch: one target of each and {SHOTS} slots, so 128 slots and 32 targets a step",
         "entropy: the paper has it high early in training, falling by itself",
+        of_the_first="entropies",
     )
     written = figures.save(_figure(entropies), lab.out / "ablations") if any(entropies.values()) else []
     return Result(rows, notes, written, {"posterior_entropy": entropies})

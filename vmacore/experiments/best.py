@@ -57,6 +57,7 @@ def run(lab: Lab) -> Result:
         + ", ".join(f"{ALL * bound.rounds * bound.targets:,} targets at K = {bound.samples}" for bound in BOUNDS)
         + "; errors are over classes. A model that ignores its memory has "
         + f"{-math.log(ALL / CLASSES):.2f}",
+        of_the_first="accuracies",
     )
     return Result(rows, notes)
 

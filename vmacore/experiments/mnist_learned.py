@@ -70,6 +70,7 @@ def run(lab: Lab) -> Result:
         + ", ".join(f"{split} {count:,}" for split, count in counts.items()),
         "slots are vectors in R^256; encoder and decoder of 256 and 128 units, minibatches of 32",
         f"steps/full: of the {FULL:,} updates that this experiment asks for",
+        of_the_first="the slots in use",
     )
     data = {split: {key: _parts(score) for key, score in scores.items()} for split, scores in measured.items()} | {
         "slots_used": used

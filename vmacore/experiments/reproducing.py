@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vmacore.errors import VmaError
 from vmacore.experiments import about, run
 from vmacore.experiments.lab.lab import Lab
 from vmacore.experiments.lab.page import read, write_page
@@ -32,10 +33,13 @@ def reproduce(experiment: str, lab: Lab, invocation: str = "") -> Reproduced:
     invocation: the command that leads there, for the page.
 
     Raises:
-        VmaError: no such experiment, missing data, a run that cannot be used, or a folder that cannot be written.
+        VmaError: no such experiment or none with several seeds, missing data, a run that cannot be used, or a folder
+            that cannot be written.
         Stopped: the user asked to stop; what was trained is saved.
     """
     known = about(experiment)
+    if lab.seeds > 1 and not known.several_seeds:
+        raise VmaError(f"{known.id} looks at one training: leave --seeds out")
     began = time.monotonic()
     with folder_for(lab.out):
         result = run(known.id, lab)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +74,10 @@ class Options(ModelConfig):
     @property
     def finer_latents(self) -> bool:
         return any(self.latent_maps)
+
+    def settled(self) -> dict[str, Any]:
+        chosen = {"normalised_embedding": self.normalises_embedding, "latent_layers": self.layers}
+        return super().settled() | chosen
 
     def check(self) -> None:
         if len({len(self.stages), len(self.blocks), len(self.latent_maps)}) > 1:

@@ -11,7 +11,6 @@ from torch import Tensor
 from vmacore.config import Config
 from vmacore.errors import VmaError
 from vmacore.models.base import GenerativeModel
-from vmacore.networks import residual
 from vmacore.runs.finding import Location
 from vmacore.runs.weights import fill, read_tensors, weights_file
 
@@ -41,7 +40,7 @@ class Start:
 
     def check(self, config: Config) -> None:
         """Raises VmaError where the model of a configuration has other settings."""
-        ours, theirs = _model(config), _model(self.config)
+        ours, theirs = config.model.settled(), self.config.model.settled()
         for key in ours:
             if ours[key] != theirs.get(key):
                 raise VmaError(f"{self.run} has another model.{key}: {theirs.get(key)}, not {ours[key]}")
@@ -57,11 +56,3 @@ class Start:
             VmaError: they lack what this model needs, or have more.
         """
         fill(model, self.weights, self.file)
-
-
-def _model(config: Config) -> dict[str, object]:
-    """Settings of the model, with what None stands for."""
-    keys = config.model.model_dump()
-    if isinstance(config.model, residual.Options):
-        keys["normalised_embedding"] = config.model.normalises_embedding
-    return keys

@@ -60,7 +60,7 @@ class Study:
         """The paired difference of two systems; see `systems.difference_row`."""
         return systems.difference_row(self.found, measured, (system, base), **more)
 
-    def notes(self, about: Sequence[str], *more: str) -> list[str]:
-        """What decides the numbers, then what else there is to say, then about seeds."""
+    def notes(self, about: Sequence[str], *more: str, of_the_first: str = "") -> list[str]:
+        """What decides the numbers, then what else there is to say, then about seeds (`systems.seeds_note`)."""
         head = systems.describe(self.dataset, *about, f"seed {SEED}")
-        return [head, *more, *systems.seeds_note(self.found)]
+        return [head, *more, *systems.seeds_note(self.found, of_the_first)]

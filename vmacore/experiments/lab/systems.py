@@ -125,12 +125,13 @@ def difference_row(
     return Row.of(both, label, float(difference.mean()), episode_se(one, other), group=group, note=note)
 
 
-def seeds_note(found: Found) -> list[str]:
-    """A sentence about training seeds."""
+def seeds_note(found: Found, of_the_first: str = "") -> list[str]:
+    """A sentence about training seeds. of_the_first: what is measured of the first seed alone."""
     count = len(next(iter(found.values())))
     if count == 1:
         return ["One training seed each: standard errors do not hold the spread between trainings."]
-    return [f"Means over {count} training seeds; standard errors are over episodes."]
+    but = f", but {of_the_first} of the first" if of_the_first else ""
+    return [f"Means over {count} training seeds{but}; standard errors are over episodes."]
 
 
 def describe(dataset: Dataset, *more: str) -> str:
