@@ -1,4 +1,4 @@
-"""Residual networks on 2×2 patches, and a decoder with latents at every resolution: `model.network = "residual"`.
+"""Residual networks on 2×2 patches, and a decoder with latents at several resolutions: `model.network = "residual"`.
 
 An image is cut into patches of 2×2 pixels, so that the finest maps are half as large and nothing runs at full
 resolution: 26 → 13 → 7 → 4. Between sizes 2×2 neighbours are merged by one matrix, and on the way up expanded by one.
