@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from vmacore.config import Config, DataConfig, ModelConfig, ObjectiveConfig, load_recipe, recipe_names
+from vmacore.config.choosing import Wanted, configure
 from vmacore.data import DATASETS
 from vmacore.errors import VmaError
 from vmacore.networks import residual
@@ -196,7 +197,7 @@ def test_a_model_that_draws_no_address_has_no_choice_of_estimator() -> None:
 def test_what_no_one_knows_is_forbidden() -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
         ModelConfig(width=3)  # type: ignore[call-arg]
-    with pytest.raises(VmaError, match=r"model\.width: Extra inputs"):
+    with pytest.raises(VmaError, match=r"model\.width: there is no such setting"):
         Config.from_toml('[data]\ndataset = "glyphs"\n[model]\nwidth = 3\n')
 
 
@@ -278,3 +279,10 @@ def test_a_section_of_other_kinds() -> None:
     assert residual.Options.of(learned.changed(network="residual")).stages == (64, 96, 128)
     with pytest.raises(VmaError, match="system vma, network convolutional does not fit here: choose residual"):
         residual.Options.of(learned)
+
+
+def test_addresses_alone_take_the_networks_of_the_weights_they_start_from() -> None:
+    init = load_recipe("omniglot-addresses").with_overrides(["model.latent_maps=[1,2,3]", "model.latent_layers=[]"])
+    alone = Wanted(recipe="omniglot-addresses", settings=["model.hidden=99"])
+    assert configure(alone, init).model == init.model.model_copy(update={"hidden": 99})
+    assert configure(Wanted(recipe="omniglot-best"), init).model == load_recipe("omniglot-best").model

@@ -71,7 +71,7 @@ def test_keys_of_kinds_that_are_not_chosen_are_left_out() -> None:
     }
     config = Config.from_toml(tomli_w.dumps(old))
     assert config.model == ModelConfig(network="fully-connected", layers=(4, 2))
-    with pytest.raises(VmaError, match=r"model\.width: Extra inputs"):
+    with pytest.raises(VmaError, match=r"model\.width: there is no such setting"):
         Config.from_toml(tomli_w.dumps({**old, "model": {"width": 3}}))
 
 

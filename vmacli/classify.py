@@ -63,6 +63,7 @@ def classify(
         if single.csv is not None:
             check_csv(single.csv)
         opened = open_run(output, wanted, session, addresses_suffice=not asked.decodes)
+        options.check_apart(opened.files, csv=single.csv, report=single.report)
         folder = is_folder(opened.dataset.name)
         keep = single.by_class or single.csv is not None or single.report is not None or folder
         if keep and tasks.within_alphabet:

@@ -10,7 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from vmacli import options
-from vmacli.memories import WEIGHTS, open_memory
+from vmacli.memories import WEIGHTS, no_picture, open_memory
 from vmacli.output import reporting, table
 from vmacli.session import Session, uses
 
@@ -51,7 +51,8 @@ def identify(
             output.note("nothing is refused: no class in memory has two pictures to tell what is usual")
         paths = files_of(images)
         if not paths:
-            raise VmaError(f"there is no picture in {', '.join(map(str, images))}: give pictures, or folders of them")
+            raise VmaError(no_picture(images))
+        options.check_apart([memory, *paths], csv=csv, report=report)
         answers: list[Answer | Unreadable] = []
         with output.progress("pictures", len(paths)) as progress:
             for answer in identifier.files(paths):

@@ -9,6 +9,7 @@ import typer
 from rich.console import RenderableType
 
 from vmacli import options
+from vmacli.memories import no_picture
 from vmacli.output import reporting
 from vmacli.session import Session, uses
 
@@ -29,9 +30,13 @@ def inspect(
     with reporting(session) as output:
         from vmacore.data.inspection import inspect_pictures, preview, save_sheet
         from vmacore.data.pictures import Preparation
+        from vmacore.errors import VmaError
 
         preparation = Preparation((size, size), frame or "ink")
         found = inspect_pictures(images, preparation)
+        if not found:
+            raise VmaError(no_picture(images))
+        options.check_apart([item.path for item in found], out=out)
         shown: list[RenderableType] = []
         for item in found:
             shown.append(f"{item.path}: {item.words}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,6 +94,18 @@ def run_of_memory(output: Output, wanted: Wanted, session: Session, file: Path, 
         tell=output.note,
     )
     return OpenRun(run, session)
+
+
+def changed(output: Output, file: Path) -> AbstractContextManager[None]:
+    """Keeps other commands from changing a memory until it is saved."""
+    from vmacore.memory.changing import changing
+
+    return changing(file, lambda: output.note(f"waiting for another command that changes {file}"))
+
+
+def no_picture(paths: Sequence[Path]) -> str:
+    """What to say where folders are empty."""
+    return f"there is no picture in {', '.join(map(str, paths))}: give pictures, or folders of them"
 
 
 def note_left_out(output: Output, lines: Sequence[str]) -> None:

@@ -44,6 +44,13 @@ class OpenRun:
     def device(self) -> torch.device:
         return self.run.device
 
+    @property
+    def files(self) -> list[str]:
+        """Of all pictures that were read."""
+        return [
+            file for part in (self.dataset.train, self.dataset.validation, self.dataset.test) for file in part.files
+        ]
+
     def characters(self, split: str) -> Characters:
         """A split, binary."""
         return self.run.characters(split)

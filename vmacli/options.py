@@ -1,5 +1,7 @@
 """Options that some commands share. Nothing here imports torch, so help and usage errors are quick."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -82,6 +84,23 @@ Report = Annotated[
         "--report", metavar="FILE.html", help="Write a page to look at, with the pictures in it.", show_default=False
     ),
 ]
+
+
+def check_apart(read: Iterable[str | Path], **written: Path | None) -> None:
+    """Keep files that are to be written from taking the place of those that are read, and of each other.
+
+    written: by name of the option.
+
+    Raises:
+        VmaError: one would.
+    """
+    taken = {os.path.realpath(file) for file in read}
+    for option, file in written.items():
+        if file is not None:
+            place = os.path.realpath(file)
+            if place in taken:
+                raise VmaError(f"{file} is read here, or written by another option: choose another --{option}")
+            taken.add(place)
 
 
 def check_report(report: Path | None) -> None:

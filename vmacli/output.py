@@ -27,6 +27,7 @@ from vmacore.errors import VmaError, cut, reason, short_of_memory
 from vmacore.files import as_json
 
 LONGEST_ERROR = 2000  # letters
+NARROWEST = 80  # columns of a table: in a narrower terminal its lines run over, which loses nothing
 
 
 class Output:
@@ -36,6 +37,8 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self._out = HarmlessConsole(highlight=False, markup=False, emoji=False)
+        self._width = self._out.width
+        self._out.width = max(NARROWEST, self._width)
         self._err = HarmlessConsole(file=cast(IO[str], Stderr()), highlight=False, markup=False, emoji=False)
 
     def note(self, line: str) -> None:
@@ -69,7 +72,7 @@ class Output:
     @property
     def width(self) -> int:
         """Columns that a picture may take."""
-        return self._out.width
+        return self._width
 
     def progress(self, unit: str, total: float | None = None) -> AbstractContextManager[Progress]:
         """A bar with rate and time left; plain lines when stderr is no terminal; nothing in quiet mode."""

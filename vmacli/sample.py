@@ -115,6 +115,7 @@ def sample(
         else:
             opened = open_run(output, replace(wanted, dataset=folder or wanted.dataset), session)
         image = out or Path(f"samples-{opened.location.run.replace('/', '-')}.png")
+        options.check_apart(opened.files if folder is None else [*opened.files, folder], out=image)
         check_picture(image)
         model, temperature, candidates = opened.model, layout.temperature, layout.candidates
         temperature = sampling.usual_temperature(model) if temperature is None else temperature

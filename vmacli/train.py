@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import closing, nullcontext
 from dataclasses import asdict
@@ -60,6 +61,7 @@ def train(
         from vmacore.distributed import rank
         from vmacore.runs.directory import RunDirectory
         from vmacore.runs.finding import find_run, settled
+        from vmacore.runs.opening import check_still_there
         from vmacore.runs.summaries import run_summary
         from vmacore.runs.weights import newest_whole
         from vmacore.training.loop import train as fit
@@ -83,6 +85,7 @@ def train(
                 run, at = existing(resume, session.runs_dir)
                 given = {f"--{option}": value for option, value in asdict(wanted).items() if option != "steps"}
                 refuse_conflicts(run, given | {"--name": name, "--init": init, "--seed": seed}, settings or [])
+                check_still_there(run.config, f"move it back, or write its new place into {run.path / 'config.toml'}")
                 data = _load(run.config, session, output)
                 if at is None:
                     at, wrong = newest_whole(run)
@@ -132,7 +135,10 @@ def train(
                     shown += following(next_commands(run.path, config, data, session))
                 output.result(document(summary, data, config), shown, str(summary.run))
             if summary.interrupted:
-                output.note(f"interrupted; saved at step {summary.step}; go on with: vma train --resume {run.path}")
+                output.note(
+                    f"interrupted; saved at step {summary.step}; go on with: vma train --resume "
+                    + shlex.quote(str(run.path))
+                )
         if summary.interrupted:  # only now that all are done: torchrun ends the others when one ends so
             raise typer.Exit(stop.exit_code)
 

@@ -56,8 +56,10 @@ def content(path: Path, most: int) -> bytes:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` when the block ends; if that fails, nothing is left behind.
 
-    Folders above are made. Raises whatever the block does, and OSError where the system refuses or `path` is a device.
+    Folders above are made; of a link the file that it leads to is replaced. Raises whatever the block does, and OSError
+    where the system refuses or `path` is a device.
     """
+    path = Path(os.path.realpath(path))
     _check_regular(path)
     part = _beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from tests.data.pictures import SIDE, drawing, ink
 from vmacore.data.ink import ink_of
 from vmacore.data.pictures import LEVELS, MOST_PIXELS, Preparation, open_picture
 from vmacore.data.views import pixels_of
-from vmacore.errors import VmaError
+from vmacore.errors import Blank, VmaError
 
 PLAIN = drawing()
 RAMP = np.linspace(0, 1, SIDE)
@@ -251,6 +251,20 @@ def test_a_drawing_may_fill_a_picture_of_few_pixels() -> None:
 def test_blank_pictures_are_refused(image: Image.Image) -> None:
     with pytest.raises(VmaError, match="it is blank"):
         Preparation().finer(image)
+
+
+@pytest.mark.parametrize("frame", ["ink", "image"])
+def test_lines_too_thin_for_the_pixels_are_blank(frame: str) -> None:
+    long = Image.new("L", (1500, 12), 255)
+    long.paste(0, (10, 5, 1490, 7))
+    with pytest.raises(Blank, match="too thin for its 750×6"):
+        Preparation(frame=frame).finer(long)
+
+
+def test_the_largest_numbers_have_a_range() -> None:
+    numbers = np.where(ink(PLAIN) > 0.5, np.float32(-3e38), np.float32(3e38)).astype(np.float32)
+    of_bytes = Preparation().finer(grey(np.where(ink(PLAIN) > 0.5, 0, 255)))
+    np.testing.assert_array_equal(Preparation().finer(Image.fromarray(numbers)), of_bytes)
 
 
 def _png(image: Image.Image) -> bytes:

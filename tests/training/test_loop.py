@@ -43,7 +43,7 @@ def test_the_loss_falls(tmp_path: Path, network: str) -> None:
     reports: list[StepReport] = []
     summary = train(run, DATASET, on_step=reports.append)
     assert [report.step for report in reports] == list(range(10, 161, 10))
-    assert reports[-1].nll < 0.85 * reports[0].nll
+    assert reports[-1].nll < 0.88 * reports[0].nll
     # 64 fair coins are 44 nats.
     assert 35 < reports[0].nll < 60
     assert (summary.step, summary.interrupted, summary.nll) == (160, False, reports[-1].nll)

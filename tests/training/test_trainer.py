@@ -22,7 +22,6 @@ from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
 from vmacore.latents import coarse_weight
-from vmacore.models.base import GenerativeModel
 from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import build_model, load_model
@@ -188,14 +187,10 @@ def test_accuracy_is_told_where_slots_have_classes_and_are_addressed(
     assert math.isfinite(report.nll)
 
 
-def test_fewer_than_five_classes_validate_by_all_of_them(tmp_path: Path) -> None:
+def test_fewer_than_five_classes_have_no_5_way_accuracy(tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", episode={"classes": 3})
     few = replace(DATASET, validation=synthetic.characters([10] * 3, seed=1))
-    trainer = Trainer(run, few, torch.device("cpu"))
-    model = trainer.averaged.module
-    assert isinstance(model, GenerativeModel)
-    expected = classify(model, few.validation, way=3, shot=1, episodes=100).accuracy
-    assert trainer.validate(few).accuracy == expected
+    assert Trainer(run, few, torch.device("cpu")).validate(few).accuracy is None
 
 
 def test_where_addresses_train_validation_is_of_the_classes(tmp_path: Path) -> None:

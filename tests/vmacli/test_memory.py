@@ -121,6 +121,43 @@ def test_add_and_remove(own: Shell, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["m.mem"]
 
 
+def test_a_picture_stands_once(own: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, new = str(tmp_path / "m.mem"), f"{own.folder}/new"
+    own("memory", "build", memory, f"{own.folder}/symbols")
+    names = (f"{new}/cross/0.png", f"{new}/curve/../cross/0.png", f"{new}/cross")
+    assert own.json("memory", "add", memory, *names, "--class", "x")["slots"] == 16
+    again = own("memory", "add", memory, f"{new}/curve/../cross/1.png", f"{new}/curve/../letter/0.png", "--class", "x")
+    assert "read anew: 1 pictures" in again.stderr
+    assert own.json("memory", "show", memory)["slots"] == 17
+    # Of a link the file that it leads to is changed.
+    (tmp_path / "link.mem").symlink_to(memory)
+    own("memory", "remove", f"{tmp_path}/link.mem", "x")
+    assert own.json("memory", "show", memory)["slots"] == 10
+    assert (tmp_path / "link.mem").is_symlink()
+
+
+def test_nothing_that_is_read_is_written_over(own: Shell, tmp_path: Path) -> None:
+    memory, picture = tmp_path / "m.mem", tmp_path / "symbols" / "a" / "0.png"
+    save_classes(tmp_path / "symbols", {"a": 3, "b": 3})
+    symbols = str(tmp_path / "symbols")
+    assert "is no memory" in own.refused("memory", "build", str(picture), symbols)
+    own("memory", "build", str(memory), symbols)
+    before = memory.read_bytes(), picture.read_bytes()
+    twice = ("--csv", f"{tmp_path}/a.html", "--report", f"{tmp_path}/a.html")
+    for command in (
+        ("identify", str(memory), symbols, "--csv", str(memory)),
+        ("identify", str(memory), symbols, "--csv", str(picture)),
+        ("identify", str(memory), symbols, *twice),
+        ("inspect", symbols, "--out", str(picture)),
+        ("classify", "--dataset", symbols, "--way", "2", "--episodes", "2", "--csv", str(picture)),
+        ("sample", "--memory-from", symbols, "--classes", "2", "--out", str(picture)),
+    ):
+        assert "is read here, or written by another option" in own.refused(*command)
+    assert (memory.read_bytes(), picture.read_bytes()) == before
+    assert not (tmp_path / "a.html").exists()
+    own("memory", "build", str(memory), symbols)  # a memory makes room for another
+
+
 def test_one_picture_of_each_class_tells_nothing_of_the_unknown(own: Shell, tmp_path: Path) -> None:
     save_classes(tmp_path / "few", {"a": 1, "b": 1})
     own("memory", "build", f"{tmp_path}/m.mem", f"{tmp_path}/few")

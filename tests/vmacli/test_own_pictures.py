@@ -48,6 +48,31 @@ def test_a_run_on_a_folder_is_trained_and_resumed(own: Shell, monkeypatch: pytes
     assert "--frame" in own.refused("train", "--resume", "symbols-1", "--steps", "8", "--frame", "image")
 
 
+def test_a_folder_that_has_moved(shell: Shell) -> None:
+    symbols = shell.folder / "symbols"
+    save_classes(symbols, COUNTS)
+    shell("train", "--dataset", str(symbols), "--name", "mine", "--steps", "2", *SMALL)
+    moved = symbols.rename(shell.folder / "moved")
+    assert f"is gone: move it back, or write its new place into {shell.runs}/mine/config.toml" in shell.refused(
+        "train", "--resume", "mine", "--steps", "4"
+    )
+    assert "is gone: give its new place by --dataset" in shell.refused("classify", "mine")
+    shell("classify", "mine", "--dataset", str(moved), "--way", "2", "--episodes", "2")
+    config = shell.runs / "mine" / "config.toml"
+    config.write_text(config.read_text().replace(str(symbols), str(moved)))
+    assert shell.json("train", "--resume", "mine", "--steps", "4")["step"] == 4
+
+
+def test_a_run_of_few_classes_has_no_accuracy_of_five(own: Shell) -> None:
+    assert "accuracy" not in own("train", "--resume", "mine", "--steps", "11").stderr  # two classes validate
+    assert own.json("runs")["runs"][0]["best_validation_accuracy"] is None
+
+
+def test_an_empty_folder(shell: Shell) -> None:
+    (shell.folder / "none").mkdir()
+    assert "there is no picture in" in shell.refused("inspect", str(shell.folder / "none"))
+
+
 def test_a_run_on_a_folder_is_measured_by_its_name(own: Shell, tmp_path: Path) -> None:
     result = own("classify", "mine", "--episodes", "3", "--way", "3")
     assert "split test is every class of the folder, also those that mine was trained on" in result.stderr

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vmacli.memories import WEIGHTS, MemoryFile, note_left_out, open_memory, show_memory
+from vmacli.memories import WEIGHTS, MemoryFile, changed, note_left_out, open_memory, show_memory
 from vmacli.output import reporting
 from vmacli.session import Session, uses
 
@@ -36,15 +36,18 @@ def add(
 
         if class_name is None and (files := [path for path in pictures if path.is_file()]):
             raise VmaError(f"{files[0]} is no folder of classes: say which class it is of (--class NAME)")
-        memory, reader = open_memory(output, session, file, weights)
-        preparation = memory.preparation
-        if class_name is None:
-            found = [read_folder(folder, preparation) for folder in pictures]
-        else:
-            found = [read_class(pictures, class_name, preparation)]
-        for more in found:
-            note_left_out(output, more.left_out)
-            memory = memory.joined(reader.read(more.characters, preparation))
-        memory = memory.calibrated(reader.model)
-        memory.save(file)
+        with changed(output, file):
+            memory, reader = open_memory(output, session, file, weights)
+            preparation, known = memory.preparation, len(memory)
+            if class_name is None:
+                found = [read_folder(folder, preparation) for folder in pictures]
+            else:
+                found = [read_class(pictures, class_name, preparation)]
+            for more in found:
+                note_left_out(output, more.left_out)
+                memory = memory.joined(reader.read(more.characters, preparation))
+            memory = memory.calibrated(reader.model)
+            memory.save(file)
+        if again := known + sum(len(more.characters.images) for more in found) - len(memory):
+            output.note(f"read anew: {again} pictures that were in memory under the same names")
         show_memory(output, file, memory)

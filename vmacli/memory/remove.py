@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmacli.memories import WEIGHTS, MemoryFile, open_memory, show_memory
+from vmacli.memories import WEIGHTS, MemoryFile, changed, open_memory, show_memory
 from vmacli.output import reporting
 from vmacli.session import Session, uses
 
@@ -27,7 +27,8 @@ def remove(
 ) -> None:
     """Remove classes or examples from FILE."""
     with reporting(session) as output:
-        memory, reader = open_memory(output, session, file, weights)
-        memory = memory.without(names).calibrated(reader.model)
-        memory.save(file)
+        with changed(output, file):
+            memory, reader = open_memory(output, session, file, weights)
+            memory = memory.without(names).calibrated(reader.model)
+            memory.save(file)
         show_memory(output, file, memory)

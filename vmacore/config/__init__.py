@@ -184,6 +184,9 @@ def _validated(document: dict[str, Any]) -> Config:
         where = f"{cut(field)}: " if field else ""
         value = "" if isinstance(first["input"], dict) else f" (got {cut(repr(first['input']))})"
         why = cut(first["msg"].removeprefix("Value error, "))
+        why = {"extra_forbidden": "there is no such setting", "tuple_type": "write a list, as [4, 4]"}.get(
+            first["type"], why
+        )
         raise VmaError(f"configuration: {where}{why}{value}") from error
 
 

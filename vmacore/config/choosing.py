@@ -33,8 +33,9 @@ class Wanted:
 def configure(wanted: Wanted, init: Config | None = None) -> Config:
     """The recipe, or the one named like the data set, with what is wanted beside it.
 
-    With neither, `init`, what the run was trained by whose weights are taken. A data set without a recipe takes the
-    defaults, the paper's.
+    With neither, `init`, what the run was trained by whose weights are taken. To train addresses alone, whose networks
+    are not the recipe's concern, the model is that of `init`. A data set without a recipe takes the defaults, the
+    paper's.
 
     Raises:
         VmaError: a frame of what is no folder, no such recipe, or a setting that there is not.
@@ -45,6 +46,8 @@ def configure(wanted: Wanted, init: Config | None = None) -> Config:
         config = Config(data=DataConfig(dataset=wanted.dataset or ""))
     else:
         config = load_recipe(wanted.recipe or wanted.dataset or "")
+    if init is not None and config.objective.trains == "addresses":
+        config = config.model_copy(update={"model": init.model})
     if wanted.frame and not is_folder(wanted.dataset or ""):
         raise VmaError("data sets are prepared as they are: give --frame with a folder of pictures (--dataset PATH)")
     changes = []

@@ -54,12 +54,13 @@ def read_folder(folder: Path, preparation: Preparation) -> Pictures:
 
 
 def read_class(paths: Sequence[Path], name: str, preparation: Preparation) -> Pictures:
-    """Pictures, and all those in folders, as one class.
+    """Pictures, and all those in folders, as one class; a file that is named twice is read once.
 
     Raises:
         VmaError: none of them can be used.
     """
-    return _read(paths[0], [(name, file) for file in files_of(paths)], preparation)
+    files = {file.resolve(): file for file in reversed(files_of(paths))}  # of two names the first
+    return _read(paths[0], [(name, file) for file in reversed(files.values())], preparation)
 
 
 def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> FolderDataset:

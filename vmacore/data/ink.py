@@ -57,8 +57,9 @@ def _colours(image: Image.Image) -> tuple[Floats, Floats | None]:
     """Colours [H, W, C] and opacity [H, W] in [0, 1], of at most twice LONGEST pixels a side."""
     factor = max(1, max(image.size) // LONGEST)
     if image.mode.startswith(("I", "F")):  # 16 bits and more; only differences within a picture count
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
-        values = (values - values.min()) / max(float(np.ptp(values)), 1.0)
+        # In float64, in which the range of the largest numbers of float32 is still a number.
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+        values = ((values - values.min()) / max(float(np.ptp(values)), 1.0)).astype(np.float32)
         return np.asarray(Image.fromarray(values).reduce(factor), dtype=np.float32)[:, :, None], None
     transparent = "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
     mode = "RGBA" if transparent else "L" if image.mode in ("1", "L") else "RGB"

@@ -15,8 +15,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from vmacore.data.ink import BETWEEN_EIGHT, Floats, ink_of
-from vmacore.data.views import ZOOM
-from vmacore.errors import VmaError, reason
+from vmacore.data.views import FAINTEST, ZOOM
+from vmacore.errors import Blank, VmaError, reason
 from vmacore.spelling import choose_one_of
 
 LEVELS = 255  # full ink in the finer view
@@ -81,7 +81,7 @@ class Preparation:
         """The finer view [2H, 2W] of a picture, 0 … LEVELS.
 
         Raises:
-            VmaError: the picture is blank.
+            Blank: nothing stands out in the picture, or its ink is too thin for a drawing's pixels.
         """
         H, W = (ZOOM * side for side in self.size)
         ink = ink_of(image)
@@ -96,6 +96,8 @@ class Preparation:
             ink, (top, bottom), (left, right) = _bounded(_softened(ink))
             scale = self.fill * min(H, W) / max(bottom - top, right - left)
             drawn = _placed(ink, ((top + bottom) / 2, (left + right) / 2), scale, (H, W))
+        if not (drawn > FAINTEST).any():
+            raise Blank(f"it is blank at {H}×{W} pixels: its lines are too thin for its {w}×{h}")
         return np.asarray((LEVELS * drawn).round(), dtype=np.uint8)
 
 

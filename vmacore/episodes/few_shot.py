@@ -95,7 +95,7 @@ class EpisodeSampler:
         if self.shots[0] + n_target > self.fewest:
             raise VmaError(
                 f"{self.shots[0]} in memory and {n_target} targets of each class asked for, "
-                f"but a class of this split has {self.fewest} drawings"
+                f"but a class of this split has {self.fewest} drawings: ask for fewer"
             )
         self.characters = characters
         self.n_way, self.n_shot, self.n_target = n_way, n_shot, n_target

@@ -165,7 +165,8 @@ class Classifier:
         counts = self.characters.counts
         classes, most = len(counts), int(counts.max()) if len(counts) else 0
         if not 2 <= way <= classes:
-            raise VmaError(f"{way}-way asked for, but the split holds {classes} classes: choose 2 to that")
+            way_out = f"choose 2 to {classes}" if classes > 1 else "tasks take two at least"
+            raise VmaError(f"{way}-way asked for, but the split holds {classes} classes: {way_out}")
         if most < 2:
             raise VmaError("every class has one drawing, for memory, and none to ask: add drawings")
         if not 1 <= shot < most:

@@ -6,6 +6,7 @@ The file is that of `vmacore.memory.large`, with the pictures, names and calibra
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,15 +115,16 @@ class PictureMemory:
             test=test,
         )
 
-    def check(self, model: VariationalMemoryAddressing, path: Path) -> None:
-        """Check that a model's weights made the keys.
+    def check(self, model: VariationalMemoryAddressing, path: Path, run: str | None = None) -> None:
+        """Check that a model's weights made the keys. run: what they are called, where not as the memory has it.
 
         Raises:
             VmaError: other weights made the keys.
         """
         same = self.slots.keys.shape[1] == model.config.embedding and self.slots.size == model.size
         if not same or self.made_by != fingerprint(model):
-            raise VmaError(f"{path} holds keys made by other weights than {self.run} is now: {_BUILD}")
+            than = f"{self.run} is now:" if run in (None, self.run) else f"{run}: leave --weights out, or"
+            raise VmaError(f"{path} holds keys made by other weights than {than} {_BUILD}")
 
     def joined(self, other: PictureMemory) -> PictureMemory:
         """With the slots of another memory that the same weights read; its new classes stand last.
@@ -130,8 +132,8 @@ class PictureMemory:
         Of a file that both hold, what the other read takes the place.
         """
         files = self.files + other.files
-        again = set(other.files)
-        kept = [slot for slot, file in enumerate(self.files) if file not in again]
+        again = set(map(os.path.normpath, other.files))
+        kept = [slot for slot, file in enumerate(self.files) if os.path.normpath(file) not in again]
         chosen = torch.tensor([*kept, *range(len(self), len(files))])
         names = tuple(dict.fromkeys(self.classes + other.classes))
         places = {name: place for place, name in enumerate(names)}
@@ -253,10 +255,15 @@ def check_file(path: Path) -> None:
     """Find out, before pictures are read, whether a memory can be written there.
 
     Raises:
-        VmaError: it cannot.
+        VmaError: it cannot, or something else than a memory is there.
     """
     with writing(path, "choose another path"):
         check_writable(path)
+        if path.exists():
+            with path.open("rb") as file:
+                start = file.read(len(header_of({}, {"format": FORMAT})[0]))
+            if start and FORMAT.encode() not in start:
+                raise VmaError(f"{path} is there and is no memory: choose another path, or move it away")
 
 
 def open_pictures(path: Path, device: torch.device | str = "cpu") -> PictureMemory:

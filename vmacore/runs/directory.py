@@ -63,7 +63,9 @@ class RunDirectory:
             VmaError: it cannot be written.
         """
         if path.exists():
-            raise Taken(f"{path} exists already: resume it (--resume {path.name}) or choose another name (--name)")
+            raise Taken(
+                f"{path} exists already: resume it (--resume {shlex.quote(path.name)}) or choose another name (--name)"
+            )
         try:
             with new_folder(path) as folder:
                 write(folder / "config.toml", config.to_toml().encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -174,7 +175,9 @@ def _of_run(run: RunDirectory) -> Location:
     step = run.pointed("best")
     step = run.newest() if step is None else step
     if step is None:
-        raise Gone(f"{run.path} has no whole checkpoint yet: resume it (vma train --resume {run.path.name})")
+        raise Gone(
+            f"{run.path} has no whole checkpoint yet: resume it (vma train --resume {shlex.quote(run.path.name)})"
+        )
     return _of_folder(run.checkpoint(step), run.config, run.path.name, "run")
 
 

@@ -73,6 +73,8 @@ def open_run(
         protocol = frame or (config.data.protocol if read == trained_on else None)
         data = config.data.model_copy(update={"dataset": read, "protocol": protocol})
         config = config.model_copy(update={"data": data})
+    else:
+        check_still_there(config, "give its new place by --dataset")
     if not addresses_suffice:
         check_decodes(location)
     elsewhere = read != trained_on and not own
@@ -130,6 +132,13 @@ def open_run_on_memory(
     device = torch.device(device)
     tell(_in_words(location, weights, device))
     return OpenRun(location, load_model(location, weights=weights, device=device), data, device)
+
+
+def check_still_there(config: Config, way_out: str) -> None:
+    """Raises VmaError where a run's folder of pictures is gone."""
+    folder = config.data.dataset
+    if is_folder(folder) and not Path(folder).is_dir():
+        raise VmaError(f"{folder}, the pictures that it was trained on, is gone: {way_out}")
 
 
 def load_data(config: Config, data_dir: Path | None = None, tell: Tell = lambda line: None) -> Dataset:

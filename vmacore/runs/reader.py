@@ -118,5 +118,5 @@ def open_memory_with_reader(
     except VmaError as error:
         raise VmaError(f"{file} was made by {memory.run}: {error}; say where these weights are by --weights") from error
     memory = memory if reader.device.type == "cpu" else open_pictures(file, reader.device)
-    memory.check(reader.model, file)
+    memory.check(reader.model, file, None if name is None else str(name))
     return memory, reader

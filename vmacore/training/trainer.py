@@ -36,7 +36,8 @@ from vmacore.training.step import METRICS, Step, address_metrics
 class ValidationReport:
     """The averaged weights on validation classes: nats, and the accuracy of 5-way 1-shot by q(a|x).
 
-    idle: the latents finer than z that hold less than IDLE nats of kl_latent, coarse to fine.
+    accuracy: None of fewer classes. idle: the latents finer than z that hold less than IDLE nats of kl_latent, coarse
+    to fine.
     """
 
     step: int
@@ -53,6 +54,7 @@ class ValidationReport:
         return {name: value for name, value in asdict(self).items() if name != "idle"}
 
 
+WAY = 5  # of the tasks at validation
 IDLE = 0.1  # nats, over all places of a latent
 EMBEDDING = "key_network."  # names of the weights of h begin so
 
@@ -142,10 +144,9 @@ class Trainer:
         accuracy = None
         idle: tuple[str, ...] = ()
         labelled = model.learned_memory is None and config.episode.by_class
-        if labelled and isinstance(model, VariationalMemoryAddressing):
-            way = min(5, characters.n_classes)
+        if labelled and characters.n_classes >= WAY and isinstance(model, VariationalMemoryAddressing):
             with suppress(Diverged):  # the NLL tells it, too
-                accuracy = classify(model, characters, way=way, shot=1, episodes=100, device=self.device).accuracy
+                accuracy = classify(model, characters, way=WAY, shot=1, episodes=100, device=self.device).accuracy
         if config.objective.trains == "addresses":
             numbers = self._score_addresses(model, sampler, episodes)
         else:
