@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests import synthetic
-from tests.experiments.conftest import BEST
+from tests.experiments.conftest import ADDRESSES
 from vmacore.config import Config
 from vmacore.data.characters import Characters, Dataset
 from vmacore.experiments import oneshot
@@ -52,7 +52,7 @@ def test_errors_alone_and_matched_one_to_one(lab: Lab) -> None:
 def test_every_seed_has_its_rows_and_then_the_mean(
     make_lab: Callable[..., Lab], tiny_recipes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = Plan("omniglot-addresses", "h", (*BEST[:7], "episode.shots=2"))
+    small = Plan("omniglot-addresses", "h", ADDRESSES)
     monkeypatch.setattr(oneshot, "H", replace(oneshot.H, plan=small))
     of_runs = replace(synthetic.dataset(), name="omniglot-oneshot", test=challenge())
 
