@@ -1,9 +1,11 @@
-"""Labels teach h in batches of their own, and the bound leaves h alone."""
+"""Labels teach h in batches of their own, and the bound leaves h alone where that is asked."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -18,8 +20,9 @@ from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.runs.weights import build_model
 from vmacore.training.loop import train
 from vmacore.training.step import METRICS, Step, own_class_of_slots
+from vmacore.training.trainer import Trainer
 
-TAUGHT = {"model": {"tied": True}, "labels": {"weight": 2.0, "classes": 6, "drawings": 3}}
+TAUGHT: dict[str, dict[str, Any]] = {"model": {"tied": True}, "labels": {"weight": 2.0, "classes": 6, "drawings": 3}}
 
 
 def batch_of(config: Config, step: int = 0) -> Episode:
@@ -39,7 +42,7 @@ def own_class(model: VariationalMemoryAddressing, batch: Episode) -> Tensor:
 def gradients(config: Config, batch: Episode | None) -> tuple[dict[str, Tensor | None], Tensor]:
     """Of each weight, and the metrics."""
     model = model_of(config)
-    model.taught = batch is not None
+    model.taught = batch is not None and config.labels.alone
     step = Step(model, estimator_for(config.objective, True), config.objective, config.labels)
     episode = training_sampler(config, DATASET.train, "cpu").at(0)
     loss, metrics = step(episode, torch.Generator().manual_seed(0), batch)
@@ -47,15 +50,28 @@ def gradients(config: Config, batch: Episode | None) -> tuple[dict[str, Tensor |
     return {name: weight.grad for name, weight in model.named_parameters()}, metrics
 
 
-def test_h_learns_from_labels_alone_and_the_rest_from_the_bound_alone() -> None:
-    config = synthetic.config(**TAUGHT)
+@pytest.mark.parametrize("alone", [True, False])
+def test_h_learns_from_labels_alone_or_from_both_and_the_rest_from_the_bound_alone(alone: bool) -> None:
+    config = synthetic.config(**TAUGHT).with_overrides([f"labels.alone={str(alone).lower()}"])
     (of_both, metrics), (of_bound, same) = gradients(config, batch_of(config)), gradients(config, None)
     assert torch.equal(metrics, same)
     model = model_of(config)
     (-2 * own_class(model, batch_of(config))).backward()
     for name, weight in model.named_parameters():
-        expected = weight.grad if name.startswith("key_network.") else of_bound[name]
+        expected = of_bound[name]
+        if name.startswith("key_network."):
+            assert expected is not None
+            assert weight.grad is not None
+            expected = weight.grad if alone else weight.grad + expected
         torch.testing.assert_close(of_both[name], expected, msg=name)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_training_leaves_h_to_labels_where_they_are_alone(tmp_path: Path, alone: bool) -> None:
+    run = create_run(tmp_path / "run", **{**TAUGHT, "labels": {**TAUGHT["labels"], "alone": alone}})
+    trainer = Trainer(run, DATASET, torch.device("cpu"))
+    assert isinstance(trainer.model, VariationalMemoryAddressing)
+    assert trainer.model.taught is alone
 
 
 def test_addresses_alone_report_what_the_labels_say() -> None:

@@ -123,12 +123,13 @@ class ObjectiveConfig(KindSection):
 
 
 class LabelsConfig(Section):
-    """What labels of the training classes teach h = h_q, in batches of their own; the bound then leaves h alone.
+    """What labels of the training classes teach h = h_q, in batches of their own.
 
     A drawing is asked for its class among the others of the batch (`vmacore.episodes.labels`).
     """
 
     weight: float = Field(0.0, ge=0)  # of log Σ_{a∈c} q(a|x) beside the bound; 0: no label is used
+    alone: bool = True  # whether the bound then leaves h alone
     # "drawings": no label of a class is used; each drawing is a class of its own, told from all others by its changes.
     of: Literal["classes", "drawings"] = "classes"
     classes: int = Field(64, ge=2)

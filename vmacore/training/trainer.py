@@ -79,7 +79,7 @@ class Trainer:
         if config.labels.weight:
             self.batches = LabelBatches(dataset.train, config.labels, config.training.seed, device)
         if isinstance(self.model, VariationalMemoryAddressing):
-            self.model.taught = self.batches is not None
+            self.model.taught = self.batches is not None and config.labels.alone
         for name, weight in self.model.named_parameters():
             weight.requires_grad_(objective.trains == "all" or name.startswith(EMBEDDING))
         # Every weight has a gradient in every step, and there are no buffers, so DDP's defaults fit.
