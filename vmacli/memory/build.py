@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vmacli import options
-from vmacli.memories import WEIGHTS, MemoryFile, note_left_out, open_reader, show_memory
+from vmacli.memories import WEIGHTS, MemoryFile, changed, note_left_out, open_reader, show_memory
 from vmacli.output import reporting
 from vmacli.session import Session, uses
 
@@ -35,5 +35,6 @@ def build(
         found = read_folder(folder, preparation)
         note_left_out(output, found.left_out)
         memory = reader.read(found.characters, preparation).calibrated(reader.model)
-        memory.save(file)
+        with changed(output, file):
+            memory.save(file)
         show_memory(output, file, memory)
