@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ from vmacli.session import Session, uses
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vmacore.evaluation.identify import Answer, Unreadable
+    from vmacore.evaluation.identify import Answer
 
 
 @uses("data_dir", "runs_dir", "device")
@@ -81,8 +82,11 @@ def identify(
             labels = known_labels(images, opened.classes)
             save_page(report, identify_page(gather(identifier, answers, memory=str(memory), labels=labels)))
             output.note(f"the report is {report}")
-        bare = "\n".join(
-            f"{answer.file}\t{'error' if isinstance(answer, Unreadable) else answer.label or ''}" for answer in answers
+        bare = "\n".join(  # no class where a picture is refused, and what is wrong with a file in a third column
+            _line(answer.file, "", answer.error)
+            if isinstance(answer, Unreadable)
+            else _line(answer.file, answer.label or "")
+            for answer in answers
         )
         shown: list[RenderableType] = [_grid(read)] if read else []
         output.result(document, shown, bare)
@@ -91,6 +95,11 @@ def identify(
             output.error(answer.error)
     if failed:
         raise typer.Exit(1)
+
+
+def _line(*columns: str) -> str:
+    """Columns with a tab between, whatever names hold."""
+    return "\t".join(re.sub(r"[\t\n\r]", "?", column) for column in columns)
 
 
 def _grid(answers: list[Answer]) -> Table:

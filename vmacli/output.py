@@ -44,7 +44,7 @@ class Output:
     def note(self, line: str) -> None:
         """A line beside the result: which run is used, what was saved."""
         if not self.quiet:
-            self._err.print(line, soft_wrap=True)
+            self._err.print(line.replace("\n", "?"), soft_wrap=True)  # in names that others gave
 
     def error(self, line: str) -> None:
         """One line, also in quiet mode."""

@@ -17,6 +17,8 @@ from vmacli.session import Session, uses
 from vmacore.shelf import is_folder
 from vmacore.spelling import choose_one_of
 
+USUAL_CLASSES = 8  # in memory
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -86,7 +88,12 @@ def sample(
             callback=_split_or_folder,
         ),
     ] = "test",
-    classes: options.Classes = 8,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            "--classes", min=1, help="Classes in memory.", show_default=f"{USUAL_CLASSES}, or all where there are fewer"
+        ),
+    ] = None,
     shots: options.Shots = 1,
     class_name: Annotated[
         str | None,
@@ -109,7 +116,6 @@ def sample(
             folder, memory_from = memory_from, "test"
         if folder is not None and Path(folder).is_file():
             opened = run_of_memory(output, wanted, session, Path(folder), class_name)
-            classes = min(classes, opened.dataset.test.n_classes)
         elif class_name is not None:
             raise typer.BadParameter("give --class with a memory in a file (--memory-from FILE)")
         else:
@@ -120,9 +126,12 @@ def sample(
         model, temperature, candidates = opened.model, layout.temperature, layout.candidates
         temperature = sampling.usual_temperature(model) if temperature is None else temperature
         candidates = sampling.usual_candidates(model) if candidates is None else candidates
+        characters = None if memory_from == "learned" else opened.with_at_least(memory_from, shots, output)
+        if classes is None:
+            classes = USUAL_CLASSES if characters is None else min(USUAL_CLASSES, characters.n_classes)
         grid = sample_grid(
             model,
-            None if memory_from == "learned" else opened.with_at_least(memory_from, shots, output),
+            characters,
             classes=classes,
             shots=shots,
             rows=layout.rows,

@@ -31,6 +31,10 @@ def drawing(kind: int = 0, shift: int = 0, width: int = 6, side: int = SIDE) -> 
     return big.resize((side, side), Image.Resampling.BOX)
 
 
+def grey(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+
+
 def ink(image: Image.Image) -> np.ndarray:
     """How dark a grey picture is, 0 … 1."""
     return 1 - np.asarray(image, dtype=np.float64) / 255

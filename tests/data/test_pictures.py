@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +14,11 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
 
-from tests.data.pictures import SIDE, drawing, ink
+from tests.data.pictures import SIDE, drawing, grey, ink
 from vmacore.data.ink import ink_of
-from vmacore.data.pictures import LEVELS, MOST_PIXELS, Preparation, open_picture
+from vmacore.data.pictures import LEVELS, Preparation, open_picture
 from vmacore.data.views import pixels_of
-from vmacore.errors import Blank, VmaError
+from vmacore.errors import VmaError
 
 PLAIN = drawing()
 RAMP = np.linspace(0, 1, SIDE)
@@ -34,10 +32,6 @@ def pixels(image: Image.Image, **options: object) -> np.ndarray:
 def overlap(left: np.ndarray, right: np.ndarray) -> float:
     """Intersection over union."""
     return float((left & right).sum() / (left | right).sum())
-
-
-def grey(values: np.ndarray) -> Image.Image:
-    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
 
 
 def colours(paper: tuple[int, int, int], pen: tuple[int, int, int]) -> Image.Image:
@@ -236,77 +230,10 @@ def test_a_drawing_may_fill_a_picture_of_few_pixels() -> None:
     assert (drawn > 127).mean((1, 2)).min() > 0.05
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        Image.new("L", (40, 40), 255),
-        Image.new("L", (40, 40), 0),
-        Image.new("RGBA", (40, 40), (0, 0, 0, 0)),
-        Image.new("L", (1, 1), 0),
-        grey(200 + np.random.default_rng(0).normal(0, 10, (64, 64))),
-        grey(250 - 5 * ink(PLAIN)),
-    ],
-    ids=["white", "black", "transparent", "one pixel", "noise alone", "too faint"],
-)
-def test_blank_pictures_are_refused(image: Image.Image) -> None:
-    with pytest.raises(VmaError, match="it is blank"):
-        Preparation().finer(image)
-
-
-@pytest.mark.parametrize("frame", ["ink", "image"])
-def test_lines_too_thin_for_the_pixels_are_blank(frame: str) -> None:
-    long = Image.new("L", (1500, 12), 255)
-    long.paste(0, (10, 5, 1490, 7))
-    with pytest.raises(Blank, match="too thin for its 750×6"):
-        Preparation(frame=frame).finer(long)
-
-
 def test_the_largest_numbers_have_a_range() -> None:
     numbers = np.where(ink(PLAIN) > 0.5, np.float32(-3e38), np.float32(3e38)).astype(np.float32)
     of_bytes = Preparation().finer(grey(np.where(ink(PLAIN) > 0.5, 0, 255)))
     np.testing.assert_array_equal(Preparation().finer(Image.fromarray(numbers)), of_bytes)
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "no picture in a format"),
-        (b"text", "no picture in a format"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture in a format"),
-        (_png(PLAIN)[:200], "damaged"),
-        (_png(Image.new("1", (9000, 8000))), "9000×8000 pixels, and more than 67 million"),
-        (_png(Image.new("1", (20000, 10000))), "too many pixels"),
-        (_png(Image.new("L", (9, 9))), "blank"),
-    ],
-    ids=["empty", "text", "svg", "truncated", "large", "huge", "blank"],
-)
-def test_what_is_no_picture_is_named_with_the_way_out(content: bytes, words: str, tmp_path: Path) -> None:
-    assert MOST_PIXELS < 9000 * 8000
-    path = tmp_path / "picture.png"
-    path.write_bytes(content)
-    with pytest.raises(VmaError, match=words) as caught:
-        Preparation().read(path)
-    assert str(caught.value).startswith(f"{path} can't be used: ")
-    assert str(caught.value).endswith("leave it out")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "error", [struct.error("unpack"), ZeroDivisionError(), RecursionError(), NotImplementedError()]
-)
-def test_whatever_a_parser_meets_is_one_line(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*arguments: object) -> None:
-        raise error
-
-    monkeypatch.setattr(Image, "open", fails)
-    with pytest.raises(VmaError, match="it is damaged: "):
-        Preparation().read(tmp_path / "picture.png")
 
 
 def test_a_preparation_is_kept_as_json() -> None:
@@ -332,7 +259,7 @@ def test_one_bit_gets_soft_edges_and_keeps_its_ink() -> None:
 
 
 def test_reading_leaves_warnings_as_they_were(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(_png(PLAIN))
+    PLAIN.save(tmp_path / "a.png")
     before = list(warnings.filters)
     Preparation().read(tmp_path / "a.png")
     assert warnings.filters == before
@@ -346,19 +273,3 @@ def test_real_encodings(real_data: Path) -> None:
         for path in sorted(drawn.iterdir()):
             least = 0.7 if path.name == "tiny-20px.png" else 0.85
             assert overlap(pixels(open_picture(path)), plain) >= least, path
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="every file can be read")
-def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(_png(PLAIN))
-    path.chmod(0)
-    with pytest.raises(VmaError, match=r"a\.png can't be used"):
-        Preparation().read(path)
-
-
-def test_a_picture_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(VmaError, match="No such file or directory; give the path of a picture"):
-        Preparation().read(tmp_path / "absent.png")
-    with pytest.raises(VmaError, match=r"^it cannot be read: No such file or directory$"):
-        open_picture(tmp_path / "absent.png")

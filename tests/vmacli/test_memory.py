@@ -82,7 +82,10 @@ def test_files_that_cannot_be_read(own: Shell, tmp_path: Path) -> None:
     assert result.stdout.count('"error": ') == 2
     assert '"label": "cross"' in result.stdout
     assert result.stderr.count("error: ") == 2
-    assert own("identify", *asked, "--quiet", code=1).stdout.splitlines()[0] == f"{tmp_path}/broken.png\terror"
+    line = own("identify", *asked, "--quiet", code=1).stdout.splitlines()[0]
+    assert line.startswith(f"{tmp_path}/broken.png\t\t{tmp_path}/broken.png can't be used: ")
+    (tmp_path / "a\tb\nc.png").write_bytes((tmp_path / "cross.png").read_bytes())
+    assert own("identify", asked[0], f"{tmp_path}/a\tb\nc.png", "--quiet").stdout == f"{tmp_path}/a?b?c.png\tcross\n"
     (tmp_path / "empty").mkdir()
     assert "there is no picture" in own.refused("identify", asked[0], str(tmp_path / "empty"))
 
@@ -174,6 +177,9 @@ def test_sample_from_a_memory(own: Shell, tmp_path: Path, monkeypatch: pytest.Mo
     assert own.json("sample", "--memory-from", "symbols.mem", "--class", "cross", *out)["grid"] == [1, 2]
     asked = ("--memory-from", "symbols.mem", "--class", "cross", "--shots", "3", *out)
     assert own.json("sample", "omniglot-45-5", *asked)["grid"] == [3, 2]
+    assert own.json("sample", "--memory-from", "symbols", *out)["grid"] == [4, 2]  # all, where eight are usual
+    for memory in ("symbols.mem", "symbols"):
+        assert "the split holds 4" in own.refused("sample", "--memory-from", memory, "--classes", "5")
     assert "holds no class 'x'" in own.refused("sample", "--memory-from", "symbols.mem", "--class", "x")
     assert "leave out --dataset" in own.refused("sample", "--memory-from", "symbols.mem", "--dataset", "glyphs")
     assert "give --class with a memory" in own.misused("sample", "--class", "x")

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -110,7 +111,7 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as of damaged EXIF data beside a picture that is whole
-            with Image.open(source) as image:
+            with Image.open(source, formats=_formats()) as image:
                 if image.width * image.height > MOST_PIXELS:
                     most = f"{MOST_PIXELS / 1e6:.0f} million"
                     raise VmaError(f"it has {image.width}×{image.height} pixels, and more than {most} are not read")
@@ -125,6 +126,13 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
     except Exception as error:  # of a damaged file parsers raise whatever its bytes lead to
         unread = isinstance(error, OSError) and error.errno is not None  # the system refused it; else Pillow did
         raise VmaError(f"it {'cannot be read' if unread else 'is damaged'}: {reason(error)}") from error
+
+
+@cache
+def _formats() -> list[str]:
+    """Those that Pillow reads itself: for PostScript it would start another program, with a file of unknown origin."""
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
 
 
 def _softened(ink: Floats) -> Floats:

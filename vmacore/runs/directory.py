@@ -72,7 +72,9 @@ class RunDirectory:
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and path.is_dir():  # since we looked
                 raise Taken(f"{path} was made by another process: wait for it, or choose another name") from error
-            raise VmaError(f"cannot write a run at {path}: {error.strerror or error}") from error
+            raise VmaError(
+                f"cannot write a run at {path}: {reason(error)}; choose another folder (--runs-dir)"
+            ) from error
         return RunDirectory(path, config)
 
     @staticmethod
