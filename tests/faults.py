@@ -89,16 +89,6 @@ FAULTS = {
         "config, model = self.run.config, self.model",
         STEPS + "validation_is_of_the_averaged_weights",
     ),
-    # Warm-up.
-    "warm-up ends at a half": Fault(
-        LATENTS, "min(1.0, warmup", "min(0.5, warmup", STEPS + "coarse_warm_up_ends_in_a_bound"
-    ),
-    "finest latent warmed": Fault(
-        LATENTS,
-        "if before else 1.0",
-        "if before else min(1.0, warmup)",
-        PLAIN + "values_and_gradients_equal_the_reference",
-    ),
     # Steps.
     "always episode 0": Fault(
         TRAINER, "sampler.at(self.step)", "sampler.at(0)", STEPS + "every_step_trains_on_its_own_episode"

@@ -168,10 +168,6 @@ def test_overrides_with_a_value_that_is_not_taken(setting: str, named: str) -> N
     assert named in _refused(setting)
 
 
-def test_a_warm_up_that_begins_later_is_one() -> None:
-    assert "coarse_after says when coarse_warmup begins" in _refused("objective.coarse_after=5")
-
-
 def test_vimco_needs_two_samples() -> None:
     assert "leaves one sample out" in _refused("objective.samples=1")
     with pytest.raises(ValidationError, match="at least 2"):

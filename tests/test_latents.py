@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from vmacore.latents import Posterior, Prior, coarse_weight, gaussian
+from vmacore.latents import Posterior, Prior, gaussian
 
 
 def test_all_latents_count_in_full_by_default() -> None:
@@ -56,10 +56,3 @@ def test_the_temperature_multiplies_standard_deviations(temperature: float) -> N
     noise = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     z = Prior(torch.Generator().manual_seed(1), temperature).draw(prior)
     torch.testing.assert_close(z, 2 + temperature * 3 * noise)
-
-
-@pytest.mark.parametrize(
-    ("warmup", "weights"), [(0, (1, 0, 0)), (0.5, (1, 0.5, 0.25)), (1.5, (1, 1, 0.75)), (math.inf, (1, 1, 1))]
-)
-def test_coarser_latents_come_to_count_later(warmup: float, weights: tuple[float, ...]) -> None:
-    assert tuple(coarse_weight(warmup, before) for before in range(3)) == weights

@@ -5,7 +5,6 @@ A decoder draws its latents in order, coarse to fine; the paper's has one, z.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -51,35 +50,15 @@ class Prior:
         return p.base_dist.loc + p.base_dist.scale * noise
 
 
-def coarse_weight(warmup: float, before: int) -> float:
-    """The factor of log p and log q of a latent `before` many sizes before the finest, which counts whole.
-
-    It rises from 0 to 1 while the warm-up goes from 0 to `before`: the coarser a latent, the longer it is cheap, and it
-    comes into use before finer ones make it superfluous (after Sønderby et al. 2016).
-    """
-    return min(1.0, warmup / before) if before else 1.0
-
-
 class Posterior:
     """Every latent drawn from q. Adds up log p, log q [P], and keeps KL(q ‖ p) of each latent, in closed form.
 
     evidence: what x shows of each latent, coarse to fine, [P, …]. noise: standard normal, for all latents [P, N].
-    pathwise: let gradients pass through z. warmup: how far a warm-up of the coarse latents has come (`coarse_weight`);
-    until it has ended the weights are those of no bound. before: how many sizes each is before the finest, None: 0.
+    pathwise: let gradients pass through z.
     """
 
-    def __init__(
-        self,
-        evidence: Sequence[Tensor],
-        noise: Tensor,
-        *,
-        pathwise: bool = True,
-        warmup: float = math.inf,
-        before: Sequence[int] | None = None,
-    ) -> None:
-        self.evidence, self.pathwise, self.warmup = evidence, pathwise, warmup
-        self.before = before or [0] * len(evidence)
-        self.left = noise
+    def __init__(self, evidence: Sequence[Tensor], noise: Tensor, *, pathwise: bool = True) -> None:
+        self.evidence, self.pathwise, self.left = evidence, pathwise, noise
         self.log_p = self.log_q = noise.new_zeros(len(noise))
         self.kl: list[Tensor] = []
 
@@ -91,8 +70,7 @@ class Posterior:
         noise, self.left = self.left[:, :size].view(q.mean.shape), self.left[:, size:]
         z = q.base_dist.loc + q.base_dist.scale * noise  # `q.stddev` is the root of a square: another rounding
         z = z if self.pathwise else z.detach()
-        counts = coarse_weight(self.warmup, self.before[level])
-        self.log_p = self.log_p + counts * p.log_prob(z)
-        self.log_q = self.log_q + counts * q.log_prob(z)
+        self.log_p = self.log_p + p.log_prob(z)
+        self.log_q = self.log_q + q.log_prob(z)
         self.kl.append(kl_divergence(q, p))
         return z

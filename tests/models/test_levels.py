@@ -124,22 +124,6 @@ def test_q_sees_decoder_and_recognition_together() -> None:
 
 
 @torch.no_grad()
-def test_warm_up_frees_the_coarse_latents() -> None:
-    model = model_of(latent=0)
-    x, memory = images(2, (8, 8), 1), model.read(images(2, (8, 8), 2))
-
-    def ratio(warmup: float) -> Tensor:
-        model.warmup = warmup
-        log_terms = model.log_terms(x, memory, torch.tensor([[0, 1], [1, 1]]), torch.Generator().manual_seed(3))
-        return log_terms.log_pz - log_terms.log_qz
-
-    free, half, whole = ratio(0.0), ratio(0.5), ratio(1.0)
-    torch.testing.assert_close(half, (free + whole) / 2)
-    torch.testing.assert_close(whole, ratio(VariationalMemoryAddressing.warmup))
-    assert not torch.allclose(free, whole)
-
-
-@torch.no_grad()
 def test_shared_passes_chunks_and_order_change_nothing() -> None:
     model = model_of(tied=True)
     x, memory = images(3, (8, 8), 1), model.read(images(4, (8, 8), 2))

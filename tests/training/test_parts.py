@@ -1,4 +1,4 @@
-"""Trainings of one part of a model, and of coarse latents that come to count."""
+"""Trainings of one part of a model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 import torch
 
 from tests.small_runs import DATASET, create_run
-from vmacore.episodes import training_sampler
 from vmacore.runs.directory import WEIGHTS, RunDirectory
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import read_tensors
 from vmacore.training.loop import ValidationReport, train
 from vmacore.training.start import Start
-from vmacore.training.trainer import Trainer
 
 RESIDUAL: dict[str, Any] = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2)}
 PARTS = {**RESIDUAL, "tied": True}
@@ -45,16 +43,3 @@ def test_addresses_train_and_the_rest_stays(tmp_path: Path) -> None:
     assert reports[-1].kl_latent == 0
     resumed = train(RunDirectory.open(run.path), DATASET, steps=62, resume=True)
     assert resumed.step == 62
-
-
-def test_coarse_latents_come_to_count_from_nothing(tmp_path: Path) -> None:
-    """In the first step only the finest latent counts: the bound is that of a model whose coarse one is free."""
-    sections = {"model": RESIDUAL, "training": {"steps": 1, "metrics_every": 1}}
-    rows = []
-    for warmup in (0, 10):
-        run = create_run(tmp_path / str(warmup), **sections, objective={"coarse_warmup": warmup})
-        trainer = Trainer(run, DATASET, torch.device("cpu"))
-        trainer.update(training_sampler(run.config, DATASET.train, "cpu"))
-        rows.append(trainer.model.warmup)
-        assert trainer.averaged.module.warmup == math.inf  # what is validated is a bound
-    assert rows == [math.inf, 0.0]

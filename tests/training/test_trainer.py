@@ -13,7 +13,6 @@ import torch
 
 from tests import synthetic
 from tests.small_runs import DATASET, create_run, metrics_of
-from vmacore.config import ObjectiveConfig
 from vmacore.data.characters import Characters
 from vmacore.episodes import training_sampler, validation_sampler
 from vmacore.episodes.base import Episode, Sampler
@@ -21,7 +20,6 @@ from vmacore.errors import VmaError
 from vmacore.estimators import estimator_for
 from vmacore.evaluation.classification import classify
 from vmacore.evaluation.likelihood import score_episodes
-from vmacore.latents import coarse_weight
 from vmacore.runs.directory import STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import build_model, load_model
@@ -92,30 +90,9 @@ def test_a_resumed_run_goes_on_with_the_next_episode(tmp_path: Path) -> None:
     assert asked == [2, 3, 4]
 
 
-RESIDUAL: dict[str, Any] = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2)}
-
-
-def test_coarse_warm_up_ends_in_a_bound(tmp_path: Path) -> None:
-    """Shares of coarse latents fall to nothing and rise by equal parts to the whole; before and after, steps are those
-    without warm-up."""
-    objective = {"coarse_warmup": 4, "coarse_after": 2}
-    run = create_run(tmp_path / "run", model=RESIDUAL, optimiser=STILL, objective=objective)
-    trainer, model = Trainer(run, DATASET, torch.device("cpu")), build_model(run.config)
-    with torch.no_grad():  # from where they start, coarse posteriors equal their priors and nothing would be weighed
-        for weight, same in zip(trainer.model.parameters(), model.parameters(), strict=True):
-            same.copy_(weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))))
-    sampler = training_sampler(run.config, DATASET.train, "cpu")
-    step = Step(model, estimator_for(run.config.objective, True), ObjectiveConfig(samples=3))
-    shares = []
-    for at in range(12):
-        reported = float(trainer.update(sampler)[0])
-        shares.append(coarse_weight(trainer.model.warmup, 1))
-        whole = float(step(sampler.at(at), generator(0, at, Stream.NOISE))[1][0])
-        assert (reported == pytest.approx(whole, rel=1e-6)) is (at < 2 or at >= 10)  # two latents before the finest
-    assert shares == [1, 1, 0, 0.25, 0.5, 0.75, *[1] * 6]
-
-
 # Validation
+
+RESIDUAL: dict[str, Any] = {"network": "residual", "stages": (6, 8), "blocks": (1, 1), "latent_maps": (2, 2)}
 
 
 def _validated(run: RunDirectory) -> list[ValidationReport]:

@@ -61,10 +61,6 @@ class Config(Section):
                 raise ValueError(f"a {model.system} model draws no address: leave objective.estimator out")
         elif objective.samples < 2 and (why := getattr(ESTIMATORS[objective.estimator], "NEEDS_TWO", "")):
             raise ValueError(f"objective.samples must be at least 2: {why}")
-        if objective.coarse_warmup and not model.finer_latents:
-            raise ValueError("objective.coarse_warmup is for residual networks with latent_maps: leave it out")
-        if objective.coarse_after and not objective.coarse_warmup:
-            raise ValueError("objective.coarse_after says when coarse_warmup begins: set that too, or leave it out")
         if objective.trains == "addresses" and not self.labels.weight:
             raise ValueError("addresses alone learn from the classes: set labels.weight, or objective.trains to all")
         if self.labels.weight and (model.learns_slots or not model.one_embedding):

@@ -16,6 +16,8 @@ GONE: dict[tuple[str, str], tuple[Any, ...] | None] = {
     ("data", "refit"): (False,),
     ("episode", "classes_between"): (),
     ("episode", "alike"): (0.0,),
+    ("objective", "coarse_warmup"): None,  # of the first updates; what it made is there
+    ("objective", "coarse_after"): None,
     ("objective", "labels"): (0.0,),
     ("objective", "label_slots"): (False,),
     ("objective", "slot_class_weight"): (0.0,),

@@ -115,11 +115,6 @@ class ObjectiveConfig(KindSection):
     samples: int = Field(4, ge=1)  # K; enumeration takes every slot instead
     # What is trained. "addresses": h alone, from labels; nothing is decoded, and NLL and best are of the class.
     trains: Literal["all", "addresses"] = "all"
-    # Residual with finer latents: log p − log q of those one size before the finest come to count over so many steps,
-    # from nothing, and of those n sizes before it over n times as many (`vmacore.latents.coarse_weight`).
-    coarse_warmup: int = Field(0, ge=0)
-    # Updates before that begins, in which every latent counts whole: the finest comes into use first, and stays there.
-    coarse_after: int = Field(0, ge=0)
 
 
 class LabelsConfig(Section):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -27,8 +26,6 @@ class GenerativeModel(nn.Module, ABC):
     # Slots that are drawn are encoded once, equal (target, address) pairs recognised once. Without, every slot and
     # every pair is: the same numbers, from tensors whose shapes do not depend on what is drawn, as CUDA graphs need.
     shares_passes = True
-    # How far coarse latents have come to count (`vmacore.latents.coarse_weight`); until they do, nothing is a bound.
-    warmup = math.inf
     addressed = False  # whether one slot is drawn; if not, `address` has a single alternative and costs nothing
 
     masked = False  # whether a target may see a part of the memory only

@@ -62,11 +62,11 @@ class Ladder:
 class ResidualReferenceModel:
     """The residual model for a memory of images, as a textbook would write it.
 
-    parameters: those of the model by name. warmup: how far that of the coarse latents has come.
+    parameters: those of the model by name.
     """
 
-    def __init__(self, config: ModelConfig, parameters: Mapping[str, Tensor], warmup: float = math.inf) -> None:
-        self.config, self.parameters, self.warmup = residual.Options.of(config), parameters, warmup
+    def __init__(self, config: ModelConfig, parameters: Mapping[str, Tensor]) -> None:
+        self.config, self.parameters = residual.Options.of(config), parameters
         self.stages = range(len(self.config.stages))
         self.drawn = [stage for stage in self.stages if self.config.latent_maps[stage]]
         layers = self.config.latent_layers or [1] * len(self.stages)
@@ -95,19 +95,14 @@ class ResidualReferenceModel:
         """Targets and slots [P, 1, H, W] → log p(x|z, m), log p(z|m), log q(z|x, m), then the KL of each latent, coarse
         to fine, at the latents that the ladder draws.
 
-        All in nats [3 + latents, P]. log p(z|m) and log q(z|x, m) are sums over latents, weighted in
-        warm-up: one n sizes before the finest counts warmup / n, and at most whole. The KL counts whole.
+        All in nats [3 + latents, P]. log p(z|m) and log q(z|x, m) are sums over latents.
         """
         ladder.evidence = self.recognise(x, m)
         logits = self.decode(self.encode_slot(m), ladder)
         log_px = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
         assert not ladder.noise.shape[1], "more noise than latents"
-        count = {}
-        for level in self.levels:
-            finer = len([stage for stage in self.drawn if level == VECTOR or stage < level[0]])
-            count[level] = min(1.0, self.warmup / finer) if finer else 1.0
-        log_pz = torch.stack([count[level] * ladder.log_p[level] for level in ladder.kl]).sum(0)
-        log_qz = torch.stack([count[level] * ladder.log_q[level] for level in ladder.kl]).sum(0)
+        log_pz = torch.stack([ladder.log_p[level] for level in ladder.kl]).sum(0)
+        log_qz = torch.stack([ladder.log_q[level] for level in ladder.kl]).sum(0)
         kl = [ladder.kl.get(level, x.new_zeros(len(x))) for level in self.levels]
         return torch.stack([log_px, log_pz, log_qz, *kl])
 

@@ -189,9 +189,7 @@ class VariationalMemoryAddressing(GenerativeModel):
         for start in range(0, len(target), step):
             part = slice(start, start + step)
             evidence = [rows(level, pair[part]) for level in seen]
-            latents = Posterior(
-                evidence, noise[part], pathwise=pathwise, warmup=self.warmup, before=self.decoder.before
-            )
+            latents = Posterior(evidence, noise[part], pathwise=pathwise)
             log_px = pixels_log_prob(self.decode(latents, encoded, slot[part]), rows(x, target[part]))
             parts.append(torch.stack([log_px, latents.log_p, latents.log_q, *latents.kl]))
         return torch.cat(parts, 1)

@@ -40,12 +40,10 @@ class Recognition(nn.Module, ABC):
 class Decoder(nn.Module, ABC):
     """p(x|z, m).
 
-    finer: numbers in latents finer than z. latent_names: what they all are called, coarse to fine. before: how many
-    sizes each is before the finest.
+    finer: numbers in latents finer than z. latent_names: what they all are called, coarse to fine.
     """
 
     finer: int = 0
-    before: tuple[int, ...] = (0,)
     latent_names: tuple[str, ...] = ("z",)
 
     def evidence(self, recognised: list[Tensor]) -> list[Tensor]:

@@ -260,8 +260,6 @@ class Decoder(base.Decoder):
             height * width * maps * many
             for (height, width), maps, many in zip(self.sizes, options.latent_maps, options.layers, strict=True)
         )
-        drawn = [at for at, layers in enumerate(options.layers) if layers]
-        self.before = len(drawn), *(drawn.index(at) for at, _ in self.levels)
         names = []
         for at, many in reversed(list(enumerate(options.layers))):
             size = "{}×{}".format(*self.sizes[at])

@@ -40,7 +40,7 @@ class Recorder(Protocol):
 def can_record(config: Config, device: torch.device) -> bool:
     """Whether updates are to be recorded: where that is configured, on one CUDA device, and all shapes are fixed."""
     alone = distributed.world_size() == 1
-    changing = config.episode.varies or config.objective.coarse_warmup > 0 or config.labels.weight > 0
+    changing = config.episode.varies or config.labels.weight > 0
     return config.training.cuda_graph and device.type == "cuda" and alone and not changing
 
 

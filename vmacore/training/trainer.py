@@ -97,9 +97,6 @@ class Trainer:
         episode = distributed.own_part(sampler.at(self.step))
         noise = distributed.own_noise(self.run.config.training.seed, self.step, self.device)
         self.optimiser.set_rates(self.step, self.run.config.training.steps)
-        objective = self.run.config.objective
-        if objective.coarse_warmup and self.step >= objective.coarse_after:
-            self.model.warmup = (self.step - objective.coarse_after) / objective.coarse_warmup
         means = self.advance(episode, noise)
         self._average()
         self.step += 1
