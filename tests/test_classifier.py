@@ -80,7 +80,8 @@ def test_answers_are_those_of_the_memory(fitted: FewShotClassifier, files: list[
     fitted.memory_.save(tmp_path / "m.mem")
     memory, reader = open_memory_with_reader(tmp_path / "m.mem")
     assert memory.run == preferred_weights()[0]
-    answers = [answer for answer in Identifier(reader.model, memory, top=2).files(files) if isinstance(answer, Answer)]
+    identifier = Identifier(reader.model, memory, reject=0, top=2)
+    answers = [answer for answer in identifier.files(files) if isinstance(answer, Answer)]
     proba = fitted.predict_proba(files)
     assert fitted.classes_[proba.argmax(1)].tolist() == fitted.predict(files).tolist()
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-12)
