@@ -16,6 +16,7 @@ from vmacore.runs.shipped import PACKAGE
 OLD: dict[str, Any] = {
     "data": {"dataset": "glyphs", "refit": False},
     "episode": {"alike": 0.0},
+    "model": {"network": "residual", "normalised": False},
     "objective": {"samples": 4, "coarse_warmup": 600, "coarse_after": 0},
     "optimiser": {"name": "adam", "matrix_rate": 0.5, "matrix_decay": 0.0, "learning_rate": 0.1},
 }
@@ -26,6 +27,7 @@ def test_what_is_gone_is_left_out_where_it_did_nothing() -> None:
     assert migrated(OLD) == {
         "data": {"dataset": "glyphs"},
         "episode": {},
+        "model": {"network": "residual"},
         "objective": {"samples": 4},
         "optimiser": {"learning_rate": 0.1},
     }

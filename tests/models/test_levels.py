@@ -20,14 +20,13 @@ def model_of(
     finer: tuple[int, ...] = (2, 3),
     tied: bool = False,
     latent: int = 3,
-    normalised: bool = False,
     posterior_hidden: int = 0,
     layers: tuple[int, ...] = (),
 ) -> VariationalMemoryAddressing:
     torch.manual_seed(1)
     config = ModelConfig(
         network="residual", size=size, stages=stages, blocks=(1,) * len(stages), latent_maps=finer, latent=latent,
-        embedding=5, hidden=8, tied=tied, normalised=normalised, posterior_hidden=posterior_hidden,
+        embedding=5, hidden=8, tied=tied, posterior_hidden=posterior_hidden,
         latent_layers=layers,
     )  # fmt: skip
     model = VariationalMemoryAddressing(config).double()
@@ -42,23 +41,21 @@ def images(count: int, size: tuple[int, int], seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("finer", "latent", "normalised", "posterior_hidden", "layers"),
+    ("finer", "latent", "posterior_hidden", "layers"),
     [
-        ((2,), 3, False, 0, ()),
-        ((0,), 3, False, 0, ()),
-        ((2,), 0, True, 0, ()),
-        ((2,), 0, False, 4, ()),
-        ((2,), 0, False, 4, (3,)),
+        ((2,), 3, 0, ()),
+        ((0,), 3, 0, ()),
+        ((2,), 0, 0, ()),
+        ((2,), 0, 4, ()),
+        ((2,), 0, 4, (3,)),
     ],
 )
 @torch.no_grad()
 def test_densities_of_all_images_sum_to_one(
-    finer: tuple[int, ...], latent: int, normalised: bool, posterior_hidden: int, layers: tuple[int, ...]
+    finer: tuple[int, ...], latent: int, posterior_hidden: int, layers: tuple[int, ...]
 ) -> None:
     """Σ_x p(x|M) = 1 for the 16 images of 2×2 pixels: weights are unbiased, so no posterior leaks into the pixels."""
-    model = model_of(
-        (2, 2), (8,), finer, latent=latent, normalised=normalised, posterior_hidden=posterior_hidden, layers=layers
-    )
+    model = model_of((2, 2), (8,), finer, latent=latent, posterior_hidden=posterior_hidden, layers=layers)
     every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).double().view(16, 1, 2, 2)
     memory = model.read(images(3, (2, 2)))
     addressing = model.address(every, memory)
@@ -196,7 +193,7 @@ def test_configurations_that_cannot_be(setting: str, message: str) -> None:
 
 @torch.no_grad()
 def test_without_the_vector_maps_are_the_only_latents() -> None:
-    model = model_of(latent=0, normalised=True)
+    model = model_of(latent=0)
     x, memory = images(2, (8, 8), 1), model.read(images(3, (8, 8), 2))
     log_terms = model.log_terms(x, memory, torch.tensor([[0, 1], [2, 2]]), torch.Generator().manual_seed(3))
     assert model.encode_slots(memory.slots).prior.shape == (3, 0)

@@ -19,16 +19,16 @@ from vmacore.objectives import vimco
 # Sizes are odd and not square, so that no edge is left out and no axis can be taken for the other.
 LADDER = ModelConfig(
     network="residual", size=(10, 7), stages=(4, 5, 6), blocks=(1, 2, 1), latent_maps=(2, 1, 3), latent=3, hidden=8,
-    embedding=5, posterior_hidden=4, normalised=True, normalised_embedding=False,
+    embedding=5, posterior_hidden=4,
 )  # fmt: skip
 CONFIGS = {
     "vector and maps": LADDER,
     "maps alone": LADDER.model_copy(
-        update={"latent": 0, "posterior_hidden": 0, "normalised": False, "normalised_embedding": True, "tied": True}
+        update={"latent": 0, "posterior_hidden": 0, "normalised_embedding": True, "tied": True}
     ),
     "several latents at a size": LADDER.model_copy(update={"latent_layers": (2, 1, 3)}),
     "vector alone": LADDER.model_copy(update={"latent_maps": (0, 0, 0)}),
-    "no finest maps": LADDER.model_copy(update={"latent_maps": (0, 2, 1), "normalised_embedding": None}),
+    "no finest maps": LADDER.model_copy(update={"latent_maps": (0, 2, 1)}),
 }
 TOLERANCE = 1e-9
 
@@ -119,8 +119,8 @@ def test_the_slot_reaches_the_pixels_at_this_size(stage: int) -> None:
 @pytest.mark.parametrize("normalised", [True, False])
 @torch.no_grad()
 def test_normalised_tops_have_mean_0_and_variance_1(normalised: bool) -> None:
-    slot_encoder: Any = _ready(LADDER.model_copy(update={"normalised": normalised})).slot_encoder
-    top = slot_encoder.top(slot_encoder(5 * _images(3, 2)))
+    embedding: Any = _ready(LADDER.model_copy(update={"normalised_embedding": normalised})).key_network
+    top = embedding.pyramid.top(embedding.pyramid(5 * _images(3, 2)))
     assert torch.allclose(top.mean(1), top.new_zeros(3), atol=1e-6) is normalised
     assert torch.allclose(top.var(1, correction=0), top.new_ones(3), atol=1e-2) is normalised
 

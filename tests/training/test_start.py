@@ -54,7 +54,7 @@ def test_the_weights_are_those_read_at_first(tmp_path: Path) -> None:
     [
         ({**RESIDUAL, "latent": 5}, r"another model.latent: 4, not 5"),
         ({**RESIDUAL, "stages": (6, 7)}, "another model.stages"),
-        ({**RESIDUAL, "normalised": True}, "another model.normalised"),
+        ({**RESIDUAL, "normalised_embedding": True}, "another model.normalised_embedding"),
         ({"system": "vae"}, "another model.system"),
     ],
 )
@@ -64,9 +64,9 @@ def test_what_cannot_be_taken(tmp_path: Path, model: dict[str, Any], message: st
         prepare(create_run(tmp_path / "run", model=model).config, DATASET, start)
 
 
-def test_none_stands_for_what_the_rest_has(tmp_path: Path) -> None:
+def test_no_layers_stand_for_one_at_each_size(tmp_path: Path) -> None:
     first = trained(tmp_path / "first", model=RESIDUAL, training={"steps": 1})
-    left_open = {"normalised_embedding": False, "latent_layers": (1,) * len(RESIDUAL["latent_maps"])}
+    left_open = {"latent_layers": (1,) * len(RESIDUAL["latent_maps"])}
     run = started(tmp_path / "run", Start.of(first), model={**RESIDUAL, **left_open})
     assert run.config.init == "first, step 1"
 

@@ -16,6 +16,7 @@ GONE: dict[tuple[str, str], tuple[Any, ...] | None] = {
     ("data", "refit"): (False,),
     ("episode", "classes_between"): (),
     ("episode", "alike"): (0.0,),
+    ("model", "normalised"): (False,),
     ("objective", "coarse_warmup"): None,  # of the first updates; what it made is there
     ("objective", "coarse_after"): None,
     ("objective", "labels"): (0.0,),

@@ -112,7 +112,7 @@ class ResidualReferenceModel:
 
     def embed(self, network: str, image: Tensor) -> Tensor:
         """h or h_q: images [P, 1, H, W] → their embeddings [P, E]."""
-        normalised = self.config.normalises_embedding
+        normalised = self.config.normalised_embedding
         stem = self._stem(f"{network}.pyramid.stem", image)
         maps = self._trunk(f"{network}.pyramid.trunk", stem, normalised)
         return self._head(f"{network}.head", self._top(maps, normalised))
@@ -124,11 +124,11 @@ class ResidualReferenceModel:
         bias = self.parameters["recognition.target.bias"]
         first = F.conv2d(_even(torch.cat([x, m], 1)), kernel, bias, stride=2, padding=2)
         seen = self.stages if self.config.latent else self.stages[: self.drawn[-1] + 1]
-        return self._trunk("recognition.trunk", first, self.config.normalised, seen)
+        return self._trunk("recognition.trunk", first, stages=seen)
 
     def encode_slot(self, m: Tensor) -> list[Tensor]:
         """The maps of the pyramid over slots at every stage."""
-        return self._trunk("slot_encoder.trunk", self._stem("slot_encoder.stem", m), self.config.normalised)
+        return self._trunk("slot_encoder.trunk", self._stem("slot_encoder.stem", m))
 
     def decode(self, slot: list[Tensor], ladder: Ladder) -> Tensor:
         """Logits [P, 1, H, W] of p(x|z, m), every latent drawn on the way up."""
@@ -139,23 +139,22 @@ class ResidualReferenceModel:
         for stage in reversed(self.stages):
             if stage < self.stages[-1]:
                 x = self._enlarged(f"decoder.expansions.{stage}", F.relu(x), sizes[stage]) + self._skip(stage, slot)
-            normalised = self.config.normalised
             if self.config.latent_maps[stage]:
                 x = x + self._level(f"decoder.stages.{stage}.0.level", (stage, 0), F.relu(x), ladder)
-            x = self._blocks(f"decoder.stages.{stage}.0.blocks", x, self.config.blocks[stage], normalised)
+            x = self._blocks(f"decoder.stages.{stage}.0.blocks", x, self.config.blocks[stage])
             for number in [n for at, n in self.levels if at == stage and n]:
                 rung = f"decoder.stages.{stage}.{number}"
                 x = x + self._level(f"{rung}.level", (stage, number), F.relu(x), ladder)
-                x = self._blocks(f"{rung}.blocks", x, 1, normalised)
+                x = self._blocks(f"{rung}.blocks", x, 1)
         H, W = self.config.size
         return F.pixel_shuffle(self._conv("decoder.pixels", F.relu(x)), 2)[:, :, :H, :W]
 
     def _vector(self, slot: list[Tensor], ladder: Ladder) -> Tensor:
         """What the latent that is a vector brings to the coarsest maps [P, C, h, w]."""
-        top = self._top(slot, self.config.normalised)
+        top = self._top(slot)
         posterior = None
         if ladder.evidence is not None:
-            posterior = self._head("recognition.head", self._top(ladder.evidence, self.config.normalised))
+            posterior = self._head("recognition.head", self._top(ladder.evidence))
         z = ladder.draw(VECTOR, self._head("prior", top), posterior)
         h = F.relu(self._linear("decoder.start", torch.cat([z, top], 1)))
         height, width = slot[-1].shape[2:]
@@ -192,7 +191,7 @@ class ResidualReferenceModel:
         kernel = _kernel_of_stem(self.parameters[f"{name}.weight"])
         return F.conv2d(_even(image), kernel, self.parameters[f"{name}.bias"], stride=2, padding=2)
 
-    def _trunk(self, name: str, x: Tensor, normalised: bool, stages: range | None = None) -> list[Tensor]:
+    def _trunk(self, name: str, x: Tensor, normalised: bool = False, stages: range | None = None) -> list[Tensor]:
         maps: list[Tensor] = []
         for stage in stages or self.stages:
             if stage:
@@ -202,7 +201,7 @@ class ResidualReferenceModel:
             maps.append(self._blocks(f"{name}.stages.{stage}", x, self.config.blocks[stage], normalised))
         return maps
 
-    def _blocks(self, name: str, x: Tensor, count: int, normalised: bool) -> Tensor:
+    def _blocks(self, name: str, x: Tensor, count: int, normalised: bool = False) -> Tensor:
         for block in range(count):
             x = self._block(f"{name}.{block}", x, normalised)
         return x
@@ -211,7 +210,7 @@ class ResidualReferenceModel:
         before = _normal(x, 1) if normalised else F.relu(x)
         return x + self._conv(f"{name}.second", F.relu(self._conv(f"{name}.first", before)))
 
-    def _top(self, maps: list[Tensor], normalised: bool) -> Tensor:
+    def _top(self, maps: list[Tensor], normalised: bool = False) -> Tensor:
         """The coarsest maps as vectors [P, F], place by place."""
         vector = F.relu(maps[-1]).permute(0, 2, 3, 1).flatten(1)
         return _normal(vector, 1) if normalised else vector

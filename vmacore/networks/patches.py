@@ -68,7 +68,7 @@ def stages_of(maps: Sequence[int], blocks: Sequence[int], normalised: bool) -> n
 class Trunk(nn.Module):
     """Stages of residual blocks on the way down: [N, stages[0], h, w] → maps of every stage, finest first."""
 
-    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool) -> None:
+    def __init__(self, size: Size, stages: Sequence[int], blocks: Sequence[int], normalised: bool = False) -> None:
         super().__init__()
         self.normalised = normalised
         self.stages = stages_of(stages, blocks, normalised)

@@ -4,9 +4,6 @@ An image is cut into patches of 2×2 pixels, so that the finest maps are half as
 resolution: 26 → 13 → 7 → 4. Between sizes 2×2 neighbours are merged by one matrix, and on the way up expanded by one.
 At each size stand residual blocks (He et al. 2016), whose second convolution starts at zero. All convolutions are 3×3
 with stride 1, and all else is a matrix product on the NHWC view.
-
-`normalised` networks see the input of every block and MLP with mean 0 and variance 1 (Ba et al. 2016, without weights).
-Without, hundreds of positive inputs move together under Adam, and most ReLUs end up always or never active.
 """
 
 from __future__ import annotations
@@ -51,14 +48,8 @@ class Options(ModelConfig):
     hidden: Hidden
     # Hidden units of an MLP by which q of a finer latent sees decoder and recognition together; 0: none.
     posterior_hidden: int = Field(0, ge=0)
-    # Inputs of blocks and MLPs have mean 0 and variance 1; those of h and h_q: None is as the rest.
-    normalised: bool = False
-    normalised_embedding: bool | None = None
-
-    @property
-    def normalises_embedding(self) -> bool:
-        """`normalised_embedding`, or what None stands for."""
-        return self.normalised if self.normalised_embedding is None else self.normalised_embedding
+    # Inputs of the blocks and MLPs of h and h_q have mean 0 and variance 1 (Ba et al. 2016, without weights).
+    normalised_embedding: bool = False
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -76,8 +67,7 @@ class Options(ModelConfig):
         return any(self.latent_maps)
 
     def settled(self) -> dict[str, Any]:
-        chosen = {"normalised_embedding": self.normalises_embedding, "latent_layers": self.layers}
-        return super().settled() | chosen
+        return super().settled() | {"latent_layers": self.layers}
 
     def check(self) -> None:
         if len({len(self.stages), len(self.blocks), len(self.latent_maps)}) > 1:
@@ -140,7 +130,7 @@ class Recognition(base.Recognition):
         depth = options.recognised
         stages, blocks = options.stages[:depth], options.blocks[:depth]
         self.target, self.slot = Stem(stages[0]), Stem(stages[0], bias=False)
-        self.trunk = Trunk(options.size, stages, blocks, options.normalised)
+        self.trunk = Trunk(options.size, stages, blocks)
         self.head = gaussian_head(self.trunk.out_features, options.hidden, options.latent)
 
     def slot_side(self, slots: Tensor) -> Tensor:
@@ -212,10 +202,10 @@ class Level(nn.Module):
 class Rung(nn.Module):
     """A latent, where there is one, and the residual blocks after it."""
 
-    def __init__(self, maps: int, latent: int, hidden: int, blocks: int, normalised: bool) -> None:
+    def __init__(self, maps: int, latent: int, hidden: int, blocks: int) -> None:
         super().__init__()
         self.level = Level(maps, latent, hidden) if latent else None
-        self.blocks = nn.Sequential(*(Block(maps, normalised) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(Block(maps) for _ in range(blocks)))
 
     def forward(self, x: Tensor, latents: Latents) -> Tensor:
         """Maps [P, C, h, w] with what z_l adds to them, after the blocks."""
@@ -247,7 +237,7 @@ class Decoder(base.Decoder):
         self.skips = nn.ModuleList(nn.Conv2d(maps, maps, 3, padding=1) for maps in stages)
         self.stages: Modules[Modules[Rung]] = Modules(
             Modules(
-                Rung(maps, latent, options.posterior_hidden, 1 if number else blocks, options.normalised)
+                Rung(maps, latent, options.posterior_hidden, 1 if number else blocks)
                 for number in range(max(1, layers))
             )
             for maps, latent, blocks, layers in zip(
@@ -315,7 +305,7 @@ class Family(base.Networks):
         return -(-self.config.stages[0] // 4)
 
     def encoder(self, out: int) -> Embedding:
-        return Embedding(*self.shape, self.config.normalises_embedding, self.config.hidden, out)
+        return Embedding(*self.shape, self.config.normalised_embedding, self.config.hidden, out)
 
     def finer_encoder(self, out: int) -> Eye:
         return Eye(*self.shape, out)
@@ -324,7 +314,7 @@ class Family(base.Networks):
         return Recognition(self.config)
 
     def slot_encoder(self) -> SlotEncoder:
-        return SlotEncoder(*self.shape, self.config.normalised)
+        return SlotEncoder(*self.shape)
 
     def prior(self, features: int) -> nn.Module:
         return gaussian_head(features, self.config.hidden, self.config.latent)
