@@ -38,22 +38,17 @@ class Grid:
         typer.Option("--pixels", help="Show Bernoulli means, or pixels drawn from them."),
     ] = "mean"
     temperature: Annotated[
-        float | None,
-        typer.Option(
-            "--temperature",
-            min=0,
-            help="Of every latent: below 1, samples are more alike; 1 is the model.",
-            show_default="as validation chose",
-        ),
-    ] = None
+        float,
+        typer.Option("--temperature", min=0, help="Of every latent: below 1, samples are more alike; 1 is the model."),
+    ] = 1.0
     candidates: Annotated[
         int | None,
         typer.Option(
             "--candidates",
             min=1,
-            max=100,
+            max=1000,
             help="Of so many images the one with most q(a) is kept; 1 is the model.",
-            show_default="4 where images in memory are varied",
+            show_default="4 with one latent, 64 with several, 1 where no image in memory is varied",
         ),
     ] = None
 
@@ -124,7 +119,6 @@ def sample(
         options.check_apart(opened.files if folder is None else [*opened.files, folder], out=image)
         check_picture(image)
         model, temperature, candidates = opened.model, layout.temperature, layout.candidates
-        temperature = sampling.usual_temperature(model) if temperature is None else temperature
         candidates = sampling.usual_candidates(model) if candidates is None else candidates
         characters = None if memory_from == "learned" else opened.with_at_least(memory_from, shots, output)
         if classes is None:

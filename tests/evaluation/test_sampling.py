@@ -17,11 +17,11 @@ from vmacore.episodes.few_shot import EpisodeSampler
 from vmacore.errors import VmaError
 from vmacore.evaluation.sampling import (
     CANDIDATES,
-    FINER_LATENTS,
+    FINER_CANDIDATES,
     Grid,
     draw_means,
     sample_grid,
-    usual_temperature,
+    usual_candidates,
 )
 from vmacore.latents import Latents
 from vmacore.memory.encoded import EncodedMemory, EncodedSlots
@@ -160,17 +160,17 @@ def test_temperatures_that_are_none(temperature: float) -> None:
         draw_means(model, model.read(_slots(1, 1)), torch.zeros(1, dtype=torch.long), torch.Generator(), temperature)
 
 
-def test_candidates_and_temperature_that_validation_chose() -> None:
+def test_candidates_that_validation_chose() -> None:
     model = _model()
-    assert usual_temperature(model) == 1
+    assert usual_candidates(model) == CANDIDATES
     assert torch.equal(
-        _grid(model, temperature=None, candidates=CANDIDATES).samples,
+        _grid(model, candidates=CANDIDATES).samples,
         sample_grid(model, CHARACTERS, classes=3, shots=2, columns=4, seed=5).samples,
     )
     finer = ModelConfig(network="residual", size=(8, 8), stages=(4, 6), blocks=(1, 1), latent_maps=(1, 2))
-    assert usual_temperature(VariationalMemoryAddressing(finer)) == FINER_LATENTS
+    assert usual_candidates(VariationalMemoryAddressing(finer)) == FINER_CANDIDATES
     vectors = _model(FLAT.model_copy(update={"learned_slots": 5, "slot": 10}))
-    assert usual_temperature(vectors) == 1
+    assert usual_candidates(vectors) == 1
     drawn = [sample_grid(vectors, None, columns=3, candidates=candidates).samples for candidates in (1, None)]
     assert torch.equal(*drawn)
     with pytest.raises(VmaError, match="choose 1 candidate"):

@@ -25,7 +25,7 @@ from vmacore.data.pictures import LEVELS
 from vmacore.errors import VmaError
 from vmacore.evaluation.identify import Identifier
 from vmacore.evaluation.large_memory import memory_bounds
-from vmacore.evaluation.sampling import draw_means, usual_candidates, usual_temperature
+from vmacore.evaluation.sampling import draw_means, usual_candidates
 from vmacore.memory.large import fingerprint
 from vmacore.memory.pictures import PictureMemory
 from vmacore.runs.devices import find_device
@@ -158,14 +158,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         indices = self._rows[judged.slot]
         return (np.maximum(1 - judged.cosine, 0), indices) if return_distance else indices
 
-    def sample(
-        self, n: int = 1, *, classes: Any = None, temperature: float | None = None, random_state: int = 0
-    ) -> Numbers:
+    def sample(self, n: int = 1, *, classes: Any = None, temperature: float = 1.0, random_state: int = 0) -> Numbers:
         """New pictures [C, n, H, W] of each class, or of those asked for: how dark pixels are on average, 0 to 1.
 
-        Each is drawn from an example, the latents from their prior: z ~ p(z|m_a), and of four so drawn the one is kept
-        that the model most surely takes for its own example's (`vmacore.evaluation.sampling.draw_means`).
-        temperature: factor of the standard deviation of every latent; 1 is the model, None what validation chose.
+        Each is drawn from an example, the latents from their prior: z ~ p(z|m_a), and of several so drawn the one is
+        kept that the model most surely takes for its own example's (`vmacore.evaluation.sampling.draw_means`).
+        temperature: factor of the standard deviation of every latent; 1 is the model.
 
         Raises:
             VmaError: no class or one that is not in memory, fewer than one picture, a temperature that is none, or
@@ -181,7 +179,6 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         rng = generator(random_state, 0, Stream.NOISE, reader.device)
         weights = torch.stack([memory.labels.cpu() == c for c in self._columns[np.searchsorted(self.classes_, asked)]])
         slots = weights.double().multinomial(n, True, generator=generator(random_state, 0, Stream.EPISODE)).flatten()
-        temperature = usual_temperature(model) if temperature is None else temperature
         means = draw_means(model, memory.slots, slots.to(reader.device), rng, temperature, usual_candidates(model))
         return np.asarray(means.view(len(asked), n, *model.size).cpu().numpy())
 

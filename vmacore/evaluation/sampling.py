@@ -27,10 +27,10 @@ from vmacore.seeds import Stream, generator
 
 SCALE = 3  # screen pixels a drawn pixel takes in the PNG
 GREY = 0.75  # of the lines between pictures
-# Settled on Omniglot's validation classes, where samples then vary about as much as people's drawings of a class do
-# (`vma reproduce samples`): images tried for each that is kept, and the temperature of models with finer latents.
-CANDIDATES = 4
-FINER_LATENTS = 0.7
+# Images tried for each that is kept, by models of one latent and by those of finer latents, whose samples vary more:
+# settled on Omniglot's validation classes, where those kept vary about as much as people's drawings of a class do
+# (`vma reproduce samples`).
+CANDIDATES, FINER_CANDIDATES = 4, 64
 HOTTEST = 100.0  # beyond, latents are of no use and pixels no numbers
 
 
@@ -61,7 +61,7 @@ def sample_grid(
     device: torch.device | str = "cpu",
     address: str = "shared",
     pixels: str = "mean",
-    temperature: float | None = None,
+    temperature: float = 1.0,
     candidates: int | None = None,
 ) -> Grid:
     """Draw z ~ p(z|m_a) and x ~ p(x|z, m_a), `columns` times for each row's slot.
@@ -72,8 +72,8 @@ def sample_grid(
     characters: the split that memory is drawn from, `classes` × `shots` slots; None: the model's learned memory.
     address: "shared" takes one slot a row, every class before a second one of any; "prior" draws each row's address
     from p(a|M). pixels: "mean" shows the Bernoulli means, "sample" draws them. rows: None is one a slot. temperature:
-    factor of the standard deviation of every latent, 1 is the model; None: `usual_temperature`. candidates: of so many
-    images one is kept (`draw_means`), 1 is the model; None: `usual_candidates`.
+    factor of the standard deviation of every latent, 1 is the model. candidates: of so many images one is kept
+    (`draw_means`), 1 is the model; None: `usual_candidates`.
 
     Raises:
         VmaError: an unknown choice, no learned memory, more than the split holds, candidates that nothing tells apart,
@@ -81,7 +81,6 @@ def sample_grid(
     """
     if address not in ("shared", "prior") or pixels not in ("mean", "sample"):
         raise VmaError(f"address is shared or prior, not {address!r}; pixels are mean or sample, not {pixels!r}")
-    temperature = usual_temperature(model) if temperature is None else temperature
     candidates = usual_candidates(model) if candidates is None else candidates
     if min(columns, classes, shots, candidates) < 1 or (rows is not None and rows < 1):
         raise VmaError("classes, shots, rows, columns and candidates must be at least 1")
@@ -110,14 +109,11 @@ def sample_grid(
     return Grid(shown[:, 0].cpu(), drawn.view(rows, columns, *model.size).cpu(), addresses.cpu())
 
 
-def usual_temperature(model: GenerativeModel) -> float:
-    """The temperature that samples are drawn at unless another is asked for; 1 where no image in memory is varied."""
-    return FINER_LATENTS if varies_images(model) and model.config.finer_latents else 1.0
-
-
 def usual_candidates(model: GenerativeModel) -> int:
     """How many images are drawn for each that is kept, unless another number is asked for."""
-    return CANDIDATES if varies_images(model) else 1
+    if not varies_images(model):
+        return 1
+    return FINER_CANDIDATES if model.config.finer_latents else CANDIDATES
 
 
 def varies_images(model: GenerativeModel) -> TypeGuard[VariationalMemoryAddressing]:
