@@ -133,7 +133,7 @@ FAULTS = {
         PLAIN + "values_and_gradients_equal_the_reference",
     ),
     "evidence without a ReLU": Fault(
-        NETWORK, "seen(F.relu(maps[at])", "seen((maps[at])", PLAIN + "values_and_gradients_equal_the_reference"
+        NETWORK, "F.relu(stage).permute", "stage.permute", PLAIN + "values_and_gradients_equal_the_reference"
     ),
     "top not normalised": Fault(
         PATCHES,
@@ -144,14 +144,14 @@ FAULTS = {
     # Drawing an address.
     "streamed fractions not of the total": Fault(
         STREAMING,
-        "torch.minimum(fraction * total,",
-        "torch.minimum(fraction,",
+        "point = below(cumulative[:, -1:], fraction)",
+        "point = fraction",
         "tests/memory/test_streamed.py::test_fractions_are_of_all_mass_whatever_it_is",
     ),
     "fractions not of the total": Fault(
         "vmacore/addressing.py",
-        "torch.minimum(numbers * total,",
-        "torch.minimum(numbers,",
+        "torch.minimum(fraction * total,",
+        "torch.minimum(fraction,",
         "tests/test_addressing.py::test_addresses_are_drawn_in_proportion_to_mass",
     ),
 }

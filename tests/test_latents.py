@@ -11,7 +11,7 @@ from torch.distributions import Normal
 from vmacore.latents import Posterior, Prior, gaussian
 
 
-def test_all_latents_count_in_full_by_default() -> None:
+def test_densities_are_of_all_latents_together() -> None:
     q, p, noise = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0)).double().unbind()
     latents = Posterior(q.split(4, 1), noise[:, :4])
     z = torch.cat([latents.draw(prior) for prior in p.split(4, 1)], 1)

@@ -48,7 +48,7 @@ class Grid:
             min=1,
             max=1000,
             help="Of so many images the one with most q(a) is kept; 1 is the model.",
-            show_default="4 with one latent, 64 with several, 1 where no image in memory is varied",
+            show_default="4; 64 where latents are maps, 1 where no image in memory is varied",
         ),
     ] = None
 
@@ -122,7 +122,7 @@ def sample(
         candidates = sampling.usual_candidates(model) if candidates is None else candidates
         characters = None if memory_from == "learned" else opened.with_at_least(memory_from, shots, output)
         if classes is None:
-            classes = USUAL_CLASSES if characters is None else min(USUAL_CLASSES, characters.n_classes)
+            classes = USUAL_CLASSES if characters is None else max(1, min(USUAL_CLASSES, characters.n_classes))
         grid = sample_grid(
             model,
             characters,

@@ -116,7 +116,7 @@ def test_missing_and_other_digits_say_what_to_do(tmp_path: Path) -> None:
 def test_episodes_by_class_are_refused(tmp_path: Path) -> None:
     binarized_mnist.import_from(write_files(tmp_path / "source", FILES), tmp_path, PUBLISHED)
     train = binarized_mnist.load(tmp_path, PUBLISHED).train
-    with pytest.raises(VmaError, match=r"8 classes asked for, but the split holds 1, .* --set episode\.memory=none"):
+    with pytest.raises(VmaError, match=r"8 classes asked for, but the split holds 1: .* --set episode\.memory=none"):
         EpisodeSampler(train, n_way=8, n_shot=1, n_target=1, seed=0)
 
 

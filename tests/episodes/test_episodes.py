@@ -196,12 +196,14 @@ def test_more_than_there_is(sizes: dict[str, int], message: str) -> None:
         _sampler(**sizes)
 
 
-def test_drawings_without_labels_have_no_few_shot_episodes() -> None:
-    """They are all of one class; what trains on them is named."""
-    with pytest.raises(VmaError, match=r"2 classes asked for, but the split holds 1, .* --set episode\.memory=none$"):
+def test_what_to_do_where_there_are_fewer_classes() -> None:
+    """Drawings without labels are all of one class: what trains on them is named."""
+    with pytest.raises(VmaError, match=r"2 classes asked for, but the split holds 1: .* --set episode\.memory=none$"):
         _sampler(synthetic.characters([20]), n_way=2)
     with pytest.raises(VmaError, match=r"3 classes asked for, but the split holds 2: ask for 1 to 2$"):
         _sampler(synthetic.characters([20, 20]), n_way=3)
+    with pytest.raises(VmaError, match=r"1 classes asked for, but the split holds 0: choose another split$"):
+        _sampler(synthetic.characters([20]).select([]), n_way=1)
 
 
 def test_an_episode_is_made_on_the_device_asked_for() -> None:

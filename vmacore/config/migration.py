@@ -17,7 +17,7 @@ GONE: dict[tuple[str, str], tuple[Any, ...] | None] = {
     ("episode", "classes_between"): (),
     ("episode", "alike"): (0.0,),
     ("model", "normalised"): (False,),
-    ("objective", "coarse_warmup"): None,  # of the first updates; what it made is there
+    ("objective", "coarse_warmup"): None,  # of the first updates: a run in the midst of them goes on without
     ("objective", "coarse_after"): None,
     ("objective", "labels"): (0.0,),
     ("objective", "label_slots"): (False,),

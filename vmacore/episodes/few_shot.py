@@ -88,9 +88,12 @@ class EpisodeSampler:
         if n_way % n_memories:
             raise ValueError(f"{n_way} classes cannot be shared out to {n_memories} memories")
         if not 1 <= n_way <= characters.n_classes:
-            alone = ", as drawings without labels do: train with --set episode.memory=none"
-            hint = alone if characters.n_classes == 1 else f": ask for 1 to {characters.n_classes}"
-            raise VmaError(f"{n_way} classes asked for, but the split holds {characters.n_classes}{hint}")
+            hints = {
+                0: "choose another split",
+                1: "ask for 1, or train on drawings without labels with --set episode.memory=none",
+            }
+            hint = hints.get(characters.n_classes, f"ask for 1 to {characters.n_classes}")
+            raise VmaError(f"{n_way} classes asked for, but the split holds {characters.n_classes}: {hint}")
         self.fewest = int(characters.counts.min())
         if self.shots[0] + n_target > self.fewest:
             raise VmaError(

@@ -27,7 +27,7 @@ from vmacore.seeds import Stream, generator
 
 SCALE = 3  # screen pixels a drawn pixel takes in the PNG
 GREY = 0.75  # of the lines between pictures
-# Images tried for each that is kept, by models of one latent and by those of finer latents, whose samples vary more:
+# Images tried for each that is kept, where the latent is a vector and where latents are maps, whose samples vary more:
 # settled on Omniglot's validation classes, where those kept vary about as much as people's drawings of a class do
 # (`vma reproduce samples`).
 CANDIDATES, FINER_CANDIDATES = 4, 64
