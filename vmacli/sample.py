@@ -46,7 +46,7 @@ class Grid:
         typer.Option(
             "--candidates",
             min=1,
-            max=1000,
+            max=100,
             help="Of so many images the one with most q(a) is kept; 1 is the model.",
             show_default="4; 64 where latents are maps, 1 where no image in memory is varied",
         ),
