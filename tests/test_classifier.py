@@ -252,6 +252,7 @@ def test_samples_are_of_the_classes_asked_for(fitted: FewShotClassifier) -> None
     assert 0 <= drawn.min() < drawn.max() <= 1
     np.testing.assert_array_equal(drawn, fitted.sample(3))
     assert not np.array_equal(drawn, fitted.sample(3, random_state=1))
+    np.testing.assert_array_equal(fitted.sample(2, classes="letter"), fitted.sample(2, classes=["letter"]))
     more = fitted.sample(20, classes=["letter", "cross"])
     assert more.shape == (2, 20, 26, 26)
     for name, images in zip(("letter", "cross"), more, strict=True):

@@ -101,6 +101,8 @@ ENCODINGS: dict[str, Callable[[], Image.Image]] = {
     "white on transparent": lambda: transparent(255).convert("RGBA"),
     "a transparent palette": palette_with_a_hole,
     "opaque LA": lambda: PLAIN.convert("LA"),
+    "less opaque all over": lambda: Image.merge("LA", (PLAIN, Image.new("L", PLAIN.size, 100))),
+    "drawn on transparent at little opacity": lambda: Image.merge("LA", (PLAIN, grey(80 * ink(PLAIN)))),
     "a picture within a transparent margin": lambda: _within_margin(),
     "large": lambda: PLAIN.resize((1500, 1500), Image.Resampling.BICUBIC),
     "wide": lambda: _padded(300, SIDE),

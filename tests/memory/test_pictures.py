@@ -141,6 +141,21 @@ def test_a_file_that_is_added_again_is_read_anew() -> None:
     assert torch.equal(own.images, changed.in_pixels().images)
 
 
+def test_a_file_of_the_same_path_in_another_class_is_another() -> None:
+    model, drawings = make_model(), characters()
+    other = replace(drawings.select([0]), classes=("e",))
+    memory = make_memory(model).joined(make_memory(model, other))
+    assert memory.counts.tolist() == [*COUNTS, COUNTS[0]]
+
+
+def test_on_another_device() -> None:
+    memory = make_memory(make_model("finer"))
+    assert_same(memory.to("cpu"), memory)
+    moved = memory.to("meta")
+    assert moved.calibration is not None
+    assert {tensor.device.type for tensor in (moved.slots.keys, moved.labels, moved.calibration.centres)} == {"meta"}
+
+
 def test_calibration_asks_each_picture_of_the_others() -> None:
     model, drawings = make_model(), characters([3, 1, 4, 2], seed=3)
     memory = make_memory(model, drawings)

@@ -33,6 +33,13 @@ def test_damaged_rows_are_passed_over(tmp_path: Path) -> None:
     assert (tmp_path / metrics.FILE).read_text() == '{"kind": "train", "step": 1, "nll": 2.5}\n'
 
 
+def test_a_last_row_without_its_newline_stays_a_row_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / metrics.FILE).write_text('{"kind": "train", "step": 1, "nll": 2.5}')
+    metrics.cut_after(tmp_path, 1)
+    metrics.append(tmp_path, "train", {"step": 2, "nll": 2.0})
+    assert [row["step"] for row in metrics.rows(tmp_path)] == [1, 2]
+
+
 def test_what_is_no_number_is_null(tmp_path: Path) -> None:
     metrics.append(tmp_path, "train", {"step": 1, "nll": math.nan, "elbo": -math.inf})
     line = (tmp_path / metrics.FILE).read_text()

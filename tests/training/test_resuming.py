@@ -15,7 +15,7 @@ import pytest
 
 from tests.small_runs import DATASET, change_state, create_run, files_of, metrics_of, stop_after
 from vmacore.errors import VmaError
-from vmacore.runs.directory import MOMENTS, STATE, WEIGHTS, RunDirectory
+from vmacore.runs.directory import MOMENTS, STATE, WEIGHTS, RunDirectory, read_state
 from vmacore.runs.finding import find_run
 from vmacore.runs.weights import newest_whole
 from vmacore.training import trainer
@@ -272,3 +272,15 @@ def test_going_back_to_a_step(straight: RunDirectory, tmp_path: Path) -> None:
     assert (summary.step, run.pointed("latest")) == (earlier + 1, earlier + 1)
     train(run, DATASET, resume=True)
     assert files_of(run) == files_of(straight)
+
+
+@pytest.mark.parametrize("best", [10, 5])
+def test_going_back_before_the_best(tmp_path: Path, best: int) -> None:
+    run = create_run(tmp_path / "run", training={"steps": 12})
+    train(run, DATASET, stop=stop_after(10))
+    change_state(run.checkpoint(10), best={"step": best, "nll": 1.0, "accuracy": None})  # step 5 is gone
+    train(run, DATASET, steps=12, resume=True)
+    run.point("best", 12)
+    train(run, DATASET, resume=True, resume_from=10, stop=stop_after(1))
+    assert (run.pointed("latest"), run.pointed("best")) == (11, 10 if best == 10 else None)
+    assert read_state(run.checkpoint(11))["best"].get("step") == run.pointed("best")

@@ -72,7 +72,10 @@ def _colours(image: Image.Image) -> tuple[Floats, Floats | None]:
     if all(np.array_equal(bands[0], band) for band in bands):
         bands = bands[:1]  # grey: a third of the work
     colours = np.stack(bands, 2).astype(np.float32) / np.float32(255)
-    return colours, None if alpha is None or (alpha == 255).all() else alpha.astype(np.float32) / np.float32(255)
+    if alpha is None or not alpha.any():
+        return colours, None if alpha is None else alpha.astype(np.float32)
+    opacity = alpha.astype(np.float32) / np.float32(alpha.max())  # the same at half opacity
+    return colours, None if (opacity == 1).all() else opacity
 
 
 def _opaque(colours: Floats, alpha: Floats) -> Floats:
@@ -210,7 +213,8 @@ def _contrasted(distance: Floats) -> Floats | None:
     for _ in range(10):
         level = float(distance[distance > threshold].mean())
         threshold = level / 2
-    if level < max(FAINTEST, NOISE * _noise(distance[distance <= threshold])):
+    paper = distance[distance <= threshold]
+    if not len(paper) or level < max(FAINTEST, NOISE * _noise(paper)):
         return None
     return np.asarray(np.clip(distance / threshold - 0.5, 0, 1), dtype=np.float32)
 

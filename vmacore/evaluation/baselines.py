@@ -62,8 +62,8 @@ def baselines(
         VmaError: more classes or shots than there are, or counts below what an interval needs.
     """
     classifier.check(way=way, shot=shot, episodes=episodes, queries=queries)
-    pixels = classifier.pixels.double().cpu().numpy()
-    keys, asked = (F.normalize(e.double(), dim=1).cpu().numpy() for e in (classifier.keys, classifier.queries))
+    pixels = classifier.pixels.cpu().double().numpy()
+    keys, asked = (F.normalize(e.cpu().double(), dim=1).numpy() for e in (classifier.keys, classifier.queries))
     methods: dict[str, tuple[Callable[[], Any], Any, Any]] = {
         "pixels-logistic": (_logistic_regression, pixels, pixels),
         "embeddings-nearest": (_nearest, keys, asked),

@@ -170,12 +170,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
                 weights that were trained on addresses alone.
         """
         check_is_fitted(self, "memory_")
-        asked = self.classes_ if classes is None else np.asarray(classes)
+        asked = self.classes_ if classes is None else np.atleast_1d(classes)
         if n < 1 or not asked.size or not np.isin(asked, self.classes_).all():
             raise VmaError(f"choose at least one picture, and classes among {', '.join(map(str, self.classes_))}")
         reader = self._reader()
         check_decodes(reader.location)
-        memory, model = self.memory_, reader.model
+        memory, model = self.memory_.to(reader.device), reader.model
         rng = generator(random_state, 0, Stream.NOISE, reader.device)
         weights = torch.stack([memory.labels.cpu() == c for c in self._columns[np.searchsorted(self.classes_, asked)]])
         slots = weights.double().multinomial(n, True, generator=generator(random_state, 0, Stream.EPISODE)).flatten()
@@ -196,9 +196,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         reader = self._reader()
         check_decodes(reader.location)
         drawings = read_inputs(self._pictures(X, reset=False), self.memory_.preparation)
-        seen = Identifier(reader.model, self.memory_).seen(drawings)
-        bounds = memory_bounds(reader.model, seen, self.memory_.slots, samples=n_samples, seed=random_state)
-        return np.asarray(bounds.double().cpu().numpy())
+        memory = self.memory_.to(reader.device)
+        seen = Identifier(reader.model, memory).seen(drawings)
+        bounds = memory_bounds(reader.model, seen, memory.slots, samples=n_samples, seed=random_state)
+        return np.asarray(bounds.cpu().double().numpy())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -246,19 +247,21 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             files=tuple(names[row] for row in order),
         )
         memory = reader.read(characters, preparation)
-        self.memory_ = (memory if first else self.memory_.joined(memory)).calibrated(reader.model)
+        memory = (memory if first else self.memory_.to(reader.device).joined(memory)).calibrated(reader.model)
+        self.memory_ = memory.to("cpu")  # what is pickled is read where there is no such device too
         self.classes_ = classes
         numbers = dict(zip(files, rows, strict=True)) | {name: len(files) + row for row, name in enumerate(names)}
         self._rows = np.array([numbers[file] for file in self.memory_.files])
         self._columns = np.array([self.memory_.classes.index(str(label)) for label in classes])
-        self.threshold_ = Identifier(reader.model, self.memory_, self.reject).threshold if self.novelty else -math.inf
+        self.threshold_ = Identifier(reader.model, memory, self.reject).threshold if self.novelty else -math.inf
         return self
 
     def _judge(self, X: Any, top: int = 1) -> _Judged:
         """What the memory tells, a column of log_prob for each of classes_."""
         check_is_fitted(self, "memory_")
         drawings = read_inputs(self._pictures(X, reset=False), self.memory_.preparation)
-        identifier = Identifier(self._reader().model, self.memory_, top=top)
+        reader = self._reader()
+        identifier = Identifier(reader.model, self.memory_.to(reader.device), top=top)
         parts = []
         for part in drawings.split(BATCH):
             # Batches have one size, since others round otherwise: no answer depends on what else is asked.

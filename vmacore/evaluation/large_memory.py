@@ -52,7 +52,7 @@ def score_memory(
         raise VmaError("a score needs at least 2 targets, and at least 1 sample and 1 target at a time")
     rows, each = [], []
     for means, nll in _scored(model, targets, memory, samples, seed, batch, budget_bytes):
-        rows.append(means.double() * len(nll) / len(targets))
+        rows.append(means.cpu().double() * len(nll) / len(targets))
         each += nll.tolist()
         if progress:
             progress(len(each), len(targets))

@@ -72,7 +72,7 @@ def recognise(
         cosines = of_class @ of_class.transpose(1, 2)  # [WAY, EACH, EACH]
         apart = (EACH**2 - cosines.sum((1, 2))) / (EACH * (EACH - 1))  # each has cosine 1 with itself
         rows.append(torch.stack([(nearest == own).float().mean(), apart.mean()]))
-    return Recognition(*torch.stack(rows, 1).double().cpu())
+    return Recognition(*torch.stack(rows, 1).cpu().double())
 
 
 def embedded(judge: VariationalMemoryAddressing, images: Tensor) -> Tensor:

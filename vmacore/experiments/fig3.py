@@ -46,7 +46,7 @@ def run(lab: Lab) -> Result:
             table.append(_numbers(looks))
             if step == 0:
                 written = figures.save(_figure(looks), lab.out / "fig3")
-        values = torch.cat(table).double()  # [targets, 4]
+        values = torch.cat(table).cpu().double()  # [targets, 4]
     labels = (
         ("q(a|x) on slots of the target's class", "%", 100.0),
         (f"likeliest slot is of the target's class, 1 in {CLASSES} by chance", "%", 100.0),

@@ -63,7 +63,7 @@ def errors(model: GenerativeModel, drawings: Characters, lab: Lab) -> dict[str, 
             classifier.keys[memory], classifier.queries[memory + 1], classifier.model.config.similarity
         )  # [queries, slots]
         own = torch.arange(WAY, device=scores.device)
-        alone.append((scores.argmax(1) != own).double().mean().cpu())
+        alone.append((scores.argmax(1) != own).cpu().double().mean())
         _, matched = linear_sum_assignment(scores.log_softmax(1).cpu().numpy(), maximize=True)
         together.append((torch.from_numpy(matched) != own.cpu()).double().mean())
     return {ALONE: torch.stack(alone), TOGETHER: torch.stack(together)}

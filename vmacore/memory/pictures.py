@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -129,11 +130,12 @@ class PictureMemory:
     def joined(self, other: PictureMemory) -> PictureMemory:
         """With the slots of another memory that the same weights read; its new classes stand last.
 
-        Of a file that both hold, what the other read takes the place.
+        Of a file that both hold in the same class, what the other read takes the place. In another class it stays:
+        paths may be relative, and two folders each have their 1.png.
         """
         files = self.files + other.files
-        again = set(map(os.path.normpath, other.files))
-        kept = [slot for slot, file in enumerate(self.files) if os.path.normpath(file) not in again]
+        again = set(other._examples())
+        kept = [slot for slot, example in enumerate(self._examples()) if example not in again]
         chosen = torch.tensor([*kept, *range(len(self), len(files))])
         names = tuple(dict.fromkeys(self.classes + other.classes))
         places = {name: place for place, name in enumerate(names)}
@@ -171,6 +173,15 @@ class PictureMemory:
         if not len(kept):
             raise VmaError("no picture would be left in memory: delete its file, or add others first")
         return self._select(kept)
+
+    def to(self, device: torch.device | str) -> PictureMemory:
+        """The same on another device; pictures in the finer view stay on the CPU."""
+
+        def moved(part: Any) -> Any:
+            tensors = {name: value.to(device) for name, value in vars(part).items() if isinstance(value, Tensor)}
+            return replace(part, **tensors)
+
+        return replace(self, slots=moved(self.slots), calibration=self.calibration and moved(self.calibration))
 
     def calibrated(self, model: VariationalMemoryAddressing) -> PictureMemory:
         """With log p(a) and calibration of the slots that it holds."""
@@ -243,6 +254,11 @@ class PictureMemory:
             files=tuple(self.files[slot] for slot in index.tolist()),
             calibration=None,
         )
+
+    def _examples(self) -> list[tuple[str, str]]:
+        """The class and the file of each slot."""
+        classes = (self.classes[c] for c in self.labels.tolist())
+        return list(zip(classes, map(os.path.normpath, self.files), strict=True))
 
     def _class(self, name: str) -> int:
         if name not in self.classes:

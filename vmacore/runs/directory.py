@@ -123,6 +123,14 @@ class RunDirectory:
         """Let `latest` or `best` name a step."""
         replace(self.path / name, str(step).encode())
 
+    def go_back(self, step: int, best: int | None) -> None:
+        """Let `latest` name a step, and `best` the best one until then, or nothing."""
+        if best is not None:
+            self.point("best", best)
+        else:
+            (self.path / "best").unlink(missing_ok=True)
+        self.point("latest", step)
+
     def steps(self) -> list[int]:
         """The steps to go on from, the newest first: the one that `latest` names and those before; all if it is lost.
 

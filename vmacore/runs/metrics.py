@@ -20,7 +20,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
     Raises:
         VmaError: the file cannot be read.
     """
-    return [row for line in _lines(run) if (row := _row(line))]
+    return [row for line in _text(run).splitlines() if (row := _row(line))]
 
 
 def last(run: Path, kind: str) -> dict[str, Any]:
@@ -40,19 +40,19 @@ def append(run: Path, kind: str, row: dict[str, Any]) -> None:
 
 
 def cut_after(run: Path, step: int) -> None:
-    """Drop rows of later steps, and what is no row."""
-    lines = _lines(run)
-    kept = [line for line in lines if (row := _row(line)) and row["step"] <= step]
-    if kept != lines:
-        replace(run / FILE, "".join(line + "\n" for line in kept).encode())
+    """Drop rows of later steps, and what is no row; end the last one, so that the next is its own."""
+    text = _text(run)
+    kept = [line for line in text.splitlines() if (row := _row(line)) and row["step"] <= step]
+    if (whole := "".join(line + "\n" for line in kept)) != text:
+        replace(run / FILE, whole.encode())
 
 
-def _lines(run: Path) -> list[str]:
+def _text(run: Path) -> str:
     path = run / FILE
     if not path.exists():
-        return []
+        return ""
     with reading(path, "move it away to go on without what was reported"):
-        return content(path, LARGEST).decode("utf-8", "replace").splitlines()
+        return content(path, LARGEST).decode("utf-8", "replace")
 
 
 def _row(line: str) -> dict[str, Any] | None:

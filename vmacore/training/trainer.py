@@ -167,7 +167,7 @@ class Trainer:
         for step in range(episodes):
             episode = sampler.at(step)
             rows.append(address_metrics(model.address(episode.targets, model.read(episode.memory)), episode))
-        values = torch.stack(rows).double()  # [episodes, METRICS]
+        values = torch.stack(rows).cpu().double()  # [episodes, METRICS]
         means = dict(zip(METRICS, values.mean(0).tolist(), strict=True))
         return means["nll"], float(values[:, 0].std()) / math.sqrt(episodes), means["kl_address"], 0.0
 
@@ -215,8 +215,10 @@ class Trainer:
         load_weights(self.averaged.module, folder / WEIGHTS["averaged"])
         self.optimiser.restore(folder, step)
         self.step, self.best = step, read_state(folder)["best"]
+        if self.best and not (self.run.checkpoint(self.best["step"]) / STATE).is_file():
+            self.best = {}  # a better one had taken its place: the next that can be stored is the best
         if self.leads and self.run.pointed("latest") != step:
-            self.run.point("latest", step)  # before metrics are cut: the run goes back as a whole
+            self.run.go_back(step, self.best.get("step"))  # before metrics are cut: the run goes back as a whole
 
     def log(self, kind: str, row: dict[str, Any]) -> None:
         """Append a row to metrics.jsonl."""
