@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -15,7 +16,7 @@ from tests.data.drawings import write_files
 from tests.data.server import Server
 from vmacore.data import download as module
 from vmacore.data.download import REMOTES, Remote, download
-from vmacore.errors import VmaError
+from vmacore.errors import VmaError, writing
 
 ONE, TWO = b"one" * 100_000, b"two"
 
@@ -211,6 +212,35 @@ def test_files_without_a_hash_that_can_not_be_read_are_fetched_again(server: Ser
     assert (tmp_path / "pair" / "one.bin").read_bytes() == b"<html>"
     download("pair", tmp_path, remotes=without_hashes(server.url))
     assert (tmp_path / "joined").read_bytes() == ONE + TWO
+
+
+def test_files_without_a_hash_stay_until_others_are_there(server: Server, tmp_path: Path) -> None:
+    server.answers = {"one.bin": [ONE]}
+    pair = tmp_path / "pair"
+    pair.mkdir()
+    before = {"one.bin": b"<html>", "two.bin": b"by hand"}
+    for name, content in before.items():
+        (pair / name).write_bytes(content)
+    with pytest.raises(VmaError, match=r"two.bin: 404"):
+        download("pair", tmp_path, remotes=without_hashes(server.url))
+    assert {path.name: path.read_bytes() for path in pair.iterdir()} == before | {"one.bin": ONE}
+
+
+def test_files_without_a_hash_stay_where_the_disk_is_full(server: Server, tmp_path: Path) -> None:
+    class Full(Joiner):
+        def import_from(self, source: Path, data_dir: Path) -> Path:
+            with writing(data_dir, "make room"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    pair = tmp_path / "pair"
+    pair.mkdir()
+    for name in ("one.bin", "two.bin"):
+        (pair / name).write_bytes(ONE)
+    full = {"pair": replace(without_hashes(server.url)["pair"], reader=Full())}
+    with pytest.raises(VmaError, match="No space left"):
+        download("pair", tmp_path, remotes=full)
+    assert sorted(path.name for path in pair.iterdir()) == ["one.bin", "two.bin"]
+    assert server.asked == []
 
 
 def test_of_files_without_a_hash_only_the_missing_are_fetched(server: Server, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +99,9 @@ def download(
             pass  # missing or damaged: either way it is to be made anew
     with no_empty_folders(folder):
         if source is None:
-            if not offline:
-                _discard_unreadable(remote, folder, Path(data_dir))
-            _fetch(remote, name, folder, progress, offline, base_url or remote.base_url, retries)
+            refused = [] if offline else _refused(remote, folder, Path(data_dir))
+            with _set_aside(refused):
+                _fetch(remote, name, folder, progress, offline, base_url or remote.base_url, retries)
         else:
             try:
                 check_writable(folder / "any")
@@ -111,19 +111,39 @@ def download(
     return Downloaded(folder, remote.reader.describe(Path(data_dir)))
 
 
-def _discard_unreadable(remote: Remote, folder: Path, data_dir: Path) -> None:
-    """Where no hash tells whether a file that was fetched earlier is whole, its reader does: what it refuses goes."""
+def _refused(remote: Remote, folder: Path, data_dir: Path) -> list[Path]:
+    """Where no hash tells whether files that were fetched earlier are whole, their reader does: those that it refuses.
+
+    Raises:
+        VmaError: they could not be read, or what they make not be written, which says nothing of them.
+    """
     unknown = [folder / file for file, known_hash in remote.registry.items() if known_hash is None]
     if not unknown or not all(path.is_file() for path in unknown):
-        return  # with some missing the reader could say nothing of the others
+        return []  # with some missing the reader could say nothing of the others
     try:
         remote.reader.import_from(folder, data_dir)
-    except VmaError:
-        for path in unknown:
+    except VmaError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
+            raise
+        return unknown
+    return []
+
+
+@contextmanager
+def _set_aside(files: Sequence[Path]) -> Iterator[None]:
+    """Renames files while others are fetched; they come back unless their successor is there."""
+    aside = {path: path.with_name(f"{path.name}.refused") for path in files}
+    try:
+        for path, kept in aside.items():
             try:
-                path.unlink()
+                path.rename(kept)
             except OSError as error:
                 raise VmaError(f"can't replace {path}: {error.strerror or error}") from error
+        yield
+    finally:
+        for path, kept in aside.items():
+            with suppress(OSError):
+                kept.unlink() if path.exists() else kept.rename(path)
 
 
 def _fetch(
