@@ -9,7 +9,7 @@ import torch
 
 from tests.data.pictures import drawing, save_classes
 from vmacore.data import load_dataset
-from vmacore.data.folders import FolderDataset, files_below, read_folder
+from vmacore.data.folders import FolderDataset, files_below, in_utf8, read_folder
 from vmacore.data.pictures import LEVELS, Preparation
 from vmacore.data.splits import validation_classes
 from vmacore.data.views import pixels_of
@@ -100,6 +100,20 @@ def test_a_tenth_of_the_classes_validates_and_all_test(tmp_path: Path) -> None:
     assert list(dataset.validation.classes) == chosen
     assert set(dataset.train.classes) == set(dataset.test.classes) - set(chosen)
     assert dataset.test.n_classes == 20
+
+
+def test_the_classes_that_validate_can_be_named(tmp_path: Path) -> None:
+    save_classes(tmp_path, {f"class{number:02}": 2 for number in range(20)})
+    first = load_dataset(str(tmp_path))
+    save_classes(tmp_path, {"a_new": 2, "b_new": 2})
+    assert load_dataset(str(tmp_path)).validation.classes != first.validation.classes
+    again = load_dataset(str(tmp_path), validation=in_utf8(first.validation.classes))
+    assert again.validation.classes == first.validation.classes
+    assert set(again.train.classes) == set(first.train.classes) | {"a_new", "b_new"}
+    assert load_dataset(str(tmp_path), validation=["gone", "a_new"]).validation.classes == ("a_new",)
+    assert in_utf8(["a\udcff"]) == ("a\\udcff",)
+    with pytest.raises(VmaError, match=r"glyphs has validation classes of its own: leave data\.validation out"):
+        load_dataset("glyphs", validation=["a"])
 
 
 def test_folders_of_splits_are_the_splits(tmp_path: Path) -> None:

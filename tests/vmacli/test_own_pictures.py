@@ -63,6 +63,19 @@ def test_a_folder_that_has_moved(shell: Shell) -> None:
     assert shell.json("train", "--resume", "mine", "--steps", "4")["step"] == 4
 
 
+def test_the_classes_that_validate_stay(shell: Shell) -> None:
+    symbols = shell.folder / "symbols"
+    save_classes(symbols, COUNTS)
+    shell("train", "--dataset", str(symbols), "--name", "mine", "--steps", "2", *SMALL)
+    before = RunDirectory.open(shell.runs / "mine").config.data.validation
+    save_classes(symbols, {f"0 new {number}": 9 for number in range(10)})
+    resumed = shell("train", "--resume", "mine", "--steps", "4").stderr
+    assert f"{len(COUNTS) - 1 + 10 - 2} classes train, 2 validate" in resumed  # but for the class of one picture
+    asked = ("classify", "mine", "--split", "validation", "--way", "2", "--shot", "1", "--episodes", "5", "--per-class")
+    assert before is not None
+    assert all(name in shell(*asked).stdout for name in before)
+
+
 def test_a_run_of_few_classes_has_no_accuracy_of_five(own: Shell) -> None:
     assert "accuracy" not in own("train", "--resume", "mine", "--steps", "11").stderr  # two classes validate
     assert own.json("runs")["runs"][0]["best_validation_accuracy"] is None

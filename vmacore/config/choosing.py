@@ -52,7 +52,7 @@ def configure(wanted: Wanted, init: Config | None = None) -> Config:
         raise VmaError("data sets are prepared as they are: give --frame with a folder of pictures (--dataset PATH)")
     changes = []
     if wanted.dataset is not None and wanted.dataset != config.data.dataset:
-        changes += [f"data.dataset={wanted.dataset}", "data.protocol=none"]
+        changes += [f"data.dataset={wanted.dataset}", "data.protocol=none", "data.validation=none"]
     for key, value in (
         ("data.protocol", wanted.frame or wanted.protocol),
         ("objective.estimator", wanted.estimator),

@@ -18,6 +18,8 @@ class DataConfig(Section):
     seed: int = Field(0, ge=0, lt=2**63)  # made-up data, and the binarisation of evaluation images
     # Grey levels become training pixels anew in every step, or once by `seed`.
     binarise: Literal["resampled", "fixed"] = "resampled"
+    # Of a folder of pictures without a folder validation: the classes that validate, as a run found them when it began.
+    validation: tuple[str, ...] | None = None  # None: a tenth, by a rule
 
 
 class EpisodeConfig(KindSection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def load_dataset(
     binarise: str = "resampled",
     view: str = "pixels",
     size: tuple[int, int] = (26, 26),
+    validation: Sequence[str] | None = None,
 ) -> Dataset:
     """A data set cut into train, validation and test.
 
@@ -36,6 +38,7 @@ def load_dataset(
     binarise: "fixed" draws the training pixels of grey levels once, by `seed`; "resampled" leaves them to each step.
     view: "finer" gives the finer view of the same drawings (`vmacore.data.views`), of a data set that has one.
     size: of x in pixels, for pictures of a folder; other data sets have theirs.
+    validation: the classes that validate, of a folder that has none for it; None: a tenth.
     offline: makes no difference, as loading never downloads; taken so that callers can pass it on.
 
     Raises:
@@ -47,7 +50,9 @@ def load_dataset(
     if protocol not in module.PROTOCOLS:
         raise VmaError(f"{name} has no protocol {protocol!r}; {choose_one_of(protocol, module.PROTOCOLS)}")
     if own:
-        return folders.load(Path(name), protocol, size, finer=view == "finer")
+        return folders.load(Path(name), protocol, size, finer=view == "finer", validation=validation)
+    if validation is not None:
+        raise VmaError(f"{name} has validation classes of its own: leave data.validation out")
     folder = data_folder(data_dir)
     if view == "finer" and not hasattr(module, "open_finer"):
         having = [other for other in DATASETS if hasattr(DATASETS[other], "open_finer")]

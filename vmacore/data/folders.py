@@ -63,12 +63,15 @@ def read_class(paths: Sequence[Path], name: str, preparation: Preparation) -> Pi
     return _read(paths[0], [(name, file) for file in reversed(files.values())], preparation)
 
 
-def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> FolderDataset:
+def load(
+    path: Path, frame: str, size: tuple[int, int], *, finer: bool, validation: Sequence[str] | None = None
+) -> FolderDataset:
     """A folder as a data set.
 
     With folders train, validation and test, and no others, these are the splits. Else every class is for tests; to
     train on, a tenth of those with more than one picture validates (`validation_classes`) and the others train. A tenth
-    of train's classes validates too where there is no folder validation.
+    of train's classes validates too where there is no folder validation. In place of a tenth, those that `validation`
+    names `in_utf8`: a run names those that it began with, since another tenth validates once classes are added.
 
     Raises:
         VmaError: as in read_folder.
@@ -88,14 +91,14 @@ def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> Folde
         left_out += pictures.left_out
     none = next(iter(splits.values())).select([])
     train, test = splits.get("train", none), splits.get("test", none)
-    validation = splits.get("validation")
-    if validation is None:
-        several = [c for c, count in enumerate(train.counts.tolist()) if count > 1]
-        chosen = [several[place] for place in validation_classes([train.classes[c] for c in several])]
-        validation = train.select(chosen)
+    if "validation" in splits:
+        validates = splits["validation"]
+    else:
+        chosen = _tenth(train) if validation is None else _named(validation, train)
+        validates = train.select(chosen)
         train = train.select([c for c in range(train.n_classes) if c not in chosen])
     if not finer:
-        train, validation, test = (part.in_pixels() for part in (train, validation, test))
+        train, validates, test = (part.in_pixels() for part in (train, validates, test))
     return FolderDataset(
         name=str(path),
         protocol=frame,
@@ -103,9 +106,25 @@ def load(path: Path, frame: str, size: tuple[int, int], *, finer: bool) -> Folde
         binarisation=view_in_words(finer=finer),
         left_out=tuple(left_out),
         train=train,
-        validation=validation,
+        validation=validates,
         test=test,
     )
+
+
+def _tenth(train: Characters) -> list[int]:
+    """The classes of `validation_classes`, of those with more than one picture."""
+    several = [c for c, count in enumerate(train.counts.tolist()) if count > 1]
+    return [several[place] for place in validation_classes([train.classes[c] for c in several])]
+
+
+def _named(names: Sequence[str], train: Characters) -> list[int]:
+    """The classes of these names `in_utf8`, but for those that are gone."""
+    return [c for c, name in enumerate(in_utf8(train.classes)) if name in names]
+
+
+def in_utf8(names: Sequence[str]) -> tuple[str, ...]:
+    """Names as a configuration can hold them: bytes of a path that are not UTF-8 as escapes."""
+    return tuple(name.encode("utf-8", "backslashreplace").decode() for name in names)
 
 
 def in_words(left_out: Sequence[str]) -> list[str]:

@@ -70,8 +70,10 @@ def open_run(
     if frame and not is_folder(read):
         raise VmaError(f"{read} is prepared as it is: give --frame with a folder of pictures (--dataset PATH)")
     if frame or read != trained_on:
-        protocol = frame or (config.data.protocol if read == trained_on else None)
-        data = config.data.model_copy(update={"dataset": read, "protocol": protocol})
+        changes: dict[str, object] = {"dataset": read, "protocol": frame}
+        if read != trained_on and Path(trained_on).is_dir():  # else the folder has moved, and is the same
+            changes |= {"validation": None}
+        data = config.data.model_copy(update=changes)
         config = config.model_copy(update={"data": data})
     else:
         check_still_there(config, "give its new place by --dataset")
@@ -156,6 +158,7 @@ def load_data(config: Config, data_dir: Path | None = None, tell: Tell = lambda 
         binarise=data.binarise,
         view=config.model.view,
         size=config.model.size,
+        validation=data.validation,
     )
     for line in in_words(found.left_out) if isinstance(found, FolderDataset) else ():
         tell(line)

@@ -15,6 +15,7 @@ import torch
 from vmacore import distributed
 from vmacore.config import Config
 from vmacore.data.characters import Dataset
+from vmacore.data.folders import FolderDataset, in_utf8
 from vmacore.episodes import training_sampler, validation_sampler
 from vmacore.errors import VmaError, reason, short_of_memory
 from vmacore.runs import metrics
@@ -59,7 +60,7 @@ class TrainingSummary:
 
 
 def prepare(config: Config, dataset: Dataset, start: Start | None = None) -> Config:
-    """The configuration with what follows from the data filled in: protocol and image size.
+    """The configuration with what follows from the data filled in: protocol, image size, a folder's validation classes.
 
     start: the weights that the run is to start from, if any.
 
@@ -67,9 +68,12 @@ def prepare(config: Config, dataset: Dataset, start: Start | None = None) -> Con
         VmaError: no model has these settings, a split cannot hold the episodes, or `start` has other networks.
     """
     size = dataset.train.size
+    data: dict[str, object] = {"protocol": dataset.protocol}
+    if isinstance(dataset, FolderDataset):
+        data["validation"] = in_utf8(dataset.validation.classes)
     filled = config.model_copy(
         update={
-            "data": config.data.model_copy(update={"protocol": dataset.protocol}),
+            "data": config.data.model_copy(update=data),
             "model": config.model.model_copy(update={"size": size}),
         }
     )
