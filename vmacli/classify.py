@@ -18,6 +18,7 @@ from vmacli.output import reporting
 from vmacli.session import Session, uses
 from vmacli.tables.classes import by_class
 from vmacli.tables.classify import EMBEDDINGS, INTERVALS, accuracies, by_alphabet, refused
+from vmacore.evaluation.tasks import BASELINE_EPISODES, DECODING, MIXTURE_WEIGHT, REJECT, SAMPLES
 from vmacore.shelf import is_folder
 
 if TYPE_CHECKING:
@@ -40,6 +41,17 @@ def classify(
     """Classify drawings of new classes, every --way with every --shot, by every --rule on the same tasks."""
     if (baselines.with_baselines or unknown.asked) and tasks.within_alphabet:
         raise typer.BadParameter("give --within-alphabet without --baselines and --unknown")
+    rules = set(choice.rules)
+    alone = baselines.baseline_episodes is not None and not baselines.with_baselines
+    for given, option, needed in (
+        (unknown.reject is not None and not unknown.asked, "--reject", "--unknown"),
+        (alone, "--baseline-episodes", "--baselines"),
+        (choice.weight is not None and "mixture" not in rules, "--mixture-weight", "--rule mixture"),
+        (choice.samples is not None and not rules & set(DECODING), "--samples", "--rule likelihood or mixture"),
+        (choice.shifts > 0 and rules == {"likelihood"}, "--shifts", "a rule that compares embeddings"),
+    ):
+        if given:
+            raise typer.BadParameter(f"{option} changes nothing without {needed}")
     with reporting(session) as output:
         from vmacore.evaluation.answers import write_csv
         from vmacore.evaluation.csv_file import check_csv
@@ -49,14 +61,14 @@ def classify(
         asked = FewShotTasks(
             kinds=tuple(product(tasks.way or [5], tasks.shot or [1])),
             rules=tuple(choice.rules),
-            samples=choice.samples,
-            weight=choice.weight,
+            samples=choice.samples or SAMPLES,
+            weight=MIXTURE_WEIGHT if choice.weight is None else choice.weight,
             shifts=choice.shifts,
             episodes=tasks.episodes,
             queries=tasks.queries,
             within_alphabet=tasks.within_alphabet,
-            baselines=baselines.baseline_episodes if baselines.with_baselines else 0,
-            reject=unknown.reject if unknown.asked else None,
+            baselines=(baselines.baseline_episodes or BASELINE_EPISODES) if baselines.with_baselines else 0,
+            reject=(REJECT if unknown.reject is None else unknown.reject) if unknown.asked else None,
             seed=session.seed,
         )
         options.check_report(single.report)

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from vmacli.options import Reject, Report
+from vmacli.options import Report
 from vmacore.evaluation.tasks import (
     BASELINE_EPISODES,
     EPISODES,
     EPISODES_DECODING,
     MIXTURE_WEIGHT,
     QUERIES_DECODING,
+    REJECT,
     SAMPLES,
 )
 
@@ -83,12 +84,24 @@ class Choice:
         ),
     ] = None
     samples: Annotated[
-        int, typer.Option("--samples", min=1, help="Samples of z for each query and slot, where a rule decodes.")
-    ] = SAMPLES
+        int | None,
+        typer.Option(
+            "--samples",
+            min=1,
+            help="Samples of z for each query and slot, where a rule decodes.",
+            show_default=f"{SAMPLES}",
+        ),
+    ] = None
     weight: Annotated[
-        float, typer.Option("--mixture-weight", min=0, max=1, help="w, the weight of the likelihood in the mixture.")
-    ] = MIXTURE_WEIGHT
-
+        float | None,
+        typer.Option(
+            "--mixture-weight",
+            min=0,
+            max=1,
+            help="w, the weight of the likelihood in the mixture.",
+            show_default=f"{MIXTURE_WEIGHT}",
+        ),
+    ] = None
     shifts: Annotated[
         int,
         typer.Option(
@@ -117,8 +130,14 @@ class Beside:
         ),
     ] = False
     baseline_episodes: Annotated[
-        int, typer.Option("--baseline-episodes", min=2, help="The most tasks for --baselines, which are slower.")
-    ] = BASELINE_EPISODES
+        int | None,
+        typer.Option(
+            "--baseline-episodes",
+            min=2,
+            help="The most tasks for --baselines, which are slower.",
+            show_default=f"{BASELINE_EPISODES}",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -147,4 +166,13 @@ class Unknown:
             "none of these, as vma identify refuses.",
         ),
     ] = False
-    reject: Reject = 0.05
+    reject: Annotated[
+        float | None,
+        typer.Option(
+            "--reject",
+            min=0,
+            max=0.99,
+            help="With --unknown: how many of the known may be refused, a fraction; 0 refuses none.",
+            show_default=f"{REJECT}",
+        ),
+    ] = None

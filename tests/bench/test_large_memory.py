@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tests import synthetic
-from vmacore.bench.large_memory import Variants, query_times, shifted_and_slanted
+from vmacore.bench.large_memory import Variants, costs, query_times, shifted_and_slanted
+from vmacore.data.characters import Characters
 from vmacore.data.sets import glyphs
 from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError
@@ -75,6 +76,27 @@ def test_times_of_a_query_and_its_product(tmp_path: Path) -> None:
     write_memory(tmp_path / "plain", model, variants.parts(), 300)
     with pytest.raises(VmaError, match="no classes"):
         query_times(model, open_memory(tmp_path / "plain", model), targets)
+
+
+def test_a_memory_is_taken_again_for_the_same_drawings_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, built = VariationalMemoryAddressing(synthetic.MODEL), []
+
+    def measure(characters: Characters) -> None:
+        asked = {"targets": 2, "samples": 1, "rounds": 1, "progress": lambda done, total: built.append(done)}
+        costs(model, Variants(characters, 30), tmp_path, **asked)  # type: ignore[arg-type]
+
+    measure(CHARACTERS)
+    assert built.pop() == 30
+    built.clear()
+    measure(CHARACTERS)
+    assert built == []
+    next(tmp_path.glob("*.json")).write_text("{")  # cut short
+    measure(CHARACTERS)
+    assert built.pop() == 30
+    built.clear()
+    measure(synthetic.characters([5, 9, 4], seed=1))
+    assert built.pop() == 30
 
 
 def test_slots_of_finer_views_are_shades_and_move_as_far() -> None:

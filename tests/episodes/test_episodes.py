@@ -217,3 +217,8 @@ def test_an_episode_is_made_on_the_device_asked_for() -> None:
 def test_an_empty_split() -> None:
     with pytest.raises(VmaError, match="the split holds 0"):
         _sampler(UNEVEN.select([]))
+
+
+def test_an_empty_split_is_refused() -> None:
+    with pytest.raises(VmaError, match="the split holds no drawings"):
+        MinibatchSampler(synthetic.characters([3, 3]).select([]), n_target=2, seed=0)

@@ -184,6 +184,11 @@ def test_foreseen_failures(
         ("--queries", "0"),
         ("--mixture-weight", "1.1"),
         ("--baseline-episodes", "1"),
+        ("--baseline-episodes", "5"),  # these change nothing without another
+        ("--reject", "0.1"),
+        ("--mixture-weight", "0.5", "--rule", "likelihood"),
+        ("--samples", "2", "--rule", "prototype"),
+        ("--shifts", "1", "--rule", "likelihood"),
     ],
 )
 def test_wrong_usage(trained: Shell, arguments: tuple[str, ...]) -> None:

@@ -63,6 +63,13 @@ def test_a_folder_that_has_moved(shell: Shell) -> None:
     assert shell.json("train", "--resume", "mine", "--steps", "4")["step"] == 4
 
 
+def test_a_run_on_a_hidden_folder_is_found(shell: Shell) -> None:
+    save_classes(shell.folder / ".-hidden", COUNTS)
+    made = shell.json("train", "--dataset", str(shell.folder / ".-hidden"), "--steps", "1", *SMALL)
+    assert Path(made["run"]).name == "hidden-1"
+    assert [run["name"] for run in shell.json("runs")["runs"]] == ["hidden-1"]
+
+
 def test_the_classes_that_validate_stay(shell: Shell) -> None:
     symbols = shell.folder / "symbols"
     save_classes(symbols, COUNTS)

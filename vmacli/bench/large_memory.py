@@ -49,7 +49,7 @@ def command(
     """Measure large memories of a few-shot run: building, a query beside its matrix product, accuracy, a bound.
 
     Slots are drawings of the run's test classes with random shifts and slants, none of a target's own drawing. Building
-    takes about a millisecond a slot, a quarter of an hour for a million; a memory that was built is kept.
+    takes about a quarter of a millisecond a slot, four minutes for a million; a memory that was built is kept.
     """
     with reporting(session) as output:
         sizes = list(size or SIZES)
@@ -85,7 +85,7 @@ def _measure(
         found: Costs = costs(
             model,
             Variants(opened.characters("test"), size),
-            folder / opened.dataset.name,
+            folder / Path(opened.dataset.name).name,
             **vars(measured),
             progress=progress.update,
         )
@@ -100,6 +100,7 @@ def _apart(session: Session, wanted: options.Wanted, measured: Measured, size: i
     """The document of one size; the other process says on stderr what it does."""
     arguments = [sys.executable, "-m", "vmacli", "bench", "large-memory", *([wanted.run] if wanted.run else [])]
     arguments += ["--dataset", wanted.dataset] if wanted.dataset else []
+    arguments += ["--frame", wanted.frame] if wanted.frame else []
     arguments += [word for name, value in vars(measured).items() for word in (f"--{name}", str(value))]
     arguments += ["--data-dir", str(session.data_dir), "--runs-dir", str(session.runs_dir)]
     arguments += ["--weights", session.weights, "--size", str(size), "--cache", str(folder), "--json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import sys
@@ -19,6 +20,7 @@ from vmacore.bench.timing import in_turns, medians
 from vmacore.data.characters import Characters
 from vmacore.errors import VmaError
 from vmacore.evaluation.large_memory import MemoryScore, classify_by_memory, score_memory
+from vmacore.files import replace
 from vmacore.memory.large import LargeMemory, fingerprint, open_memory, write_memory
 from vmacore.models.vma import VariationalMemoryAddressing
 from vmacore.seeds import Stream, generator
@@ -176,11 +178,14 @@ def costs(
     rounds: int = 9,
     progress: Callable[[int, int], None] | None = None,
 ) -> Costs:
-    """Build a memory or take the one of these weights in `folder`; then open, query, classify and score.
+    """Build a memory or take the one of these weights and drawings in `folder`; then open, query, classify and score.
 
     targets, samples: of the bound. rounds: of the timing. progress(done, total) counts slots that are built.
     """
-    file = folder / f"{variants.slots}-{fingerprint(model)[:12]}.safetensors"
+    drawings = hashlib.sha256(repr(variants.characters.classes).encode("utf-8", "backslashreplace"))
+    for part in (variants.characters.images, variants.characters.labels):
+        drawings.update(part.numpy().tobytes())
+    file = folder / f"{variants.slots}-{fingerprint(model)[:12]}-{drawings.hexdigest()[:12]}.safetensors"
     built = _built(file, model, variants, progress)
     start = time.perf_counter()
     memory = open_memory(file, model)
@@ -220,7 +225,8 @@ def _built(
 ) -> float:
     """Seconds a slot that building took, now or when the file was built."""
     notes = file.with_suffix(".json")
-    if not (file.exists() and notes.exists()):
+    known = _seconds(notes) if file.exists() else None
+    if known is None:
         file.parent.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
         write_memory(
@@ -232,5 +238,14 @@ def _built(
             classes=variants.characters.n_classes,
             progress=progress,
         )
-        notes.write_text(json.dumps({"seconds_per_slot": (time.perf_counter() - start) / variants.slots}))
-    return float(json.loads(notes.read_text())["seconds_per_slot"])
+        known = (time.perf_counter() - start) / variants.slots
+        replace(notes, json.dumps({"seconds_per_slot": known}).encode())
+    return known
+
+
+def _seconds(notes: Path) -> float | None:
+    """What the notes beside a memory say; None where they are gone or damaged."""
+    try:
+        return float(json.loads(notes.read_bytes())["seconds_per_slot"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

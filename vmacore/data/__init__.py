@@ -65,8 +65,8 @@ def load_dataset(
     if dataset.train.levels > 1 and view == "pixels":
         if binarise == "fixed":
             how = f"{dataset.binarisation}: fixed by seed {seed}"
-            train, validation = dataset.train.binarised(seed), dataset.validation.binarised(seed)
-            dataset = replace(dataset, binarisation=how, train=train, validation=validation)
+            train, validates = dataset.train.binarised(seed), dataset.validation.binarised(seed)
+            dataset = replace(dataset, binarisation=how, train=train, validation=validates)
         else:
             how = f"{dataset.binarisation}: fixed by seed {seed} for evaluation, resampled each step for training"
             dataset = replace(dataset, binarisation=how)

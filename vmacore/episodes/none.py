@@ -6,7 +6,8 @@ import torch
 
 from vmacore.config import EpisodeConfig
 from vmacore.data.characters import Characters
-from vmacore.episodes.base import Episode, Pixels
+from vmacore.episodes.base import Episode, Pixels, ahead
+from vmacore.errors import VmaError
 from vmacore.seeds import Stream, generator
 
 
@@ -22,6 +23,8 @@ class MinibatchSampler:
     """Targets of all classes alike, with no memory: for a memory that is learned, or a model without one."""
 
     def __init__(self, characters: Characters, *, n_target: int, seed: int, device: torch.device | str = "cpu") -> None:
+        if not len(characters.images):
+            raise VmaError("the split holds no drawings: choose another split or data set")
         self.characters, self.n_target, self.seed = characters, n_target, seed
         self._pixels = Pixels(characters, seed, device)
 
@@ -30,9 +33,10 @@ class MinibatchSampler:
         draw = generator(self.seed, step, Stream.EPISODE)
         index = torch.randint(len(self.characters.images), (self.n_target,), generator=draw)
         none = index[:0]
-        labels = self.characters.labels
         pixels = self._pixels.at(step)
-        return Episode(pixels(index), pixels(none), labels[index], labels[none], index, none)
+        targets, memory = pixels(index), pixels(none)
+        labels, no_labels = (ahead(self.characters.labels[part], targets.device) for part in (index, none))
+        return Episode(targets, memory, labels, no_labels, index, none)
 
 
 def make(config: EpisodeConfig, characters: Characters, seed: int, device: torch.device | str) -> MinibatchSampler:

@@ -49,10 +49,8 @@ class RecallSampler:
         memory_index = torch.randperm(len(self.characters.images), generator=draw)[: self.n_slots]
         slot = torch.randperm(self.n_slots, generator=draw)[: self.n_target]
         memory = self._pixels.at(step)(memory_index)
-        labels = self.characters.labels[memory_index]
-        return Episode(
-            memory[ahead(slot, memory.device)], memory, labels[slot], labels, memory_index[slot], memory_index
-        )
+        labels, own = ahead(self.characters.labels[memory_index], memory.device), ahead(slot, memory.device)
+        return Episode(memory[own], memory, labels[own], labels, memory_index[slot], memory_index)
 
 
 def make(config: Options, characters: Characters, seed: int, device: torch.device | str) -> RecallSampler:

@@ -14,6 +14,7 @@ MIXTURE_WEIGHT = 0.3
 EPISODES, EPISODES_DECODING = 1000, 100
 QUERIES_DECODING = 2
 BASELINE_EPISODES = 100
+REJECT = 0.05  # of the known, as none of these
 
 
 @dataclass(frozen=True)

@@ -221,7 +221,7 @@ def read_memory(
                 )
             names = set(file.keys())
             stored = {name: file.get_tensor(name) for name in names}
-        size, classes = json.loads(described["size"]), int(described["classes"])
+        size, classes, _ = json.loads(described["size"]), int(described["classes"]), described["weights"]
         check_slots(stored, size, classes)
         memory = LargeMemory(
             slots=stored["slots"],

@@ -63,6 +63,8 @@ def key_map(model: GenerativeModel, characters: Characters, *, device: torch.dev
     """
     if not isinstance(model, VariationalMemoryAddressing) or model.learned_memory is not None:
         raise VmaError("this model has no keys of images")
+    if model.config.embedding < 2:
+        raise VmaError("keys of one number lie on a line: no map")
     check_size(model, characters)
     alphabets = list(dict.fromkeys(map(alphabet_of, characters.classes)))
     by = "alphabet" if len(alphabets) > 1 else "class"

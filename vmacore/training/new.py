@@ -78,9 +78,10 @@ def new_run(config: Config, runs_dir: Path, name: str | None = None) -> RunDirec
     """
     if name is not None:
         return RunDirectory.create(runs_dir / name, config)
+    data = Path(config.data.dataset).name.lstrip(".-") or "run"  # hidden runs are not found, and -x is an option
     for number in itertools.count(1):
         with suppress(Taken):  # by another process too, since whoever looks first may come second
-            return RunDirectory.create(runs_dir / f"{Path(config.data.dataset).name}-{number}", config)
+            return RunDirectory.create(runs_dir / f"{data}-{number}", config)
     raise AssertionError
 
 

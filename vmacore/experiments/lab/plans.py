@@ -6,7 +6,6 @@ taken up here and runs begun here can be gone on with by hand.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
@@ -22,7 +21,7 @@ from vmacore.data.characters import Dataset
 from vmacore.errors import VmaError
 from vmacore.models import GenerativeModel
 from vmacore.runs import metrics
-from vmacore.runs.directory import RunDirectory
+from vmacore.runs.directory import RunDirectory, read_state
 from vmacore.runs.finding import Location, find_run
 from vmacore.runs.shipped import absent_weights, shipped_weights
 from vmacore.runs.weights import load_model
@@ -156,13 +155,13 @@ class Job:
 
     def locations(self) -> dict[int, Location]:
         """All weights there are of this plan, by step; those of its own run before shipped ones."""
-        found = {}
+        found: dict[int, Location] = {}
         for name, folder in shipped_weights(self.data_dir).items():
             config = RunDirectory.open(folder).config
             alike = config.recipe == self.config.recipe and not _difference(config, self.config)
             if alike and self.plan.starts_alike(config):
-                state = json.loads((folder / "state.json").read_text("utf-8"))
-                found[int(state["step"])] = Location(folder, name, int(state["step"]), config, "shipped")
+                at = int(read_state(folder)["step"])
+                found[at] = Location(folder, name, at, config, "shipped")
         if self.run:
             steps = {self.run.newest(), self.run.pointed("best")} - {None, 0}
             for step in steps:
