@@ -124,7 +124,7 @@ EXPERIMENTS = (
         "Samples that keep their class: recognised by a judge, and diverse",
         "not in it",
         ("omniglot",),
-        "1 h",
+        "2 h",
         several_seeds=False,
     ),
     About(
@@ -146,7 +146,7 @@ EXPERIMENTS = (
         "A recipe of our own, omniglot-gmn-best, on the VMA rows of table 1",
         "NLL 86.5 to 73.9 with one class, 89.6 to 77.0 with sixteen",
         ("omniglot-gmn",),
-        "2 h",
+        "4 h",
     ),
     About(
         "ablations",
