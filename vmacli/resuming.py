@@ -24,7 +24,10 @@ def existing(name: str, runs_dir: Path) -> tuple[RunDirectory, int | None]:
             return run, step
     if not any(path.exists() for path in paths):
         raise no_such_run(name, runs_dir)
-    return RunDirectory.open(next((path for path in paths if (path / "config.toml").is_file()), paths[-1])), None
+    found = next((path for path in paths if (path / "config.toml").is_file()), paths[-1])
+    if (found / STATE).is_file():
+        raise VmaError(f"{found} holds weights alone, of no training to go on with: start a new run (--init {found})")
+    return RunDirectory.open(found), None
 
 
 def refuse_conflicts(run: RunDirectory, asked: dict[str, Any], settings: list[str]) -> None:

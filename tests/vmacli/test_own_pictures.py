@@ -178,6 +178,8 @@ def test_folders_that_cannot_be_used(own: Shell, tmp_path: Path) -> None:
     assert "holds no picture" in own.refused("sample", "--memory-from", str(tmp_path / "empty"))
     assert "give --frame with a folder" in own.refused("classify", "omniglot-best", "--frame", "image")
     assert "give --frame with a folder" in own.refused("train", "--dataset", "glyphs", "--frame", "image")
+    both = ("--dataset", _folder(own), "--frame", "image", "--protocol", "ink")
+    assert "leave --protocol out" in own.refused("train", *both)
     for command in ("classify", "train"):
         usage = own.misused(command, "--dataset", "absent")
         assert "./absent" in usage

@@ -253,8 +253,10 @@ def test_weights_without_moments_are_not_resumed(shell: Shell) -> None:
     shell("train", "--dataset", "digits", "--name", "a", "--steps", "10", *TINY)
     location = find_run("a", runs_dir=shell.runs)
     export_weights(location, shell.runs / "exported")
+    files = sorted(shell.runs.joinpath("exported").iterdir())
     result = shell("train", "--resume", "exported", code=1)
-    assert "no whole checkpoint to resume from" in result.stderr
+    assert "holds weights alone, of no training to go on with" in result.stderr
+    assert sorted(shell.runs.joinpath("exported").iterdir()) == files
     assert find_run("exported", runs_dir=shell.runs).step == 10
 
 

@@ -50,6 +50,8 @@ def configure(wanted: Wanted, init: Config | None = None) -> Config:
         config = config.model_copy(update={"model": init.model})
     if wanted.frame and not is_folder(wanted.dataset or ""):
         raise VmaError("data sets are prepared as they are: give --frame with a folder of pictures (--dataset PATH)")
+    if wanted.frame and wanted.protocol not in (None, wanted.frame):
+        raise VmaError("a folder of pictures has no protocol besides its frame: leave --protocol out")
     changes = []
     if wanted.dataset is not None and wanted.dataset != config.data.dataset:
         changes += [f"data.dataset={wanted.dataset}", "data.protocol=none", "data.validation=none"]
