@@ -9,14 +9,13 @@ from typing import Annotated
 
 import typer
 
-from vmacli.options import Report
+from vmacli.options import REJECT_OPTION, Report
 from vmacore.evaluation.tasks import (
     BASELINE_EPISODES,
     EPISODES,
     EPISODES_DECODING,
     MIXTURE_WEIGHT,
     QUERIES_DECODING,
-    REJECT,
     SAMPLES,
 )
 
@@ -166,13 +165,4 @@ class Unknown:
             "none of these, as vma identify refuses.",
         ),
     ] = False
-    reject: Annotated[
-        float | None,
-        typer.Option(
-            "--reject",
-            min=0,
-            max=0.99,
-            help="With --unknown: how many of the known may be refused, a fraction; 0 refuses none.",
-            show_default=f"{REJECT}",
-        ),
-    ] = None
+    reject: Annotated[float | None, REJECT_OPTION] = None

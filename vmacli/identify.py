@@ -14,6 +14,7 @@ from vmacli import options
 from vmacli.memories import WEIGHTS, no_picture, open_memory
 from vmacli.output import reporting, table
 from vmacli.session import Session, uses
+from vmacore.evaluation.tasks import REJECT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +30,7 @@ def identify(
         list[Path], typer.Argument(metavar="IMAGE…|DIR", help="Pictures, or folders of them.", show_default=False)
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="Nearest slots told of each picture.")] = 3,
-    reject: options.Reject = 0.05,
+    reject: Annotated[float, options.REJECT_OPTION] = REJECT,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a line for each picture.", show_default=False)
     ] = None,

@@ -10,6 +10,7 @@ import typer
 
 from vmacli import completion
 from vmacore.errors import VmaError
+from vmacore.evaluation.tasks import REJECT
 from vmacore.shelf import DATASETS, ESTIMATORS, is_folder
 
 if TYPE_CHECKING:
@@ -115,12 +116,10 @@ def check_report(report: Path | None) -> None:
         check_page(report)
 
 
-Reject = Annotated[
-    float,
-    typer.Option(
-        "--reject",
-        min=0,
-        max=0.99,
-        help="How many of the known may be refused as none of these, a fraction; 0 refuses none.",
-    ),
-]
+REJECT_OPTION = typer.Option(
+    "--reject",
+    min=0,
+    max=0.99,
+    help="How many of the known may be refused as none of these, a fraction; 0 refuses none.",
+    show_default=f"{REJECT}",
+)

@@ -58,6 +58,7 @@ def test_a_folder_that_has_moved(shell: Shell) -> None:
     )
     assert "is gone: give its new place by --dataset" in shell.refused("classify", "mine")
     shell("classify", "mine", "--dataset", str(moved), "--way", "2", "--episodes", "2")
+    shell("classify", "mine", "--dataset", "glyphs", "--way", "2", "--episodes", "2")
     config = shell.runs / "mine" / "config.toml"
     config.write_text(config.read_text().replace(str(symbols), str(moved)))
     assert shell.json("train", "--resume", "mine", "--steps", "4")["step"] == 4

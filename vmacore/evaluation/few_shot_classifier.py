@@ -26,6 +26,7 @@ from vmacore.errors import VmaError
 from vmacore.evaluation.identify import Identifier
 from vmacore.evaluation.large_memory import memory_bounds
 from vmacore.evaluation.sampling import draw_means, usual_candidates
+from vmacore.evaluation.tasks import REJECT
 from vmacore.memory.large import fingerprint
 from vmacore.memory.pictures import PictureMemory
 from vmacore.runs.devices import find_device
@@ -84,7 +85,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         frame: str = "ink",
         shape: tuple[int, int] | None = None,
         novelty: bool = False,
-        reject: float = 0.05,
+        reject: float = REJECT,
         device: str = "cpu",
     ) -> None:
         self.weights = weights

@@ -16,6 +16,7 @@ from vmacore.data.pictures import LEVELS
 from vmacore.data.views import pixels_of
 from vmacore.errors import VmaError
 from vmacore.evaluation.csv_file import save_csv
+from vmacore.evaluation.tasks import REJECT
 from vmacore.finite import finite
 from vmacore.memory.calibration import BLOCK, class_means, known
 from vmacore.memory.large import pack
@@ -91,7 +92,7 @@ class Identifier:
 
     model: VariationalMemoryAddressing
     memory: PictureMemory
-    reject: float = 0.05
+    reject: float = REJECT
     top: int = 3
 
     def __post_init__(self) -> None:

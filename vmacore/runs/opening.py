@@ -71,7 +71,7 @@ def open_run(
         raise VmaError(f"{read} is prepared as it is: give --frame with a folder of pictures (--dataset PATH)")
     if frame or read != trained_on:
         changes: dict[str, object] = {"dataset": read, "protocol": frame}
-        if read != trained_on and Path(trained_on).is_dir():  # else the folder has moved, and is the same
+        if read != trained_on and (not is_folder(read) or Path(trained_on).is_dir()):  # else the folder has moved
             changes |= {"validation": None}
         data = config.data.model_copy(update=changes)
         config = config.model_copy(update={"data": data})
