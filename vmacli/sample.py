@@ -89,7 +89,9 @@ def sample(
             "--classes", min=1, help="Classes in memory.", show_default=f"{USUAL_CLASSES}, or all where there are fewer"
         ),
     ] = None,
-    shots: options.Shots = 1,
+    shots: Annotated[
+        int | None, typer.Option("--shots", min=1, help="Drawings of each class in memory.", show_default="1")
+    ] = None,
     class_name: Annotated[
         str | None,
         typer.Option("--class", metavar="NAME", help="Of a memory in a file: only this class.", show_default=False),
@@ -106,6 +108,10 @@ def sample(
         from vmacore.evaluation import sampling
         from vmacore.evaluation.sampling import check_picture, preview, sample_grid, save_grid
 
+        learned = memory_from == "learned"
+        if learned and (classes or shots):
+            raise typer.BadParameter("a learned memory has slots of its own: leave --classes and --shots out")
+        shots = shots or 1
         folder = None
         if memory_from not in SOURCES:
             folder, memory_from = memory_from, "test"
@@ -120,7 +126,7 @@ def sample(
         check_picture(image)
         model, temperature, candidates = opened.model, layout.temperature, layout.candidates
         candidates = sampling.usual_candidates(model) if candidates is None else candidates
-        characters = None if memory_from == "learned" else opened.with_at_least(memory_from, shots, output)
+        characters = None if learned else opened.with_at_least(memory_from, shots, output)
         if classes is None:
             classes = USUAL_CLASSES if characters is None else max(1, min(USUAL_CLASSES, characters.n_classes))
         grid = sample_grid(
@@ -138,8 +144,9 @@ def sample(
             candidates=candidates,
         )
         shape = save_grid(grid, image)
+        sizes = dict.fromkeys(("classes", "shots")) if learned else {"classes": classes, "shots": shots}
         document = opened.document("sample", split=memory_from) | {
-            "memory": {"from": folder or memory_from, "classes": classes, "shots": shots},
+            "memory": {"from": folder or memory_from, **sizes},
             "samples": layout.columns,
             "address": layout.address,
             "pixels": layout.pixels,
@@ -150,7 +157,7 @@ def sample(
         }
         heading = opened.heading(
             memory_from,
-            "learned memory" if memory_from == "learned" else f"memory {classes} classes × {shots} drawings",
+            "learned memory" if learned else f"memory {classes} classes × {shots} drawings",
             "left: the slot in memory, right: "
             + ("Bernoulli means" if layout.pixels == "mean" else "pixels drawn from their Bernoulli means"),
             f"temperature {temperature:g}" + (f", one of {candidates} kept" if candidates > 1 else ""),

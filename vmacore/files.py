@@ -123,18 +123,19 @@ def _finite(value: Any) -> Any:
 
 
 def check_writable(path: Path) -> None:
-    """Find out, before hours of work, whether a file can be written there; folders above are made.
+    """Find out, before hours of work, whether a file can be written there; folders made for that go again.
 
     Raises:
         OSError: it cannot.
     """
     _check_regular(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    trial = _beside(path)
-    try:
-        trial.touch()
-    finally:
-        trial.unlink(missing_ok=True)
+    with no_empty_folders(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial = _beside(path)
+        try:
+            trial.touch()
+        finally:
+            trial.unlink(missing_ok=True)
 
 
 def _check_regular(path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.vmacli.conftest import Shell
+from tests.vmacli.conftest import TINY, Shell
 
 SMALL = ("--rows", "3", "--columns", "5", "--classes", "4", "--shots", "2")
 
@@ -51,12 +51,26 @@ def test_foreseen_failures(trained: Shell, tmp_path: Path) -> None:
     for arguments, words in (
         (("--out", str(tmp_path / "file" / "a.png")), "a.png"),
         (("--out", str(tmp_path)), str(tmp_path)),
-        (("--memory-from", "learned"), "learned"),
         (("--classes", "11"), "11"),
         (("--shots", "1000"), "1000"),
     ):
         assert words in trained.refused("sample", *SMALL, *arguments)
+    assert "no learned memory" in trained.refused(
+        "sample", "--memory-from", "learned", "--out", str(tmp_path / "no/a.png")
+    )
     assert (tmp_path / "file").read_text() == "in the way"
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_learned_memory_has_sizes_of_its_own(shell: Shell, tmp_path: Path) -> None:
+    learned = ("--set", "episode.memory=recall", "--set", "model.learned_slots=3")
+    shell("train", "--dataset", "glyphs", "--name", "learned", "--steps", "1", *TINY, *learned)
+    wanted = ("sample", "--memory-from", "learned", "--columns", "2", "--out", str(tmp_path / "a.png"))
+    document = shell.json(*wanted)
+    assert document["memory"] == {"from": "learned", "classes": None, "shots": None}
+    assert document["grid"] == [3, 2]
+    for option in ("--classes", "--shots"):
+        assert "slots of its own" in shell.misused(*wanted, option, "2")
 
 
 @pytest.mark.parametrize(
