@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def write_page(document: Mapping[str, Any], source: Path, folder: Path) -> Path:
         replace(path, page(document, said).encode())
         for name in pictures(document):
             if source.resolve() != folder.resolve():
-                shutil.copyfile(source / name, folder / name)
+                replace(folder / name, (source / name).read_bytes())
     except OSError as error:
         raise VmaError(f"cannot write {path}: {error.filename}: {error.strerror}; choose another folder") from error
     return path

@@ -14,6 +14,7 @@ from vmacore.experiments.lab import figures
 from vmacore.experiments.lab import table1_cells as cells
 from vmacore.experiments.lab.systems import System
 from vmacore.experiments.lab.table1_cells import EACH_CLASS, PAPER, Cell, classes_label, count, protocol, settings
+from vmacore.files import replace
 
 
 def write(path: Path, measured: Mapping[Cell, Score]) -> None:
@@ -23,7 +24,7 @@ def write(path: Path, measured: Mapping[Cell, Score]) -> None:
         VmaError: the file cannot be written.
     """
     with writing(path, "choose another --out"):
-        path.write_text(_tables(measured), "utf-8")
+        replace(path, _tables(measured).encode())
 
 
 def _tables(measured: Mapping[Cell, Score]) -> str:
