@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 # Before anything imports torch, and for subprocesses too: small tensors gain nothing from threads, and lose
 # much to them on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what runs in its background deaf to Ctrl-C; tests of it, and the processes they start, have to hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples everywhere and always, none kept from run to run, none failing for being slow on a busy machine.
 settings.register_profile(
