@@ -42,6 +42,8 @@ def inspect(
             shown.append(f"{item.path}: {item.words}")
             if item.finer is not None:
                 shown += [preview(item, output.width), ""]
+        if not any(item.finer is not None for item in found):
+            out = None  # nothing to show, and an earlier picture may be there
         if out is not None:
             save_sheet(found, out)
             shown.append(str(out))

@@ -157,7 +157,7 @@ def sample(
         }
         heading = opened.heading(
             memory_from,
-            "learned memory" if learned else f"memory {classes} classes × {shots} drawings",
+            "learned memory" if learned else f"memory {classes} classes × {shots} drawing{'s' * (shots > 1)}",
             "left: the slot in memory, right: "
             + ("Bernoulli means" if layout.pixels == "mean" else "pixels drawn from their Bernoulli means"),
             f"temperature {temperature:g}" + (f", one of {candidates} kept" if candidates > 1 else ""),

@@ -68,7 +68,9 @@ def score(
         learned = opened.model.learned_memory is not None
         heading = opened.heading(
             split,
-            f"{found.slots} learned slots" if learned else f"memory {classes} classes × {shots} drawings",
+            f"{found.slots} learned slots"
+            if learned
+            else f"memory {classes} classes × {shots} drawing{'s' * (shots > 1)}",
             f"K = {samples}",
             f"{found.targets} targets in {found.episodes} episodes",
         )

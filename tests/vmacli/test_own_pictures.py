@@ -199,6 +199,10 @@ def test_inspect(own: Shell, tmp_path: Path) -> None:
     assert '"error": "can\'t be used: it is no picture' in result.stdout
     assert '"size": [28, 28]' in result.stdout
     assert own("inspect", str(tmp_path / "a.png"), "--quiet").stdout.startswith(f"{tmp_path / 'a.png'}\t0.")
+    before = out.read_bytes()
+    for image in ("b.png", "absent.png"):  # with nothing to show, the picture made before stays
+        assert str(out) not in own("inspect", str(tmp_path / image), "--out", str(out), code=1).stdout
+    assert out.read_bytes() == before
 
 
 def test_commands_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
